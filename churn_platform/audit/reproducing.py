@@ -70,7 +70,7 @@ class Reproduction:
         """
         recorded = self.registry.load(version)
         made_from = recorded.card.made_from
-        if not made_from or made_from["known_at"] is None:
+        if made_from is None or made_from.known_at is None:
             raise DataError(
                 f"Version {version} does not record what it was made from: an older version of"
                 " the platform registered it, or a person. Train it again.",
@@ -80,8 +80,8 @@ class Reproduction:
             f"{change} (it is made again with its own)"
             for change in changed_policy(self.contract, made_from)
         ]
-        if made_from["with"]:
-            code = changed_code(made_from["with"], made_with())
+        if made_from.fitted_with:
+            code = changed_code(made_from.fitted_with, made_with())
         elif recorded.card.code_digest != code_digest():
             code = [f"the code that fitted it (digest {recorded.card.code_digest[:12]})"]
         else:
@@ -91,12 +91,14 @@ class Reproduction:
         except ContractError as error:
             return _result(version, [], [str(error), *code], noted)
         lake = Lake(self.lake.folder, contract)
-        months = made_from["window"]
         window = Window(
-            **{part: tuple(dt.date.fromisoformat(m) for m in months[part]) for part in months}
+            **{
+                part: tuple(dt.date.fromisoformat(month) for month in months)
+                for part, months in made_from.window.items()
+            }
         )
-        known_at = dt.datetime.fromisoformat(str(made_from["known_at"]))
-        if changed := self._changed_lake(lake, window, known_at, made_from["tables"]):
+        known_at = dt.datetime.fromisoformat(made_from.known_at)
+        if changed := self._changed_lake(lake, window, known_at, made_from.tables):
             return _result(version, [], [*changed, *code], noted)
         with tempfile.TemporaryDirectory() as folder:
             dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import canonical_json, digest_of
 from churn_platform.base.errors import ContractError
@@ -15,6 +16,7 @@ from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.policy_changes import changes
 from churn_platform.training.candidate import Candidate, candidate_digest
 from churn_platform.training.model import Recipe
+from churn_platform.training.release import HoldoutSplit, MadeFrom
 
 
 class Compared(Stored):
@@ -31,7 +33,7 @@ def compared(what: str, recorded: str, found: str) -> Compared:
     return Compared(what=what, recorded=recorded, found=found, same=recorded == found)
 
 
-def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contract:
+def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
     """The contract with recipe, holdout and slices as a version was made with; tables and
     features as they now are.
 
@@ -39,56 +41,58 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
         ContractError: the features or tables have changed since, so nothing can be read as it
             was then.
     """
-    recipe = made_from["recipe"]
+    recipe = made_from.recipe
     fields = contract.as_mapping()
     training = fields["policy"]["training"] | {
         "algorithm": recipe["algorithm"],
         "seed": recipe["seed"],
-        "salt": made_from["holdout"]["salt"],
-        "holdout_fraction": made_from["holdout"]["fraction"],
+        "salt": made_from.holdout.salt,
+        "holdout_fraction": made_from.holdout.fraction,
     }
     policy = fields["policy"] | {"training": training}
     try:
         then = Contract.model_validate(
-            fields | {"policy": policy, "costs": recipe["costs"], "slices": made_from["slices"]}
+            fields | {"policy": policy, "costs": recipe["costs"], "slices": made_from.slices}
         )
     except ValueError as error:  # pydantic's own
         raise ContractError(
             f"The contract has no place any more for what it was made with: {error}",
             code="CONTRACT_CHANGED",
         ) from None
-    now = Recipe.of(then).as_mapping()
+    now = to_jsonable_python(Recipe.of(then))
     if now != recipe:
-        features = {"features": dict(recipe["features"])}
-        features_now = {"features": dict(now["features"])}
-        differ = changes({**recipe, **features}, {**now, **features_now})
-        said = "; ".join(change.sentence() for change in differ)
+        differ = changes(
+            {**recipe, "features": dict(recipe["features"])},
+            {**now, "features": dict(now["features"])},
+        )
+        found = "; ".join(change.sentence() for change in differ)
         raise ContractError(
-            f"The features of the contract have changed since: {said}.", code="CONTRACT_CHANGED"
+            f"The features of the contract have changed since: {found}.", code="CONTRACT_CHANGED"
         )
     return then
 
 
-def changed_policy(contract: Contract, made_from: Mapping[str, Any]) -> list[str]:
+def changed_policy(contract: Contract, made_from: MadeFrom) -> list[str]:
     """What of the recipe and the holdout is different in today's policy; the version is made
     again by its own.
     """
     training = contract.policy.training
-    holdout = {"salt": training.salt, "fraction": training.holdout_fraction}
-    now = _training_part(Recipe.of(contract).as_mapping(), holdout, contract.slices)
-    then = _training_part(made_from["recipe"], made_from["holdout"], made_from["slices"])
+    holdout = HoldoutSplit(salt=training.salt, fraction=training.holdout_fraction)
+    recipe = to_jsonable_python(Recipe.of(contract))
+    now = _training_part(recipe, holdout, contract.slices)
+    then = _training_part(made_from.recipe, made_from.holdout, made_from.slices)
     return [change.sentence() for change in changes(then, now)]
 
 
 def _training_part(
-    recipe: Mapping[str, Any], holdout: Mapping[str, Any], slices: Iterable[str]
+    recipe: Mapping[str, Any], holdout: HoldoutSplit, slices: Iterable[str]
 ) -> Mapping[str, JsonValue]:
     return {
         "policy.training": {
             "algorithm": recipe["algorithm"],
             "seed": recipe["seed"],
-            "salt": holdout["salt"],
-            "holdout_fraction": holdout["fraction"],
+            "salt": holdout.salt,
+            "holdout_fraction": holdout.fraction,
         },
         "costs": recipe["costs"],
         "slices": [*slices],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform.base.errors import DropRefused, IntegrityError, UsageError
+from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import read_json, write_json, write_text
 from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home
 
@@ -158,6 +158,7 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
     done = {*taken, *refused} if in_order else set()
     progress.note("Starting Dagster, Feast, MLflow and Evidently (slower the first time) ...")
     from churn_platform.defs.runner import run_due
+    from churn_platform.ingestion.validation import DropRefused
 
     for arrival in _arrivals(source, home):
         name = str(arrival.folder.relative_to(source))
@@ -168,7 +169,7 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
         except DropRefused as refusal:
             if not in_order:
                 raise
-            refused[name] = " ".join(refusal.faults)
+            refused[name] = " ".join(fault.sentence() for fault in refusal.faults)
             progress.note(f"{name}: {refusal}")
         else:
             taken += [] if name in taken else [name]

@@ -25,7 +25,7 @@ def scores(
     as_json: JsonOption = False,
 ) -> None:
     """List the customers who are most likely to leave, with reasons."""
-    from churn_platform.reports.month_warnings import listed
+    from churn_platform.ingestion.month_warnings import listed
 
     opened = open_home(home)
     found = opened.status.scores(top)
@@ -35,7 +35,7 @@ def scores(
         "production_version": found.production_version,
         "not_scored": found.not_scored,
     }
-    warnings = listed(month, opened.month_warnings.of(month))
+    warnings = listed(month.isoformat(), opened.month_warnings.of(month))
     if as_json:
         print_json({"as_of": month, **record, "listed": found.rows, "warnings": warnings})
         return

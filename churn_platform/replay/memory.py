@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
+from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import digest_of, frame_digest
 from churn_platform.contract.model import Contract
@@ -129,7 +130,7 @@ class Memory:
         """
         names = dict.fromkeys([*(name for name, _ in recipe.features), *recipe.costs.columns])
         seen = rows[list(names)].assign(__label=labels.to_numpy(), __entity=entities.to_numpy())
-        key = ("fit", digest_of(recipe.as_mapping()), frame_digest(seen))
+        key = ("fit", digest_of(to_jsonable_python(recipe)), frame_digest(seen))
         return self._once(key, lambda: self._fitted(recipe, rows, labels, entities))
 
     def _fitted(

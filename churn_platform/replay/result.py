@@ -4,8 +4,7 @@ on the labels that matured later.
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -69,17 +68,6 @@ class Replay:
     def totals(self) -> Totals:
         """Right and wrong decisions, false and missed promotions."""
         return totals(self.judged)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "policy": self.name,
-            "mean_auc": self.mean_auc,
-            "promotions": self.promotions,
-            **self.totals.as_dict(),
-            "months": [asdict(month) for month in self.months],
-            "judged": [one.as_dict() for one in self.judged],
-        }
 
 
 def replay(

@@ -1,8 +1,8 @@
 """Was the gate right? Each decision judged on the labels that matured after it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.evaluation.gain import Gain
@@ -57,10 +57,6 @@ class JudgedDecision:
     """Whether no later month can change it."""
     sentence: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Totals:
@@ -75,10 +71,6 @@ class Totals:
     needless: int
     missed: int
     gained: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 def judging_months(

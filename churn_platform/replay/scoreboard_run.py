@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -41,14 +40,6 @@ class JudgedDecisions:
     gained: str
     totals: Totals
     decisions: tuple[JudgedDecision, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "gained": self.gained,
-            "totals": self.totals.as_dict(),
-            "decisions": [one.as_dict() for one in self.decisions],
-        }
 
 
 class Scoreboard:

@@ -2,14 +2,14 @@
 
 import datetime as dt
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import (
     RAISED,
     MonthWarning,
+    listed,
     of_checks,
     of_decision,
     of_drift,
@@ -19,7 +19,6 @@ from churn_platform.ingestion.month_warnings import (
     of_quarantine,
     of_scores,
     recorded,
-    same_warnings,
 )
 from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
@@ -63,16 +62,17 @@ class MonthWarnings:
         """The warnings of these months and of the newest published one as JSON values."""
         progress = self.progress()
         wanted = sorted({*months, *progress.published[-1:]} & set(progress.published))
-        return [one for month in wanted for one in listed(month, self.of(month, progress))]
+        return [
+            one for month in wanted for one in listed(month.isoformat(), self.of(month, progress))
+        ]
 
     def record(self, as_of: dt.date) -> list[MonthWarning]:
         """Write a receipt if the month's warnings have changed; alerts follow from it."""
         found = self.of(as_of)
-        values: list[Any] = [warning.as_dict() for warning in found]
         month = as_of.isoformat()
         newest_first = reversed(self.ledger.receipts())
         own = (one for one in newest_first if one.act in RAISED and one.subject == month)
-        if same_warnings(values, recorded(next(own, None))):
+        if sorted(found) == sorted(recorded(next(own, None))):
             return found
         sentences = " ".join(warning.sentence for warning in found)
         act = WarningsRaised if found else WarningsCleared
@@ -80,7 +80,7 @@ class MonthWarnings:
             act(
                 month=as_of,
                 reason=sentences[:2000] or "The warnings recorded before no longer hold.",
-                warnings=values,
+                warnings=[asdict(warning) for warning in found],
                 snapshot=self.lake.digest(as_of),
             )
         )
@@ -131,8 +131,3 @@ class MonthWarnings:
         approval = self.ledger.state().answers(newest.digest)["approval"]
         answered = approval is not None and approval["state"] in ("approved", "rejected")
         return of_decision(record, answered=answered)
-
-
-def listed(as_of: dt.date, warnings: list[MonthWarning]) -> list[dict[str, str]]:
-    """The warnings of a month as JSON values, each with its month."""
-    return [{"as_of": as_of.isoformat(), **warning.as_dict()} for warning in warnings]

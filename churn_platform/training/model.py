@@ -55,14 +55,6 @@ class Recipe:
         features = tuple((name, column.dtype) for name, column in contract.features.items())
         return cls(policy.algorithm, policy.seed, features, contract.costs)
 
-    def as_mapping(self) -> dict[str, Any]:
-        """The recipe as plain JSON values."""
-        return {
-            **vars(self),
-            "features": [list(f) for f in self.features],
-            "costs": self.costs.model_dump(mode="json"),
-        }
-
     def fit(self, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> "ChurnModel":
         """Fit on training rows.
 

@@ -108,15 +108,6 @@ def test_each_month_of_each_policy_is_told_before_it_is_lived(replays, seen, his
     assert seen[0] == ("this", next(iter(history.months)))
 
 
-def test_the_answer_is_plain_json(replays):
-    import json
-
-    found = replays["this"].as_dict()
-    assert json.loads(json.dumps(found))["promotions"] == 2
-    assert found["months"][2]["decision"] == "promoted"
-    assert len(found["months"]) == 6
-
-
 def test_without_a_month_there_is_nothing_to_replay(contract):
     with pytest.raises(DataError, match="no month to replay"):
         replay([Alternative("this", contract)], PastMonths({}), "code", contract.policy)

@@ -295,10 +295,10 @@ def test_costs_by_customer_put_the_highest_expected_loss_first_in_every_file(jan
     assert not listed["probability"].is_monotonic_decreasing
     assert at_risk.groupby("decile")["probability"].min().is_monotonic_decreasing
     served = ScoreHistory(home.folder, home.contract).at_risk()
-    assert [item["expected_loss"] for item in served] == pytest.approx(
+    assert [item.expected_loss for item in served] == pytest.approx(
         listed["expected_loss"].tolist()
     )
-    assert [item["rank"] for item in served] == list(range(1, 21))
+    assert [item.rank for item in served] == list(range(1, 21))
 
 
 def without_visits(home):

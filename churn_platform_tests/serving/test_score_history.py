@@ -65,9 +65,10 @@ def test_a_month_of_an_earlier_version_of_the_platform_is_read_as_before(served_
         frozenset(),
         None,
     )
-    assert set(history.at_risk()[0]) == {"member", "rank", "probability", "decile", "reasons"}
+    shown = set(history.at_risk()[0].as_json("member"))
+    assert shown == {"member", "rank", "probability", "decile", "reasons"}
     [month] = history.customer("m00001")
-    assert (month["rank"], month["already_left"], month["trained_on"]) == (1, None, None)
+    assert (month.rank, month.already_left, month.trained_on) == (1, None, None)
 
 
 def test_every_customer_has_the_decile_of_the_list(served, history):
@@ -117,10 +118,17 @@ def test_a_home_that_was_never_scored_has_an_empty_standing(served_copy, tmp_pat
 def test_the_at_risk_list_is_the_one_of_the_report_with_reasons(served_copy, history):
     listed = pd.read_parquet(served_copy.reports / JANUARY.isoformat() / "at_risk.parquet")
     found = history.at_risk()
-    assert [item["member"] for item in found] == listed["member"].tolist()
-    assert [item["probability"] for item in found] == listed["probability"].tolist()
-    assert found[0]["reasons"] == listed.loc[0, ["reason_1", "reason_2", "reason_3"]].tolist()
-    assert set(found[0]) == {"member", "rank", "probability", "decile", "trained_on", "reasons"}
+    assert [item.key for item in found] == listed["member"].tolist()
+    assert [item.probability for item in found] == listed["probability"].tolist()
+    assert found[0].reasons == listed.loc[0, ["reason_1", "reason_2", "reason_3"]].tolist()
+    assert set(found[0].as_json("member")) == {
+        "member",
+        "rank",
+        "probability",
+        "decile",
+        "trained_on",
+        "reasons",
+    }
 
 
 def test_a_list_that_was_written_anew_is_read_again_and_else_kept(served_copy, history):
@@ -138,18 +146,15 @@ def test_a_customer_s_history_is_every_month_it_was_scored_in(served_copy, histo
     scores.reset_index().query("member != 'm00002'").assign(rank=1).to_parquet(later, index=False)
     member = scores.index[0]
     first, second = history.customer(member)
-    assert first == {
+    assert first.model_dump() == {
         "as_of": "2024-01-31", "probability": scores.loc[member, "probability"], "version": 2,
         "rank": 1, "decile": 1, "already_left": False, "trained_on": scores.loc[member, "trained_on"],
     }  # fmt: skip
     left = scores.index[-1]
-    assert [history.customer(left)[0][name] for name in ("rank", "decile", "already_left")] == [
-        None,
-        None,
-        True,
-    ]
-    assert (second["as_of"], second["rank"]) == ("2024-02-29", 1)
-    assert [month["as_of"] for month in history.customer("m00002")] == ["2024-01-31"]
+    gone = history.customer(left)[0]
+    assert (gone.rank, gone.decile, gone.already_left) == (None, None, True)
+    assert (second.as_of, second.rank) == ("2024-02-29", 1)
+    assert [month.as_of for month in history.customer("m00002")] == ["2024-01-31"]
     assert history.customer("nobody") == []
 
 

@@ -103,9 +103,7 @@ def test_an_integer_key_an_age_and_a_category_of_many_values_reach_the_model(eig
     assert dataset.frame["city"].nunique() > 150
     found = home.status.explain("10000000007", None)
     assert set(found.features) == {"weeks_subscribed", "city", "late_papers"}
-    assert (
-        home.feature_store.online(10_000_000_007)["late_papers"] == found.features["late_papers"]
-    )
+    assert home.feature_store.online(10_000_000_007)["late_papers"] == found.features["late_papers"]
 
 
 @pytest.fixture(scope="module")
