@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Annotated
@@ -221,25 +221,42 @@ class Backup:
 def contents(folder: Path) -> dict[str, Path]:
     """Every file of a home that a backup contains, by its name in the archive.
 
-    Links are followed, each folder once.
-
     Raises:
         UsageError: a file has a name that no archive can contain.
     """
     found: dict[str, Path] = {}
-    seen: set[Path] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = Path(place).resolve()
-        if real in seen:
+    for path in files_below(folder):
+        name = path.relative_to(folder).as_posix()
+        if _kept(name):
+            found[_writable(name, folder)] = path
+    return dict(sorted(found.items()))
+
+
+def files_below(home: Path, skipped: Collection[str] = ()) -> Iterator[Path]:
+    """Every file below a home except those in the `skipped` folders. Links are followed, and
+    each folder is read once, by its own name rather than that of a link.
+    """
+    root = home.resolve()
+    known: set[Path] = set()
+    for place, folders, files in os.walk(home, followlinks=True):
+        here = Path(place)
+        real = here.resolve()
+        if real in known:
             folders.clear()
             continue
-        seen.add(real)
-        for name in names:
-            path = Path(place) / name
-            inside = path.relative_to(folder).as_posix()
-            if _kept(inside) and path.is_file():
-                found[_writable(inside, folder)] = path
-    return dict(sorted(found.items()))
+        known.add(real)
+        left_out = skipped if here == home else ()
+        folders[:] = [
+            name for name in folders if name not in left_out and not _leads_back(here / name, root)
+        ]
+        folders.sort(key=lambda name: (here / name).is_symlink())
+        yield from (here / name for name in files if (here / name).is_file())
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether it is a link to a folder in or around the home."""
+    real = folder.resolve()
+    return folder.is_symlink() and (real.is_relative_to(root) or root.is_relative_to(real))
 
 
 @contextlib.contextmanager
