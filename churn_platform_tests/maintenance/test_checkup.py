@@ -122,5 +122,5 @@ def test_a_fault_is_named_and_the_checks_of_other_things_stay_ok(january_copy, n
     after = found(january_copy)
     assert after[check][0] == state
     assert fact in after[check][1]
-    same = set(after) - {check, "lake", "production", "disk", "port"}
+    same = set(after) - {check, "lake", "ledger", "production", "disk", "port"}
     assert {one: after[one] for one in same} == {one: before[one] for one in same}

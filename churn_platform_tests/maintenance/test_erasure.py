@@ -36,7 +36,7 @@ def home(february_copy):
 
 
 def erase(home, key=KEY):
-    return erase(home, key)
+    return home.erasure.erase(key, "ann", "asked by letter")
 
 
 def trained_and_held_out(home):
