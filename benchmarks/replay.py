@@ -22,15 +22,16 @@ from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import feature_frame
 from churn_platform.replay.backtest import Alternative
-from churn_platform.replay.history import PastMonth, PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonth, PastMonths
 from churn_platform.replay.result import replay
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform.training.model import ChurnModel, Recipe
 
 GOAL = 1.5
-MONTHS, CUSTOMERS = 24, 7_000
-QUICK_MONTHS, QUICK_CUSTOMERS = 5, 1_000
+MONTHS = 24
+CUSTOMERS = 7_000
+QUICK_MONTHS = 5
+QUICK_CUSTOMERS = 1_000
 SCENARIO = SCENARIOS["gradual-shift"]
 Fitted = tuple[Any, ...]
 

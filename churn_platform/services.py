@@ -47,7 +47,7 @@ from churn_platform.promotion.decisions import Decisions
 from churn_platform.promotion.promotions import Promotions, released
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.promotion.rollbacks import Rollbacks
-from churn_platform.replay.scoreboard_run import Scoreboard
+from churn_platform.replay.home_replay import Scoreboard
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.reports.status import Status
 from churn_platform.scoring.scoring import Scoring
@@ -233,7 +233,7 @@ class Services(Home):
     def drift_monitor(self) -> DriftMonitor:
         """Reports drift."""
         return DriftMonitor(
-            self.contract, self.lake, self.records, self.versions,
+            self.lake, self.records, self.versions,
             reports=self.reports, now=self.now,
         )  # fmt: skip
 
@@ -241,7 +241,7 @@ class Services(Home):
     def performance_monitor(self) -> PerformanceMonitor:
         """Measures performance."""
         return PerformanceMonitor(
-            self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
+            self.lake, self.records, self.ledger, self.versions, self.stand_down,
             approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
             predictions=self.predictions, now=self.now,
         )  # fmt: skip
@@ -413,7 +413,7 @@ class Services(Home):
 
         def fill_online_store() -> None:
             months = self.lake.months()
-            own = not self.online.said
+            own = not self.online.url
             if own or not months or self.feature_store.online_as_of() is not None:
                 return
             now = self.now()

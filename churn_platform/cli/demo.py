@@ -272,7 +272,7 @@ def write_simulation(
         ContractError: the contract is wrong, or no table can satisfy it.
     """
     from churn_platform.contract.reading import read_contract
-    from churn_platform.simulator import deliver, truth_json
+    from churn_platform.simulator import Truth, deliver
 
     given = read_contract(contract)
     fitting = scenario.contract(given)
@@ -280,14 +280,14 @@ def write_simulation(
     arriving = deliver(fitting, users, months, seed, scenario=scenario)
     _clear(out)
     # The truth first: if the rest is interrupted, the folder is still known as a simulation.
-    write_json(out / TRUTH, truth_json(scenario, users, seed, ()))
+    write_json(out / TRUTH, Truth.of(scenario, users, seed, ()).as_json())
     if fitting == given:
         text = contract.read_text(encoding="utf-8")
     else:
         text = _as_yaml(fitting)
     write_text(out / CONTRACT, text)
     delivered = [_written(out, delivery) for delivery in arriving]
-    truth = truth_json(scenario, users, seed, delivered)
+    truth = Truth.of(scenario, users, seed, delivered).as_json()
     write_json(out / TRUTH, truth)
     return truth
 

@@ -21,8 +21,8 @@ from churn_platform.cli.base import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from churn_platform.replay.home_replay import JudgedDecisions
     from churn_platform.replay.result import Replay
-    from churn_platform.replay.scoreboard_run import JudgedDecisions
 
 PolicyOption = Annotated[
     list[Path] | None,
@@ -41,8 +41,8 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Compare what several policies would have decided in every past month."""
+    from churn_platform.replay.home_replay import replay_home
     from churn_platform.replay.replay_plot import check_target, write_plot
-    from churn_platform.replay.replaying import replay_home
 
     if plot is not None:
         check_target(plot)

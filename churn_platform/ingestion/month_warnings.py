@@ -118,7 +118,7 @@ def of_comparison(
 
 
 def of_quarantine(sentence: str) -> list[MonthWarning]:
-    """Warning of rows that were put aside, from the sentence that counts them."""
+    """Warning of quarantined rows, from the sentence that counts them."""
     if not sentence:
         return []
     return [

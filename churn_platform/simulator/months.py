@@ -3,14 +3,14 @@
 import calendar
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import DataError, UsageError
+from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract, Span
 from churn_platform.evaluation.statistics import auc
 from churn_platform.simulator.churn import World, build_world, leaked_feature, with_log_odds
@@ -143,8 +143,10 @@ def what_changed(world: World, before: Conditions, now: Conditions) -> str:
     """The change of a month against the month before, in plain words."""
     changes = []
     if now.relation != before.relation:
-        share = "" if now.relation == 1 else f" for {now.relation:.0%} of customers"
-        changes.append(f"churn now follows {', '.join(world.drivers(1.0))}{share}")
+        follows = f"churn now follows {', '.join(world.drivers(1.0))}"
+        if now.relation != 1:
+            follows += f" for {now.relation:.0%} of customers"
+        changes.append(follows)
     moved = world.distances(now.features - before.features, now.covariates - before.covariates)
     if moved:
         changes.append(f"distributed otherwise: {', '.join(name for _, name in moved)}")
@@ -210,33 +212,42 @@ def deliver(
     return _in_order(contract, scenario, drawn)
 
 
-def truth_json(
-    scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]
-) -> dict[str, Any]:
-    """Everything that only the simulator knows, as JSON values, without the tables."""
-    arrived = list(deliveries)
-    return {
-        "scenario": scenario.name,
-        "summary": scenario.summary,
-        "loop_should": scenario.loop_should,
-        "users": users,
-        "seed": seed,
-        "months": [
-            _month_json(delivery.truth) for delivery in arrived if delivery.truth is not None
-        ],
-        "deliveries": [
-            {
-                "folder": delivery.folder,
-                "as_of": delivery.as_of.isoformat(),
-                "note": delivery.note,
-            }
-            for delivery in arrived
-        ],
-    }
+class DeliveryNote(Stored):
+    """A delivery without its tables."""
+
+    folder: str
+    as_of: dt.date
+    note: str
 
 
-def _month_json(truth: MonthTruth) -> dict[str, Any]:
-    return {**vars(truth), "as_of": truth.as_of.isoformat(), "drivers": list(truth.drivers)}
+class Truth(Stored):
+    """Everything that only the simulator knows, without the tables."""
+
+    scenario: str
+    summary: str
+    loop_should: str
+    users: int
+    seed: int
+    months: tuple[MonthTruth, ...]
+    deliveries: tuple[DeliveryNote, ...]
+
+    @classmethod
+    def of(
+        cls, scenario: Scenario, users: int, seed: int, deliveries: Sequence[Delivery]
+    ) -> "Truth":
+        """The truth of the deliveries that have arrived."""
+        return cls(
+            scenario=scenario.name,
+            summary=scenario.summary,
+            loop_should=scenario.loop_should,
+            users=users,
+            seed=seed,
+            months=tuple(one.truth for one in deliveries if one.truth is not None),
+            deliveries=tuple(
+                DeliveryNote(folder=one.folder, as_of=one.as_of, note=one.note)
+                for one in deliveries
+            ),
+        )
 
 
 def _in_order(

@@ -15,6 +15,7 @@ from churn_platform.base.errors import DataError, IntegrityError, NotANumber
 from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.metrics import Metrics, evaluate
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.features.training_dataset import (
     AS_OF,
     LABEL,
@@ -23,16 +24,20 @@ from churn_platform.features.training_dataset import (
     entity_hashes,
 )
 from churn_platform.training.model import ChurnModel, Recipe, load_model
-from churn_platform.training.release import FeatureSpec, HoldoutSplit, MadeFrom, ModelCard
+from churn_platform.training.release import (
+    MODEL_FILE,
+    PASSPORT,
+    FeatureSpec,
+    HoldoutSplit,
+    MadeFrom,
+    ModelCard,
+)
 
-MODEL_FILE = "model.skops"
-PASSPORT = "passport.json"
 ENTITIES = "training_entities.npy"
 SCHEMA = "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
 """The files of a version, in the registry and in a release."""
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
 """`Recipe.fit`, or a version that caches fitted models (`replay/policies.py`)."""
 
@@ -162,7 +167,7 @@ def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnMo
 
 def forward_scores(
     contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit
-) -> Floats | None:
+) -> FloatArray | None:
     """Scores of the same recipe, fitted one month earlier, on the holdout rows.
 
     None for the first month, and if the earlier month cannot be fitted.
@@ -188,7 +193,7 @@ class ShuffledRefit:
     shuffled by row, so the test against chance also holds if an entity has several rows.
     """
 
-    scores: Floats
+    scores: FloatArray
     labels: np.ndarray[Any, np.dtype[np.bool_]]
     why_not: str = ""
     """Why the recipe could not be refitted."""

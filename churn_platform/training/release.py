@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from churn_platform.base.stored import Stored
 from churn_platform.ledger.receipts import NonEmpty, Sha256, UtcTime
 
+MODEL_FILE = "model.skops"
+PASSPORT = "passport.json"
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
 

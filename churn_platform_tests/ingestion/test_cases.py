@@ -65,7 +65,7 @@ def read(folder, found, as_of=JANUARY):
     return {
         name: {
             str(row[0]): [None if pd.isna(value) else value for value in row[1:]]
-            for row in table.sound.itertuples(index=False)
+            for row in table.valid.itertuples(index=False)
         }
         for name, table in result.tables.items()
     }

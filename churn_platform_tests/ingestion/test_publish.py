@@ -224,20 +224,6 @@ def test_a_delivery_whose_receipt_was_cut_off_gets_it_before_the_next_one(
     assert [r.evidence["snapshot"] for r in home.ledger.receipts()] == home.lake.snapshots(JANUARY)
 
 
-def test_a_publication_whose_receipt_was_cut_off_gets_it_once(home, tables, monkeypatch):
-    deliver(home, JANUARY, tables)
-    published_until(home, monkeypatch, LedgerStore, "append")
-    assert (home.lake.months(), acts(home)) == ([JANUARY], [])
-    assert home.ingestion.publish(JANUARY).kind == "unchanged"
-    assert home.ingestion.publish(JANUARY).kind == "unchanged"
-    (receipt,) = home.ledger.receipts()
-    assert (receipt.act, receipt.reason) == (
-        "drop accepted",
-        "First delivery of members, visits, leavers.",
-    )
-    assert receipt.evidence["snapshot"] == home.lake.digest(JANUARY)
-
-
 def test_labels_that_come_later_are_accepted_by_themselves(home, tables):
     labels = {"leavers": tables.pop("leavers")}
     assert published(home, JANUARY, tables).tables == ("members", "visits")
@@ -343,26 +329,6 @@ def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(
     assert home.ingestion.publish(JANUARY).kind == "first"
 
 
-def test_half_of_a_correction_taken_in_is_not_published(home, tables, source, monkeypatch):
-    home.ingestion.accept(source(tables), JANUARY)
-    first = home.ingestion.publish(JANUARY)
-    tables["members"]["months"] = 1
-    tables["visits"]["hours"] = 1.0
-    copy = publishing._copy
-
-    def cut(one, other):
-        if other.name == "visits.csv":
-            raise PowerCut
-        copy(one, other)
-
-    monkeypatch.setattr(publishing, "_copy", cut)
-    with pytest.raises(PowerCut):
-        home.ingestion.accept(source(tables), JANUARY)
-    assert (home.drops / "2024-01-31" / "members.csv").read_bytes() != b""
-    assert home.ingestion.publish(JANUARY).digest == first.digest
-    assert len(home.lake.deliveries(JANUARY)) == 1
-
-
 @pytest.fixture
 def many():
     """A sound January of 400 customers, as text: up to four rows of a table may be faulty."""
@@ -434,14 +400,6 @@ def test_a_receipt_of_rows_put_aside_that_was_cut_off_is_written_once(home, many
     assert [act for act, _ in acts(home)] == ["drop accepted", "drop corrected"]
 
 
-def test_taking_in_says_what_will_be_put_aside_and_publishes_nothing_yet(home, many, source):
-    many["visits"].loc[3, "hours"] = "-1"
-    target, found = home.ingestion.accept(source(many), JANUARY)
-    assert found.quarantined_sentence == "1 row quarantined: visits 1."
-    assert (home.lake.months(), (home.folder / "quarantine").exists()) == ([], False)
-    assert (target / "visits.csv").exists()
-
-
 @pytest.mark.parametrize("typed", [dt.date(2042, 1, 31), dt.date(2024, 4, 30)])
 def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(
     tmp_path, tables, source, typed
@@ -496,30 +454,6 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_completes(
     assert home.ingestion.publish(JANUARY).rows["visits"] == 399
     assert home.ingestion.publish(JANUARY).kind == "unchanged"
     assert len(acts(home)) == 1 + known
-
-
-def test_a_read_only_home_publishes_and_takes_in_nothing_and_still_names_the_faults(
-    home, tables, source, monkeypatch
-):
-    def read_only(*_, **__):
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    deliver(home, JANUARY, tables)
-    sound = source(tables)
-    tables["visits"]["hours"] = -1.0
-    broken = source(tables, "broken")
-    monkeypatch.setattr("pathlib.Path.mkdir", read_only)
-    with pytest.raises(OSError, match="Read-only file system"):
-        home.ingestion.publish(JANUARY)
-    with pytest.raises(OSError, match="Read-only file system"):
-        home.ingestion.accept(sound, FEBRUARY)
-    with pytest.raises(DropRefused, match=r"visits\.csv.*'hours'") as caught:
-        home.ingestion.accept(broken, FEBRUARY)
-    assert caught.value.page is None
-    assert (home.lake.months(), [path.name for path in home.drops.iterdir()]) == (
-        [],
-        ["2024-01-31"],
-    )
 
 
 def test_a_delivery_arrives_when_the_clock_says(tmp_path, tables):

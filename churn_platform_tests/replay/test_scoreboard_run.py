@@ -11,8 +11,8 @@ from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.lake.lake import instant
 from churn_platform.lake.tables import feature_frame
 from churn_platform.promotion.promotions import released
+from churn_platform.replay.home_replay import IN_AUC, IN_COSTS
 from churn_platform.replay.scoreboard import Totals
-from churn_platform.replay.scoreboard_run import IN_AUC, IN_COSTS
 from churn_platform_tests.small_business import (
     FEBRUARY,
     copied,
@@ -48,51 +48,49 @@ def test_the_first_model_was_a_mistake_and_its_replacement_right(in_march):
     )
 
 
-def test_the_figures_are_those_of_both_versions_on_the_same_rows_of_the_later_month(in_march):
+@pytest.fixture(scope="module")
+def march(in_march):
+    """Who left in March, and each version's probabilities of the same customers."""
     rows = feature_frame(in_march.contract, in_march.lake.tables(MARCH))
-    truth = (
-        month_tables(MARCH)["leavers"]
-        .set_index("member")["has_left"]
-        .reindex(rows["member"])
-        .to_numpy()
-    )
-    ours, theirs = (
-        released(in_march.releases, version).model.probability(rows) for version in (2, 1)
-    )
+    leavers = month_tables(MARCH)["leavers"].set_index("member")["has_left"]
+    models = [released(in_march.releases, version).model for version in (1, 2)]
+    contacts = [model.probability(rows) >= model.threshold for model in models]
+    return leavers[rows["member"]].to_numpy(), [m.probability(rows) for m in models], contacts
+
+
+def test_the_figures_are_those_of_both_versions_on_the_same_rows_of_the_later_month(
+    in_march, march
+):
+    truth, (theirs, ours), _ = march
     expected = paired_auc_difference(truth, ours, theirs)
     second = in_march.scoreboard().judge().decisions[1]
-    assert (second.candidate_auc, second.incumbent_auc) == (
-        expected.candidate_auc,
-        expected.production_auc,
-    )
+    assert second.candidate_auc == expected.candidate_auc
+    assert second.incumbent_auc == expected.production_auc
     assert second.interval == pytest.approx(expected.interval.as_list())
     assert second.gained == pytest.approx(expected.difference)
 
 
-def test_without_costs_of_its_own_the_contract_counts_in_auc_and_with_them_in_costs(
-    in_march, tmp_path
-):
-    assert in_march.scoreboard().judge().gained == IN_AUC
-    home = copied(in_march, tmp_path / "home")
+def changed_contract(home, folder, change):
+    """A copy of the home after a change of its contract file."""
+    home = copied(home, folder)
     path = home.folder / "contract.yaml"
     declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(declared)
+    path.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
+    return open_home(home.folder)
+
+
+def test_without_costs_of_its_own_the_contract_counts_in_auc_and_with_them_in_costs(
+    in_march, march, tmp_path
+):
+    assert in_march.scoreboard().judge().gained == IN_AUC
     costs = {"missed_churner": 50.0, "needless_contact": 10.0}
-    path.write_text(yaml.safe_dump(declared | {"costs": costs}, sort_keys=False), encoding="utf-8")
-    home = open_home(home.folder)
+    home = changed_contract(in_march, tmp_path / "home", lambda made: made.update(costs=costs))
     found = home.scoreboard().judge()
     assert found.gained == IN_COSTS
-    rows = feature_frame(home.contract, home.lake.tables(MARCH))
-    truth = (
-        month_tables(MARCH)["leavers"]
-        .set_index("member")["has_left"]
-        .reindex(rows["member"])
-        .to_numpy()
-    )
-    spent = []
-    for version in (released(home.releases, 1), released(home.releases, 2)):
-        contacted = version.model.probability(rows) >= version.model.threshold
-        spent.append(50 * (truth & ~contacted).sum() + 10 * (~truth & contacted).sum())
-    assert found.decisions[1].gained == spent[0] - spent[1] > 0
+    truth, _, contacts = march
+    old, new = (50 * (truth & ~them).sum() + 10 * (~truth & them).sum() for them in contacts)
+    assert found.decisions[1].gained == old - new > 0
 
 
 def test_a_decision_of_the_newest_month_is_open(february_decided):
@@ -103,16 +101,13 @@ def test_a_decision_of_the_newest_month_is_open(february_decided):
 
 
 def test_a_version_of_another_contract_is_left_open(in_march, tmp_path):
-    home = copied(in_march, tmp_path / "home")
-    path = home.folder / "contract.yaml"
-    declared = yaml.safe_load(path.read_text(encoding="utf-8"))
-    declared["feature_views"]["members_fv"]["features"].remove("has_app")
-    path.write_text(yaml.safe_dump(declared, sort_keys=False), encoding="utf-8")
-    found = open_home(home.folder).scoreboard().judge().decisions
-    assert [one.judgement for one in found] == ["open", "open"]
-    assert [one.sentence for one in found] == [
-        f"Not judged: version {version} was trained under another contract." for version in (1, 2)
-    ]
+    def fewer(declared):
+        declared["feature_views"]["members_fv"]["features"].remove("has_app")
+
+    home = changed_contract(in_march, tmp_path / "home", fewer)
+    for version, one in enumerate(home.scoreboard().judge().decisions, start=1):
+        assert one.judgement == "open"
+        assert f"version {version} was trained under another contract" in one.sentence
 
 
 def test_decisions_on_a_version_that_was_removed_are_open_with_the_reason_and_all_others_are_judged(
