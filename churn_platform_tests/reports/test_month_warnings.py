@@ -7,6 +7,7 @@ from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
 from churn_platform_tests.api_client import with_contract
+from churn_platform_tests.drift.judged import check, judged
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -83,14 +84,15 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     assert "LABELS_UNLIKE_BEFORE" in capsys.readouterr().out
 
 
-def alarmed(home, columns):
-    """A drift report of the version in production with an alarm."""
+def alarmed(home, **unknown):
+    """A drift report of the version in production with an alarm and unknown categories of plan."""
+    result = judged((check("plan", unknown_categories=unknown), None))
     change_record(
         home,
         "drift_report",
         production_version=home.releases.pointer().version,
         alarms=["drift share 40.0% is above 5.0%"],
-        result={"columns": columns},
+        result=result.as_json(),
     )
 
 
@@ -107,7 +109,7 @@ def request_retraining(home):
 
 
 def test_drift_that_no_candidate_can_answer_is_a_warning(home):
-    alarmed(home, [{"column": "plan", "unknown_categories": {"premium": 0.6}}])
+    alarmed(home, premium=0.6)
     (sentence,) = unanswered(home)
     assert "No labels have matured since the decision on 2024-02-29" in sentence
     assert "UNKNOWN_CATEGORY_SHARE" in {one.code for one in home.month_warnings.of(FEBRUARY)}
@@ -116,7 +118,7 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
 
 
 def test_drift_is_a_warning_if_the_training_that_should_answer_it_was_refused(home):
-    alarmed(home, [])
+    alarmed(home)
     request_retraining(home)
     dataset = home.training_datasets.load(FEBRUARY)
     home.candidate_training._record_refusal(FEBRUARY, dataset, "The training rows hold 5 churners.")
