@@ -27,9 +27,8 @@ from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.loop.home_month import HomeMonth
+from churn_platform.loop.home_run import HomeMonth, RunStart
 from churn_platform.loop.progress import Progress
-from churn_platform.loop.start import RunStart
 from churn_platform.loop.training import CandidateTraining, RetrainingRequests
 from churn_platform.maintenance.backup import Backup
 from churn_platform.maintenance.checkup import Checkup
@@ -43,8 +42,7 @@ from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.monitoring.versions import Versions
 from churn_platform.promotion.approvals import Approvals
 from churn_platform.promotion.deciding import DecisionMaker
-from churn_platform.promotion.decisions import Decisions
-from churn_platform.promotion.promotions import Promotions, released
+from churn_platform.promotion.promotions import Decisions, Promotions, released
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.promotion.rollbacks import Rollbacks
 from churn_platform.replay.home_replay import Scoreboard
@@ -291,13 +289,15 @@ class Services(Home):
     def month(self) -> HomeMonth:
         """The steps of a month."""
         return HomeMonth(
-            self.drift_monitor, self.performance_monitor, self.candidate_training, self.scoring,
-            self.registry,
-            build_dataset=self.training_datasets.build,
-            decide=self.decision_maker.decide,
-            carry_out=self.decision_maker.carry_out,
-            ask_policy=lambda as_of: self.progress().retraining(as_of),
-        )  # fmt: skip
+            training_dataset=self.training_datasets.build,
+            drift_report=self.drift_monitor.report,
+            performance=self.performance_monitor.measure,
+            scores=self.scoring.score,
+            retraining=lambda as_of: self.progress().retraining(as_of),
+            candidate=self.candidate_training.train,
+            decision=self.decision_maker.decide,
+            production=self.decision_maker.carry_out,
+        )
 
     def scoreboard(self) -> Scoreboard:
         """Judges past decisions on the labels that matured since."""
@@ -341,8 +341,8 @@ class Services(Home):
             lake=self.lake,
             records=self.records,
             releases=self.releases,
-            ledger=self.ledger,
-            alerts=self.alerts,
+            receipts=self.ledger,
+            alert_channels=self.alerts,
             verify_home=lambda: self.verification.verify(),  # noqa: PLW0108 - MLflow is loaded late
         )
 

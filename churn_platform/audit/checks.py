@@ -24,9 +24,8 @@ from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, Records
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.receipts import DELIVERED, Anchor, Break, Receipt
+from churn_platform.ledger.receipts import DELIVERED, Anchor, Break, Receipt, version_of
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.training.candidate import FILES

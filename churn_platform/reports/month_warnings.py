@@ -128,6 +128,6 @@ class MonthWarnings:
         if newest.evidence.get("dataset") != dataset:
             return []
         record = newest.model_dump(mode="json")
-        approval = self.ledger.state().answers(newest.digest)["approval"]
-        answered = approval is not None and approval["state"] in ("approved", "rejected")
+        approval = self.ledger.state().answers(newest.digest).approval
+        answered = approval is not None and approval.state in ("approved", "rejected")
         return of_decision(record, answered=answered)

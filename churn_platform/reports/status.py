@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from churn_platform.alerting.alerts import Alerts
+from churn_platform.alerting.alerts import Alerts, ChannelStatus
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.base.home import Home
@@ -20,11 +20,10 @@ from churn_platform.lake.deliveries import QuarantineRecord, quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.ledger.approvals import Request, Signature
-from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.state import ProductionState, Request, RequestRecord, Signature
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.version_acts import Proposal
 from churn_platform.loop.progress import Progress
-from churn_platform.monitoring.challengers import Proposal
 from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
@@ -40,7 +39,7 @@ from churn_platform.training.releases import Releases
 class AnsweredDecision(Decision):
     """A decision with what people answered."""
 
-    approval: dict[str, Any] | None
+    approval: RequestRecord | None
     """The request that the decision made, and its answer."""
     overridden: Signature | None
 
@@ -48,7 +47,7 @@ class AnsweredDecision(Decision):
     def of(cls, decision: Decision, state: ProductionState) -> "AnsweredDecision":
         """A decision with the answers that the ledger records."""
         record = decision.model_dump(mode="json")
-        return cls.model_validate(record | state.answers(digest_of(record)))
+        return cls.model_validate(record | vars(state.answers(digest_of(record))))
 
 
 class ProductionStatus(Stored):
@@ -90,30 +89,12 @@ class QuarantineStatus(Stored):
     page: str
 
 
-class StandingProposal(Proposal):
-    """A proposal that is still valid, with the command that carries it out."""
-
-    command: str
-
-
 class DueStep(Stored):
     """The step that `churn run` does next."""
 
     job: str
     as_of: str
     reason: str
-
-
-class ChannelStatus(Stored):
-    """An alert channel; one without a name explains why the channels are unknown."""
-
-    receiver: str
-    sent: int
-    unsent: int
-    lost: int
-    error: str
-    failures: int
-    next_try: str | None
 
 
 class HomeStatus(Stored):
@@ -130,7 +111,7 @@ class HomeStatus(Stored):
     warnings: list[dict[str, str]]
     performance: list[VersionPerformance]
     answered: list[ServedPerformance]
-    proposal: StandingProposal | None
+    proposal: Proposal | None
     next: DueStep | None
     reason: str
     alerts: list[ChannelStatus]
@@ -241,34 +222,23 @@ class Status:
             return None
         request, lapsed = found
         return PendingApproval(
-            **request.as_dict(), lapsed=lapsed, how=how_to_answer(request.version)
+            **vars(request.record()), lapsed=lapsed, how=how_to_answer(request.version)
         )
 
-    def proposal(self) -> StandingProposal | None:
-        """The proposal from later labels while it is valid."""
+    def proposal(self) -> Proposal | None:
+        """The proposal from later labels while it is valid, with the command for it."""
         pointer = self.releases.pointer()
         version = None if pointer is None else pointer.version
         performance = self.records.newest("performance")
         found = self.ledger.state().standing_proposal(performance, version)
-        if found is None:
-            return None
-        return StandingProposal.model_validate(found)
+        return found and found.model_copy(update={"command": found.command})
 
     def _alerts(self) -> list[ChannelStatus]:
+        """Every alert channel; one without a name explains why the channels are unknown."""
         try:
-            return [ChannelStatus(**one) for one in self.alert_channels.waiting()]
+            return self.alert_channels.waiting()
         except ChurnError as error:
-            return [
-                ChannelStatus(
-                    receiver="",
-                    sent=0,
-                    unsent=0,
-                    lost=0,
-                    error=str(error),
-                    failures=0,
-                    next_try=None,
-                )
-            ]
+            return [ChannelStatus("", error=str(error))]
 
     def quarantine(self, as_of: dt.date) -> QuarantineStatus | None:
         """The quarantined rows of a month, if there are any."""

@@ -12,6 +12,7 @@ from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.erasures import current
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, open_home
 from churn_platform_tests.system.trusted_home import (
     assert_told,
@@ -195,7 +196,8 @@ def without_members(home, rows):
 
 
 def erased(home, digests):
-    return home.ledger.write(
+    return record_act(
+        home.ledger,
         actor="Ann",
         act="customer forgotten",
         subject="a customer",

@@ -1,11 +1,13 @@
 """What was in production then: the version, since when, by whom, why and by which decision."""
 
 import datetime as dt
+from functools import partial
 
 import pytest
 
 from churn_platform.audit.past import was_in_production
 from churn_platform.base.errors import UsageError
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import open_home
 
 SECOND = dt.timedelta(seconds=1)
@@ -74,7 +76,7 @@ def test_the_approval_of_the_decision_is_part_of_the_answer(promoted_twice):
     first, second = promoted_twice.ledger.receipts("promotion done")
     own = {"decision": second.evidence["decision"]}
     two = {"subject": "version 2", "reason": "I looked at it."}
-    write = promoted_twice.ledger.write
+    write = partial(record_act, promoted_twice.ledger)
     write(actor="Ann", act="approval", **two, evidence=own | {"override": True})
     write(actor="Bob", act="approval", **two, evidence={"decision": "other"})
     moves = {"before": "version 1", "after": "version 2"}

@@ -15,6 +15,7 @@ from churn_platform.audit.verifying import LOOKS
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.training.registry import PRODUCTION
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import make_home, open_home
 from churn_platform_tests.system.trusted_home import (
     assert_told,
@@ -286,8 +287,8 @@ def test_a_decision_record_that_is_gone_is_named_by_its_receipt(home):
 
 
 def quiet_act(home):
-    return home.ledger.write(
-        actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet."
+    return record_act(
+        home.ledger, actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet."
     )
 
 

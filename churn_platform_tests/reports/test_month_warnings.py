@@ -6,8 +6,11 @@ from bento.production_record import ProductionRecords
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
+from churn_platform.ledger.acts import TrainingRefused
+from churn_platform.loop.retraining import training_key
 from churn_platform_tests.api_client import with_contract
 from churn_platform_tests.drift.judged import check, judged
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -103,8 +106,12 @@ def unanswered(home):
 
 
 def request_retraining(home):
-    home.ledger.write(
-        act="retraining requested", actor="tester", subject="2024-02-29", reason="Drift."
+    record_act(
+        home.ledger,
+        act="retraining requested",
+        actor="tester",
+        subject="2024-02-29",
+        reason="Drift.",
     )
 
 
@@ -120,8 +127,9 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
 def test_drift_is_a_warning_if_the_training_that_should_answer_it_was_refused(home):
     alarmed(home)
     request_retraining(home)
-    dataset = home.training_datasets.load(FEBRUARY)
-    home.candidate_training._record_refusal(FEBRUARY, dataset, "The training rows hold 5 churners.")
+    key = training_key(home.training_datasets.load(FEBRUARY).digest, home.contract.policy_hash)
+    reason = "The training rows hold 5 churners."
+    home.ledger.append(TrainingRefused(month=FEBRUARY, reason=reason, **key))
     (sentence,) = unanswered(home)
     assert sentence.endswith("The training rows hold 5 churners.")
 
