@@ -89,7 +89,7 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
 
 def alarmed(home, **unknown):
     """A drift report of the version in production with an alarm and unknown categories of plan."""
-    result = judged((check("plan", unknown_categories=unknown), None))
+    result = judged((check("plan", unknown=unknown), None))
     change_record(
         home,
         "drift_report",
