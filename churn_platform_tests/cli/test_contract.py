@@ -17,12 +17,9 @@ from churn_platform.drafting.columns import LISTED, OFTEN
 from churn_platform.drafting.tables import LIMIT
 from churn_platform.services import Services
 from churn_platform.training.mlflow_server import MARKER
-from churn_platform_tests.cli import test_app as test_cli
-from churn_platform_tests.cli.test_app import wrong
+from churn_platform_tests.cli.conftest import wrong
 from churn_platform_tests.drafted_businesses import MONTH, deliver_laundry, deliver_phone
 from churn_platform_tests.small_business import DECLARED, JANUARY, month_tables
-
-churn, environ = test_cli.churn, test_cli.environ
 
 
 @pytest.fixture(scope="module")
