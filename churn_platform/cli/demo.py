@@ -3,13 +3,11 @@
 import contextlib
 import datetime as dt
 import gc
-import json
 import shutil
 import sqlite3
-import sys
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +16,13 @@ from typer.core import TyperCommand
 
 from churn_platform.base.errors import DropRefused, IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, write_json, write_text
-from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    make_console,
+    open_home,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from churn_platform.cli.progress import RunProgress
     from churn_platform.contract.model import Contract
     from churn_platform.services import Services
-    from churn_platform.simulator import Delivery, Scenario
+    from churn_platform.simulator import Delivery, Scenario, Truth
 
 SEED = 1
 MARKER = "demo.json"
@@ -43,6 +47,15 @@ class Arrival:
     folder: Path
     as_of: dt.date
     note: str = ""
+
+
+@dataclass
+class DemoMarker:
+    """demo.json of a home: what was asked for, the deliveries ingested, and those refused."""
+
+    asked: dict[str, object] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class ListsScenarios(TyperCommand):
@@ -129,7 +142,8 @@ def run_demo(
     _claim(home, {"data": str(data.resolve())} if data else asked)
     source = data or home.folder / SIMULATED
     with RunProgress(quiet=as_json) as progress:
-        if not data and not (read_truth(source) or {}).get("deliveries"):
+        simulated = read_truth(source)
+        if not data and (simulated is None or not simulated.deliveries):
             progress.note(
                 f"Simulating {users:,} customers over {months} months: {scenario.summary}."
             )
@@ -140,15 +154,18 @@ def run_demo(
         _live(home, source, progress)
     found = home.status.now()
     truth = read_truth(source)
-    rows = story(home, found, truth, _marker(home).get("refused", {}))
+    months_told = story(home, found, truth, _marker(home).refused)
     if as_json:
-        if truth is None:
-            told = {}
-        else:
-            told = {name: truth[name] for name in ("scenario", "summary", "loop_should")}
-        sys.stdout.write(json.dumps({**found, **told, "story": rows}, indent=2, default=str) + "\n")
+        about = {}
+        if truth is not None:
+            about = {
+                "scenario": truth.scenario,
+                "summary": truth.summary,
+                "loop_should": truth.loop_should,
+            }
+        print_json({**found, **about, "story": [asdict(month) for month in months_told]})
         return
-    show_story(console, rows, truth)
+    show_story(console, months_told, truth)
     _what_next(console, home, found)
 
 
@@ -162,9 +179,7 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
 
     in_order = read_truth(source) is not None
     marker = _marker(home)
-    taken = marker.setdefault("taken", [])
-    refused = marker.setdefault("refused", {})
-    done = {*taken, *refused} if in_order else set()
+    done = {*marker.taken, *marker.refused} if in_order else set()
     arrivals = _arrivals(source, home)
     with _without_syncing(home), started(home) as instance:
         for arrival in arrivals:
@@ -176,13 +191,13 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
             except DropRefused as refusal:
                 if not in_order:
                     raise
-                refused[name] = " ".join(refusal.faults)
+                marker.refused[name] = " ".join(refusal.faults)
                 progress.note(f"{name}: {refusal}")
             else:
-                taken += [] if name in taken else [name]
+                marker.taken += [] if name in marker.taken else [name]
                 note = f": {arrival.note}" if arrival.note else ""
                 progress.note(f"{name}: ingested{note}")
-            write_json(home.folder / MARKER, marker)
+            write_json(home.folder / MARKER, asdict(marker))
             if in_order:
                 deque(run_steps(home, instance, progress.step, progress.asset), maxlen=0)
         deque(run_steps(home, instance, progress.step, progress.asset), maxlen=0)
@@ -215,10 +230,7 @@ def _arrivals(source: Path, home: "Services") -> list[Arrival]:
 
     truth = read_truth(source)
     if truth is not None:
-        return [
-            Arrival(source / one["folder"], dt.date.fromisoformat(one["as_of"]), one["note"])
-            for one in truth["deliveries"]
-        ]
+        return [Arrival(source / one.folder, one.as_of, one.note) for one in truth.deliveries]
     drops = find_drops(source, home.contract)
     if not drops:
         raise UsageError(
@@ -233,10 +245,10 @@ def _claim(home: "Services", wanted: dict[str, Any]) -> None:
     from churn_platform.ingestion.drop import find_drops
 
     known = _marker(home)
-    if known.get("asked") == wanted:
+    if known.asked == wanted:
         return
-    if known or home.lake.months() or find_drops(home.drops, home.contract):
-        there = "another demo" if known else "months of its own"
+    if known.asked or home.lake.months() or find_drops(home.drops, home.contract):
+        there = "another demo" if known.asked else "months of its own"
         raise UsageError(
             f"{home.folder} already contains {there}. Name an empty folder with --home, or"
             " delete this one.",
@@ -246,10 +258,9 @@ def _claim(home: "Services", wanted: dict[str, Any]) -> None:
     write_json(home.folder / MARKER, {"asked": wanted})
 
 
-def _marker(home: "Services") -> dict[str, Any]:
+def _marker(home: "Services") -> DemoMarker:
     marker = home.folder / MARKER
-    known: dict[str, Any] = read_json(marker) if marker.exists() else {}
-    return known
+    return DemoMarker(**read_json(marker)) if marker.exists() else DemoMarker()
 
 
 def _with_contract_of(home: "Services", source: Path) -> "Services":
@@ -287,18 +298,18 @@ def _what_next(console: "Console", home: "Services", found: dict[str, Any]) -> N
 
 def write_simulation(
     out: Path, scenario: "Scenario", contract: Path, *, users: int, months: int, seed: int
-) -> dict[str, Any]:
+) -> "Truth":
     """Write the drops of a scenario, its contract and its truth into `out`.
 
     Returns:
-        The truth, as JSON values.
+        The truth.
 
     Raises:
         UsageError: `out` contains other files, or a number is below its minimum.
         ContractError: the contract is wrong, or no table can satisfy it.
     """
     from churn_platform.contract.reading import read_contract
-    from churn_platform.simulator import deliver, truth_json
+    from churn_platform.simulator import deliver, truth_of
 
     given = read_contract(contract)
     fitting = scenario.contract(given)
@@ -306,41 +317,43 @@ def write_simulation(
     arriving = deliver(fitting, users, months, seed, scenario=scenario)
     _clear(out)
     # The truth first: if the rest is interrupted, the folder is still known as a simulation.
-    write_json(out / TRUTH, truth_json(scenario, users, seed, ()))
+    write_json(out / TRUTH, truth_of(scenario, users, seed, ()).as_json())
     if fitting == given:
         text = contract.read_text(encoding="utf-8")
     else:
         text = _as_yaml(fitting)
     write_text(out / CONTRACT, text)
     delivered = [_written(out, delivery) for delivery in arriving]
-    truth = truth_json(scenario, users, seed, delivered)
-    write_json(out / TRUTH, truth)
+    truth = truth_of(scenario, users, seed, delivered)
+    write_json(out / TRUTH, truth.as_json())
     return truth
 
 
-def read_truth(folder: Path) -> dict[str, Any] | None:
+def read_truth(folder: Path) -> "Truth | None":
     """The truth next to simulated drops; None if `folder` is not a simulation's.
 
     Raises:
         IntegrityError: the file is not valid JSON.
     """
     path = folder / TRUTH
-    truth = read_json(path) if path.is_file() else None
-    if isinstance(truth, dict) and {"scenario", "deliveries"} <= truth.keys():
-        return truth
+    found = read_json(path) if path.is_file() else None
+    if isinstance(found, dict) and {"scenario", "deliveries"} <= found.keys():
+        from churn_platform.simulator import Truth
+
+        return Truth.read(found, str(path))
     return None
 
 
-def sentences(truth: dict[str, Any], out: Path) -> list[str]:
+def sentences(truth: "Truth", out: Path) -> list[str]:
     """What was written, what the loop should do with it, and what to type next."""
     listed = []
-    for one in truth["deliveries"]:
-        note = f": {one['note']}" if one["note"] else ""
-        listed.append(f"  {one['folder']}{note}")
+    for one in truth.deliveries:
+        note = f": {one.note}" if one.note else ""
+        listed.append(f"  {one.folder}{note}")
     return [
-        f"{truth['scenario']}: {truth['summary']}.",
+        f"{truth.scenario}: {truth.summary}.",
         *listed,
-        f"The loop should {truth['loop_should']}.",
+        f"The loop should {truth.loop_should}.",
         f"The truth is in {out / TRUTH}. Next: `churn demo --data {out}`.",
     ]
 

@@ -9,11 +9,12 @@ from churn_platform.simulator.months import (
     Delivery,
     MonthTruth,
     SimulatedMonth,
+    Truth,
     as_of_at,
     best_auc,
     deliver,
     simulate,
-    truth_json,
+    truth_of,
 )
 from churn_platform.simulator.scenarios import (
     QUIET,
@@ -31,10 +32,11 @@ __all__ = [
     "MonthTruth",
     "Scenario",
     "SimulatedMonth",
+    "Truth",
     "as_of_at",
     "best_auc",
     "deliver",
     "find_scenario",
     "simulate",
-    "truth_json",
+    "truth_of",
 ]

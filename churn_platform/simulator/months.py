@@ -5,12 +5,12 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import DataError, UsageError
+from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract, Span
 from churn_platform.evaluation.statistics import auc
 from churn_platform.simulator.churn import World, build_world, leaked_feature, with_log_odds
@@ -210,33 +210,40 @@ def deliver(
     return _in_order(contract, scenario, drawn)
 
 
-def truth_json(
-    scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]
-) -> dict[str, Any]:
-    """Everything that only the simulator knows, as JSON values, without the tables."""
+class Arrived(Stored):
+    """A delivery as the truth lists it."""
+
+    folder: str
+    as_of: dt.date
+    note: str
+
+
+class Truth(Stored):
+    """Everything that only the simulator knows, without the tables: truth.json."""
+
+    scenario: str
+    summary: str
+    loop_should: str
+    users: int
+    seed: int
+    months: tuple[MonthTruth, ...]
+    deliveries: tuple[Arrived, ...]
+
+
+def truth_of(scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]) -> Truth:
+    """The truth of a simulation whose deliveries are these."""
     arrived = list(deliveries)
-    return {
-        "scenario": scenario.name,
-        "summary": scenario.summary,
-        "loop_should": scenario.loop_should,
-        "users": users,
-        "seed": seed,
-        "months": [
-            _month_json(delivery.truth) for delivery in arrived if delivery.truth is not None
-        ],
-        "deliveries": [
-            {
-                "folder": delivery.folder,
-                "as_of": delivery.as_of.isoformat(),
-                "note": delivery.note,
-            }
-            for delivery in arrived
-        ],
-    }
-
-
-def _month_json(truth: MonthTruth) -> dict[str, Any]:
-    return {**vars(truth), "as_of": truth.as_of.isoformat(), "drivers": list(truth.drivers)}
+    return Truth(
+        scenario=scenario.name,
+        summary=scenario.summary,
+        loop_should=scenario.loop_should,
+        users=users,
+        seed=seed,
+        months=tuple(one.truth for one in arrived if one.truth is not None),
+        deliveries=tuple(
+            Arrived(folder=one.folder, as_of=one.as_of, note=one.note) for one in arrived
+        ),
+    )
 
 
 def _in_order(

@@ -10,7 +10,7 @@ import pytest
 from churn_platform.base.digests import canonical_json
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.rules import conform, missing_tables
-from churn_platform.simulator.months import deliver, simulate, truth_json
+from churn_platform.simulator.months import deliver, simulate, truth_of
 from churn_platform.simulator.scenarios import SCENARIOS
 
 STREAMFLOW = read_contract(default_contract_path())
@@ -138,7 +138,7 @@ def test_the_pieces_combine():
 def test_the_truth_is_plain_json_with_every_month_and_every_delivery_in_order():
     scenario = SCENARIOS["late-labels"]
     told = json.loads(
-        canonical_json(truth_json(scenario, 300, 1, deliveries("late-labels", months=2)))
+        canonical_json(truth_of(scenario, 300, 1, deliveries("late-labels", months=2)).as_json())
     )
     assert (told["scenario"], told["users"], told["seed"]) == ("late-labels", 300, 1)
     assert (told["summary"], told["loop_should"]) == (scenario.summary, scenario.loop_should)
