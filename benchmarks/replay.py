@@ -22,8 +22,7 @@ from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import feature_frame
 from churn_platform.replay.backtest import Alternative
-from churn_platform.replay.history import PastMonth, PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonth, PastMonths
 from churn_platform.replay.result import replay
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform.training.model import ChurnModel, Recipe

@@ -165,7 +165,10 @@ def _add_customers(app: FastAPI, backend: Backend) -> None:
                 "already_left": standing.left,
                 "listed": len(listed),
                 "offset": page.offset,
-                "customers": listed[page.offset : page.offset + page.top],
+                "customers": [
+                    one.as_json(predictor.key)
+                    for one in listed[page.offset : page.offset + page.top]
+                ],
                 "request_id": request.state.request_id,
             }
         )

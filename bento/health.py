@@ -92,7 +92,7 @@ class Health:
         if history.standing().as_of != newest:
             return False
         listed = await asyncio.to_thread(history.at_risk)
-        keys = [customer[self._predictor.key] for customer in listed[:SAMPLE]]
+        keys = [customer.key for customer in listed[:SAMPLE]]
         if not keys:
             return False
         return all_older(await self._predictor.rows(keys), self._predictor.contract)

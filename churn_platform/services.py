@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from churn_platform.promotion.promotions import Promotions
     from churn_platform.promotion.publishing import ReleasePublisher
     from churn_platform.promotion.rollbacks import Rollbacks
-    from churn_platform.replay.scoreboard_run import Scoreboard
+    from churn_platform.replay.home_replay import Scoreboard
     from churn_platform.reports.month_warnings import MonthWarnings
     from churn_platform.reports.status import Status
     from churn_platform.scoring.scoring import Scoring
@@ -343,7 +343,7 @@ class Services(Home):
 
     def scoreboard(self) -> "Scoreboard":
         """Judges past decisions on the labels that matured since."""
-        from churn_platform.replay.scoreboard_run import Scoreboard
+        from churn_platform.replay.home_replay import Scoreboard
 
         return Scoreboard(
             self.contract, self.lake, self.ledger, self.versions(), self.decisions.all(),

@@ -17,9 +17,9 @@ from churn_platform.features.training_dataset import LABEL
 from churn_platform.ledger.receipts import GENESIS
 from churn_platform.promotion.publishing import manifest_fields
 from churn_platform.services import Services
-from churn_platform.training.candidate import FILES, PASSPORT, Candidate
+from churn_platform.training.candidate import FILES, Candidate
 from churn_platform.training.model import ChurnModel, Recipe, serving_files
-from churn_platform.training.release import FeatureSpec, ModelCard
+from churn_platform.training.release import PASSPORT, FeatureSpec, ModelCard
 from churn_platform_tests.small_business import JANUARY, open_home
 
 PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)

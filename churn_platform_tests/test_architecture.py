@@ -22,20 +22,20 @@ from churn_platform.contract.reading import default_contract_path, read_contract
 PACKAGE = Path(churn_platform.__file__).parent
 ROOT = PACKAGE.parent
 PURE = (
-    "contract/consistency.py", "contract/model.py", "contract/parts.py", "contract/policy.py", "drafting/columns.py", "drafting/dates.py",
+    "contract/consistency.py", "contract/model.py", "contract/parts.py", "contract/policy.py", "drafting/columns.py",
     "drafting/draft.py", "drafting/keys.py", "drafting/label.py", "drafting/tables.py",
     "drafting/texts.py", "drafting/words.py", "base/digests.py", "base/text.py", "ledger/receipts.py",
     "ledger/acts.py", "ledger/version_acts.py", "ledger/policy_changes.py", "ledger/approvals.py", "ledger/state.py", "ledger/history.py",
     "ledger/erasures.py", "lake/window.py", "lake/tables.py", "lake/keys.py", "lake/month_comparison.py",
-    "ingestion/faults.py", "ingestion/quarantine.py", "ingestion/conversion.py", "ingestion/rules.py",
+    "ingestion/faults.py", "ingestion/conversion.py", "ingestion/rules.py",
     "ingestion/month_warnings.py", "features/labels.py", "features/training_dataset.py", "evaluation/statistics.py",
-    "evaluation/bootstrap.py", "evaluation/comparison.py", "evaluation/curves.py", "evaluation/metrics.py",
+    "evaluation/comparison.py", "evaluation/curves.py", "evaluation/metrics.py",
     "evaluation/leaks.py", "evaluation/costs.py", "evaluation/gain.py", "drift/columns.py", "drift/measure.py",
     "drift/result.py", "drift/statistics.py", "training/model.py", "training/estimator.py", "training/candidate.py",
     "training/release.py", "training/scorer.py", "promotion/decision.py",
     "promotion/evidence.py", "promotion/gate.py", "promotion/criteria/*.py", "monitoring/performance.py",
     "promotion/attempts.py", "monitoring/served_performance.py", "monitoring/challengers.py",
-    "monitoring/comparison.py", "replay/scoreboard.py", "replay/history.py", "replay/memory.py", "replay/backtest.py",
+    "monitoring/comparison.py", "replay/scoreboard.py", "replay/history.py", "replay/backtest.py",
     "replay/result.py", "loop/next_step.py", "loop/retraining.py", "loop/run_month.py", "scoring/ranking.py", "scoring/reasons.py", "audit/reproduction.py",
     "alerting/messages.py", "simulator/*.py",
 )  # fmt: skip

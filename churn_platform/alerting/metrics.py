@@ -57,7 +57,7 @@ class LedgerTotals:
         if receipt.act in DELIVERED:
             self.month = max(self.month, receipt.subject)
         elif receipt.act in RAISED:
-            self.warnings[receipt.subject] = [str(one["code"]) for one in recorded(receipt)]
+            self.warnings[receipt.subject] = [warning.code for warning in recorded(receipt)]
         elif receipt.act == "approval requested":
             self.waiting = receipt.subject
             self.waiting_since = time

@@ -4,7 +4,6 @@ beside what was registered.
 
 import datetime as dt
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from churn_platform.ledger.store import LedgerStore
 from churn_platform.promotion.promotions import released
 from churn_platform.training.candidate import Candidate, fit_candidate
 from churn_platform.training.registry import ModelRegistry
+from churn_platform.training.release import MadeFrom
 from churn_platform.training.releases import Releases
 
 
@@ -77,7 +77,7 @@ class Reproduction:
             return _answer(version, [], [str(error), *code], noted)
         lake = Lake(self._lake_folder, contract)
         window = _window(made_from)
-        known_at = dt.datetime.fromisoformat(str(made_from["known_at"]))
+        known_at = dt.datetime.fromisoformat(str(made_from.known_at))
         if changed := self._changed_lake(lake, window, known_at, made_from):
             return _answer(version, [], [*changed, *code], noted)
         with tempfile.TemporaryDirectory() as folder:
@@ -99,13 +99,13 @@ class Reproduction:
         return list(compare(contract, dataset, recorded, again, release))
 
     def _changed_lake(
-        self, lake: Lake, window: Window, known_at: dt.datetime, made_from: Mapping[str, Any]
+        self, lake: Lake, window: Window, known_at: dt.datetime, made_from: MadeFrom
     ) -> list[str]:
         """What of the lake, as it was known then, is not what it was: by the manifests, and by the
         files themselves.
         """
         view = lake.view(known_at, as_at_scoring=True)
-        changed = changed_tables(made_from["tables"], lake.digests(view, window.months))
+        changed = changed_tables(made_from.tables, lake.digests(view, window.months))
         forgotten = [
             receipt
             for receipt in self._ledger.receipts("customer forgotten")
@@ -133,32 +133,34 @@ class Reproduction:
         return changed
 
 
-def _made_from(recorded: Candidate) -> dict[str, Any]:
+def _made_from(recorded: Candidate) -> MadeFrom:
     made_from = recorded.card.made_from
-    if not made_from or made_from["known_at"] is None:
+    if made_from is None or made_from.known_at is None:
         raise DataError(
             f"Version {recorded.version} does not say what it was made from: it was registered"
             " by an older make of the platform, or by hand. Train it again to have one that"
             " does.",
             code="VERSION_NOT_REPRODUCIBLE",
         )
-    return dict(made_from)
+    return made_from
 
 
-def _window(made_from: Mapping[str, Any]) -> Window:
-    months = made_from["window"]
+def _window(made_from: MadeFrom) -> Window:
     return Window(
-        **{part: tuple(dt.date.fromisoformat(m) for m in months[part]) for part in months}
+        **{
+            part: tuple(dt.date.fromisoformat(month) for month in months)
+            for part, months in made_from.window.items()
+        }
     )
 
 
-def _changed_code(recorded: Candidate, made_from: Mapping[str, Any]) -> list[str]:
-    if not made_from["with"]:
+def _changed_code(recorded: Candidate, made_from: MadeFrom) -> list[str]:
+    if not made_from.fitted_with:
         same = recorded.card.code_digest == code_digest()
         if same:
             return []
         return [f"the code that fitted it (digest {recorded.card.code_digest[:12]})"]
-    return changed_code(made_from["with"], made_with())
+    return changed_code(made_from.fitted_with, made_with())
 
 
 def _answer(

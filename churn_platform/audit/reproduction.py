@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import canonical_json, digest_of
 from churn_platform.base.errors import ContractError
@@ -14,6 +15,7 @@ from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.policy_changes import changes
 from churn_platform.training.candidate import Candidate, candidate_digest
 from churn_platform.training.model import Recipe
+from churn_platform.training.release import MadeFrom
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Compared:
         return {**asdict(self), "same": self.same}
 
 
-def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contract:
+def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
     """The contract with recipe, holdout and slices as a version was made with; tables and
     features as they now are.
 
@@ -42,25 +44,25 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
         ContractError: the features or tables have changed since, so nothing can be read as it
             was then.
     """
-    recipe = made_from["recipe"]
+    recipe = made_from.recipe
     fields = contract.as_mapping()
     training = fields["policy"]["training"] | {
         "algorithm": recipe["algorithm"],
         "seed": recipe["seed"],
-        "salt": made_from["holdout"]["salt"],
-        "holdout_fraction": made_from["holdout"]["fraction"],
+        "salt": made_from.holdout.salt,
+        "holdout_fraction": made_from.holdout.fraction,
     }
     policy = fields["policy"] | {"training": training}
     try:
         then = Contract.model_validate(
-            fields | {"policy": policy, "costs": recipe["costs"], "slices": made_from["slices"]}
+            fields | {"policy": policy, "costs": recipe["costs"], "slices": made_from.slices}
         )
     except ValueError as error:  # pydantic's own
         raise ContractError(
             f"The contract has no place any more for what it was made with: {error}",
             code="CONTRACT_CHANGED",
         ) from None
-    now = Recipe.of(then).as_mapping()
+    now = to_jsonable_python(Recipe.of(then))
     if now != recipe:
         said = "; ".join(change.sentence() for change in changes(_by_name(recipe), _by_name(now)))
         raise ContractError(
@@ -69,11 +71,11 @@ def contract_as_then(contract: Contract, made_from: Mapping[str, Any]) -> Contra
     return then
 
 
-def changed_policy(contract: Contract, made_from: Mapping[str, Any]) -> list[str]:
+def changed_policy(contract: Contract, made_from: MadeFrom) -> list[str]:
     """What of the recipe and the holdout is another in today's policy; the version is made
     again by its own.
     """
-    recipe = Recipe.of(contract).as_mapping()
+    recipe = to_jsonable_python(Recipe.of(contract))
     training = contract.policy.training
     now = {
         "policy.training": {
@@ -83,15 +85,14 @@ def changed_policy(contract: Contract, made_from: Mapping[str, Any]) -> list[str
         "costs": recipe["costs"],
         "slices": list(contract.slices),
     }  # fmt: skip
-    holdout = made_from["holdout"]
-    own = made_from["recipe"]
+    own = made_from.recipe
     then = {
         "policy.training": {
-            "algorithm": own["algorithm"], "seed": own["seed"], "salt": holdout["salt"],
-            "holdout_fraction": holdout["fraction"],
+            "algorithm": own["algorithm"], "seed": own["seed"], "salt": made_from.holdout.salt,
+            "holdout_fraction": made_from.holdout.fraction,
         },
         "costs": own["costs"],
-        "slices": made_from["slices"],
+        "slices": made_from.slices,
     }  # fmt: skip
     return [change.sentence() for change in changes(then, now)]
 

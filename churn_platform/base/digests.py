@@ -8,7 +8,7 @@ from churn_platform.base.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic import BaseModel
+    from pydantic import BaseModel, JsonValue
 
 ADDED: dict[str, Any] = {"added": True}
 """Goes into `json_schema_extra` of a field that a later version of the platform adds to the
@@ -47,14 +47,14 @@ def digest_of(value: Any) -> str:  # noqa: ANN401 - whatever json can hold
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def hashed_values(model: "BaseModel") -> dict[str, Any]:
+def hashed_values(model: "BaseModel") -> "dict[str, JsonValue]":
     """The JSON values of a part of the contract that go into its digest.
 
     A field marked `ADDED` is left out while it has its default: a contract that does not use it
     keeps the digest it had before the field existed, so a new version of the platform changes
     no policy and lapses no approval.
     """
-    values: dict[str, Any] = model.model_dump(mode="json")
+    values: dict[str, JsonValue] = model.model_dump(mode="json")
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if field.json_schema_extra == ADDED and value == field.get_default(

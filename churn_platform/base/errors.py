@@ -3,8 +3,6 @@
 `error_codes.py` explains every code. A refused promotion is not an error: it is a decision.
 """
 
-from pathlib import Path
-
 
 class ChurnError(Exception):
     """An error that the platform foresees; the CLI prints it and exits 1.
@@ -24,22 +22,6 @@ class ContractError(ChurnError):
     """The contract file is wrong, or data does not match it."""
 
     code = "CONTRACT_INVALID"
-
-
-class DropRefused(ContractError):
-    """A drop broke the contract, and nothing of it was published.
-
-    `faults` holds one sentence per fault, `page` the HTML file that shows them.
-    """
-
-    code = "DROP_REFUSED"
-
-    def __init__(
-        self, message: str, faults: tuple[str, ...] = (), page: Path | None = None
-    ) -> None:
-        super().__init__(message)
-        self.faults = faults
-        self.page = page
 
 
 class UsageError(ChurnError):

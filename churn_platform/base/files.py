@@ -68,7 +68,7 @@ class Fields(dict[str, Any]):
             " from a backup."
         )
 
-    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
 
 

@@ -6,7 +6,7 @@ import platform
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from pydantic import JsonValue
 
@@ -20,6 +20,21 @@ RECIPE_VERSION = 1
 """Raise it with every change of the code after which the same rows and recipe fit another
 model.
 """
+
+
+class FittingParts(TypedDict):
+    """What decides a fit besides data and recipe."""
+
+    recipe: int
+    """The version of the recipe."""
+    libraries: dict[str, str]
+    """The version of each library."""
+
+
+class MadeWith(FittingParts):
+    """The same and the machine: not in the digest, but the last bit of a float may depend on it."""
+
+    machine: dict[str, str]
 
 
 def provenance() -> dict[str, JsonValue]:
@@ -56,20 +71,16 @@ def lock_digest() -> str:
     return f"installed:{digest_of(sorted(installed))}"
 
 
-def fitting_parts() -> dict[str, Any]:
-    """What decides a fit besides data and recipe: the recipe's version and the version of each
-    library.
-    """
+def fitting_parts() -> FittingParts:
+    """What decides a fit with the code and the libraries of this installation."""
     return {
         "recipe": RECIPE_VERSION,
         "libraries": {name: metadata.version(name) for name in FITTING},
     }
 
 
-def made_with() -> dict[str, Any]:
-    """`fitting_parts`, and the machine: not in the digest, but the last bit of a float may
-    depend on it.
-    """
+def made_with() -> MadeWith:
+    """What a version that is fitted here is made with."""
     return {
         **fitting_parts(),
         "machine": {"processor": platform.machine(), "python": platform.python_version()},

@@ -3,14 +3,15 @@
 import datetime as dt
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from churn_platform.base.errors import ContractError, UsageError
 from churn_platform.base.settings import load_settings
+from churn_platform.base.text import counted, parse_as_of
 from churn_platform.cli.base import (
     HomeOption,
     JsonOption,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from churn_platform.drafting.check import CheckLine
-    from churn_platform.drafting.draft import Draft
     from churn_platform.services import Services
 
 app = typer.Typer(
@@ -34,6 +34,60 @@ app = typer.Typer(
 )
 SHOWN = 12
 """Rows of left-out columns that are shown; the contract has all."""
+
+
+@dataclass(frozen=True)
+class HomeReady:
+    """What `init` answers without files."""
+
+    contract: Path
+    home: Path
+    says: str
+
+
+@dataclass(frozen=True)
+class DraftedTable:
+    """The size of a table of a draft."""
+
+    table: str
+    rows: int
+    features: int
+
+
+@dataclass(frozen=True)
+class LeftOutColumn:
+    """A column, or a complete table if `column` is empty, and why it is left out."""
+
+    table: str
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A place in the contract to confirm, and why."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """What `init` guessed from files, and the commands to type next."""
+
+    contract: Path
+    drop: Path
+    entity: str
+    label: str
+    churn_rate: float
+    as_of: dt.date | None
+    cadence: str
+    tables: list[DraftedTable]
+    features: list[str]
+    left_out: list[LeftOutColumn]
+    doubts: list[Doubt]
+    confirm: int
+    next: list[str]
 
 
 @app.callback()
@@ -109,17 +163,11 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Create a home with the contract to edit, or with a draft of it from your files."""
-    from churn_platform.base.text import parse_as_of
-
     opened = open_home(home, must_exist=False)
+    found: Drafted | HomeReady
     if from_drop is not None:
-        found = make_draft(
-            opened,
-            [from_drop, *(files or [])],
-            entity,
-            label,
-            parse_as_of(as_of) if as_of else None,
-        )
+        date = parse_as_of(as_of) if as_of else None
+        found = make_draft(opened, [from_drop, *(files or [])], entity, label, date)
     elif entity or label or as_of or files:
         raise UsageError(
             "--entity, --label, --as-of and FILES work only with --from-drop.",
@@ -128,11 +176,11 @@ def init(
     else:
         found = make_home(opened)
     if as_json:
-        print_json(found)
-    elif from_drop is not None:
+        print_json(asdict(found))
+    elif isinstance(found, Drafted):
         show_draft(make_console(), found)
     else:
-        typer.echo(found["says"])
+        typer.echo(found.says)
 
 
 def make_draft(
@@ -141,11 +189,8 @@ def make_draft(
     entity: str | None,
     label: str | None,
     as_of: dt.date | None,
-) -> dict[str, Any]:
+) -> Drafted:
     """Draft the home's contract from a folder or files.
-
-    Returns:
-        What was guessed, as plain values.
 
     Raises:
         UsageError: the home has a contract, `CHURN_CONTRACT` names one, or no draft can be
@@ -183,16 +228,26 @@ def make_draft(
     write_text(own, text)
     read_contract(own)
     home.registry.prepare()
-    guessed = {
-        "contract": own,
-        "drop": files[0],
-        **_guessed(drafted),
-        "confirm": text.count(f"{CONFIRM}:"),
-    }
-    return guessed | {"next": _next(home, files, drafted.as_of)}
+    contract = drafted.contract
+    features = {view.table: len(view.features) for view in contract.feature_views.values()}
+    return Drafted(
+        contract=own,
+        drop=files[0],
+        entity=contract.entity.column,
+        label=f"{contract.label.table}.{contract.label.column}",
+        churn_rate=drafted.churn_rate,
+        as_of=drafted.as_of,
+        cadence=contract.cadence,
+        tables=[DraftedTable(n, rows, features.get(n, 0)) for n, rows in drafted.rows.items()],
+        features=list(contract.features),
+        left_out=[LeftOutColumn(o.table, o.column, o.reason) for o in drafted.left_out],
+        doubts=[Doubt(".".join(place), doubt) for place, doubt in drafted.doubts.items()],
+        confirm=text.count(f"{CONFIRM}:"),
+        next=_next(home, files, drafted.as_of),
+    )
 
 
-def make_home(home: "Services") -> dict[str, Any]:
+def make_home(home: "Services") -> HomeReady:
     """Create a home with a copy of the contract in use; an existing contract stays."""
     from churn_platform.base.files import write_text
     from churn_platform.contract.reading import default_contract_path
@@ -214,33 +269,31 @@ def make_home(home: "Services") -> dict[str, Any]:
     )
     if away is not None:
         says += f"\n{away} The first run creates the home's experiment and registered model there."
-    return {"contract": own, "home": home.folder, "says": says}
+    return HomeReady(own, home.folder, says)
 
 
-def show_draft(console: "Console", found: dict[str, Any]) -> None:
+def show_draft(console: "Console", found: Drafted) -> None:
     """What was guessed, on one screen, and what to type next."""
-    console.print(f"Drafted {found['contract']}")
-    console.print(f"Entity   {found['entity']}")
-    console.print(f"Label    {found['label']}, {found['churn_rate']:.1%} churn")
+    console.print(f"Drafted {found.contract}")
+    console.print(f"Entity   {found.entity}")
+    console.print(f"Label    {found.label}, {found.churn_rate:.1%} churn")
     console.print()
     tables = table("Tables", "table", "rows", "features", numbers=("rows", "features"))
-    for row in found["tables"]:
-        tables.add_row(row["table"], f"{row['rows']:,}", str(row["features"]))
+    for one in found.tables:
+        tables.add_row(one.table, f"{one.rows:,}", str(one.features))
     console.print(tables)
-    if found["left_out"]:
+    if found.left_out:
         console.print()
         left = table("Left out", "column", "why")
-        for row in found["left_out"][:SHOWN]:
-            left.add_row(".".join(filter(None, [row["table"], row["column"]])), row["reason"])
+        for out in found.left_out[:SHOWN]:
+            left.add_row(".".join(filter(None, [out.table, out.column])), out.reason)
         console.print(left)
-        if len(found["left_out"]) > SHOWN:
-            console.print(f"and {len(found['left_out']) - SHOWN} more, in the contract")
+        if len(found.left_out) > SHOWN:
+            console.print(f"and {len(found.left_out) - SHOWN} more, in the contract")
     console.print()
-    places = "place" if found["confirm"] == 1 else "places"
-    console.print(
-        f'Check the {found["confirm"]} {places} marked "# confirm" in the contract. Then:'
-    )
-    for command in found["next"]:
+    places = counted(found.confirm, "place")
+    console.print(f'Check the {places} marked "# confirm" in the contract. Then:')
+    for command in found.next:
         console.print(f"  {command}", soft_wrap=True)
 
 
@@ -259,29 +312,6 @@ def _next(home: "Services", named: Sequence[Path], as_of: dt.date | None) -> lis
     ]
 
 
-def _guessed(found: "Draft") -> dict[str, Any]:
-    contract = found.contract
-    views = {view.table: len(view.features) for view in contract.feature_views.values()}
-    return {
-        "entity": contract.entity.column,
-        "label": f"{contract.label.table}.{contract.label.column}",
-        "churn_rate": found.churn_rate,
-        "as_of": found.as_of,
-        "cadence": contract.cadence,
-        "tables": [
-            {"table": n, "rows": rows, "features": views.get(n, 0)}
-            for n, rows in found.rows.items()
-        ],
-        "features": list(contract.features),
-        "left_out": [
-            {"table": o.table, "column": o.column, "reason": o.reason} for o in found.left_out
-        ],
-        "doubts": [
-            {"where": ".".join(place), "reason": doubt} for place, doubt in found.doubts.items()
-        ],
-    }
-
-
 def _show_check(path: Path, lines: list["CheckLine"], faults: int) -> None:
     typer.echo(str(path))
     width = max((len(line.where) for line in lines), default=0)
@@ -292,7 +322,7 @@ def _show_check(path: Path, lines: list["CheckLine"], faults: int) -> None:
             typer.echo(f"\n{drop}")
         typer.echo(f"{line.state:<4}  {line.where:<{width}}  {line.says}")
     if faults:
-        verdict = f"{faults} fault{'s' if faults > 1 else ''}: the drop would be refused."
+        verdict = f"{counted(faults, 'fault')}: the drop would be refused."
     else:
         verdict = "Nothing would fail."
     typer.echo(f"\n{verdict}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from churn_platform.base.errors import DropRefused, IntegrityError, UsageError
+from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, write_json, write_text
 from churn_platform.cli.base import (
     HomeOption,
@@ -176,6 +176,7 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
     """
     progress.note("Starting Dagster, Feast, MLflow and Evidently (slower the first time) ...")
     from churn_platform.defs.runner import run_steps, started
+    from churn_platform.ingestion.validation import DropRefused
 
     in_order = read_truth(source) is not None
     marker = _marker(home)
@@ -191,7 +192,7 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
             except DropRefused as refusal:
                 if not in_order:
                     raise
-                marker.refused[name] = " ".join(refusal.faults)
+                marker.refused[name] = " ".join(fault.sentence() for fault in refusal.faults)
                 progress.note(f"{name}: {refusal}")
             else:
                 marker.taken += [] if name in marker.taken else [name]
@@ -309,7 +310,7 @@ def write_simulation(
         ContractError: the contract is wrong, or no table can satisfy it.
     """
     from churn_platform.contract.reading import read_contract
-    from churn_platform.simulator import deliver, truth_of
+    from churn_platform.simulator import Truth, deliver
 
     given = read_contract(contract)
     fitting = scenario.contract(given)
@@ -317,14 +318,14 @@ def write_simulation(
     arriving = deliver(fitting, users, months, seed, scenario=scenario)
     _clear(out)
     # The truth first: if the rest is interrupted, the folder is still known as a simulation.
-    write_json(out / TRUTH, truth_of(scenario, users, seed, ()).as_json())
+    write_json(out / TRUTH, Truth.of(scenario, users, seed, ()).as_json())
     if fitting == given:
         text = contract.read_text(encoding="utf-8")
     else:
         text = _as_yaml(fitting)
     write_text(out / CONTRACT, text)
     delivered = [_written(out, delivery) for delivery in arriving]
-    truth = truth_of(scenario, users, seed, delivered)
+    truth = Truth.of(scenario, users, seed, delivered)
     write_json(out / TRUTH, truth.as_json())
     return truth
 

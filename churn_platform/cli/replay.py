@@ -1,9 +1,10 @@
 """The commands replay and scoreboard."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,7 @@ from churn_platform.cli.base import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from churn_platform.replay.home_replay import JudgedDecisions
     from churn_platform.replay.result import Replay
 
 PolicyOption = Annotated[
@@ -39,8 +41,8 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Compare what several policies would have decided in every past month."""
+    from churn_platform.replay.home_replay import replay_home
     from churn_platform.replay.replay_plot import check_target, write_plot
-    from churn_platform.replay.replaying import replay_home
 
     if plot is not None:
         check_target(plot)
@@ -56,7 +58,19 @@ def replay(
     if plot is not None:
         write_plot(replays, plot)
     if as_json:
-        print_json([one.as_dict() for one in replays])
+        print_json(
+            [
+                {
+                    "policy": one.name,
+                    "mean_auc": one.mean_auc,
+                    "promotions": one.promotions,
+                    **asdict(one.totals),
+                    "months": [asdict(month) for month in one.months],
+                    "judged": [asdict(decision) for decision in one.judged],
+                }
+                for one in replays
+            ]
+        )
         return
     console = make_console()
     show_replay(console, replays)
@@ -114,14 +128,14 @@ def _did(decision: str | None) -> str:
 
 def scoreboard(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Judge every past decision by the labels that matured later."""
-    found = open_home(home).scoreboard().judge().as_json()
+    found = open_home(home).scoreboard().judge()
     if as_json:
-        print_json(found)
+        print_json(asdict(found))
     else:
         show_scoreboard(make_console(), found)
 
 
-def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
+def show_scoreboard(console: "Console", found: "JudgedDecisions") -> None:
     """One row per decision, then totals."""
     from churn_platform.cli.status import STATES
 
@@ -136,17 +150,23 @@ def show_scoreboard(console: "Console", found: Mapping[str, Any]) -> None:
         numbers=numbers,
     )
     says = {"right": "[green]right[/]", "wrong": "[red]wrong[/]", "open": "[dim]open[/]"}
-    for one in found["decisions"]:
-        figures = [figure(one[name]) for name in ("candidate_auc", "incumbent_auc")]
-        figures += [figure(one["difference"], "+.3f"), figure(one["gained"], "+,.4g")]
-        what = f"[{STATES[one['decision']]}]{one['decision']}[/] version {one['candidate']}"
-        made.add_row(one["as_of"], what, says[one["judgement"]], *figures, one["sentence"])
+    for one in found.decisions:
+        made.add_row(
+            one.as_of,
+            f"[{STATES[one.decision]}]{one.decision}[/] version {one.candidate}",
+            says[one.judgement],
+            figure(one.candidate_auc),
+            figure(one.incumbent_auc),
+            figure(one.difference, "+.3f"),
+            figure(one.gained, "+,.4g"),
+            one.sentence,
+        )
     console.print(made)
-    sums = found["totals"]
+    sums = found.totals
     console.print(
-        f"{sums['decisions']} decisions: {sums['right']} right, {sums['wrong']} wrong"
-        f" ({sums['needless']} false promotions, {sums['missed']} missed promotions),"
-        f" {sums['open']} open. Following them gained {sums['gained']:+,.4g} {found['gained']},"
+        f"{sums.decisions} decisions: {sums.right} right, {sums.wrong} wrong"
+        f" ({sums.needless} false promotions, {sums.missed} missed promotions),"
+        f" {sums.open} open. Following them gained {sums.gained:+,.4g} {found.gained},"
         " compared with the opposite of each.",
         soft_wrap=True,
     )

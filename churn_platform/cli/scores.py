@@ -25,11 +25,11 @@ def scores(
     as_json: JsonOption = False,
 ) -> None:
     """List the customers who are most likely to leave, with reasons."""
-    from churn_platform.reports.month_warnings import listed
+    from churn_platform.ingestion.month_warnings import listed
 
     opened = open_home(home)
     month, record, rows = opened.status.scores(top)
-    warnings = listed(month, opened.month_warnings.of(month))
+    warnings = listed(month.isoformat(), opened.month_warnings.of(month))
     if as_json:
         print_json({"as_of": month, **record, "listed": rows, "warnings": warnings})
         return

@@ -217,11 +217,14 @@ def _default(entry: ContractField) -> str:
     value = entry.field.get_default(call_default_factory=True)
     if value is None or value in ("", (), {}) or isinstance(value, BaseModel):
         return ""
-    return f"`{_flow(value)}`"
+    return f"`{inline_yaml(value)}`"
 
 
-def _flow(value: object) -> str:
-    text: str = yaml.safe_dump([value], default_flow_style=True, width=10**9)
+def inline_yaml(value: object) -> str:
+    """A value on one line, as YAML that is safe within another."""
+    text: str = yaml.safe_dump(
+        [value], default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
+    )
     return text.strip()[1:-1]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from churn_platform.base.errors import ChurnError, DropRefused
+from churn_platform.base.errors import ChurnError
 from churn_platform.base.text import parse_as_of
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
@@ -16,6 +16,7 @@ from churn_platform.defs.resources import GONE, HomeResource, as_of_partitions
 from churn_platform.defs.scoring import scores
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.ingestion.database_source import due_pull
+from churn_platform.ingestion.validation import DropRefused
 from churn_platform.loop.next_step import Step
 from churn_platform.loop.progress import Progress
 from churn_platform.services import Services

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import dagster as dg
 
 from churn_platform.alerting.dagster_ui import report_url
-from churn_platform.base.errors import DropRefused
 from churn_platform.defs.resources import (
     HomeResource,
     as_of_partitions,
@@ -14,6 +13,7 @@ from churn_platform.defs.resources import (
 )
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
+from churn_platform.ingestion.validation import DropRefused
 from churn_platform.lake.deliveries import Publication, QuarantineRecord, quarantined_in
 from churn_platform.services import Services
 
@@ -52,7 +52,7 @@ def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
     except DropRefused as refusal:
         metadata: dict[str, object] = {
             "code": refusal.code,
-            "faults": dg.MetadataValue.md("\n".join(f"- {f}" for f in refusal.faults)),
+            "faults": dg.MetadataValue.md("\n".join(f"- {f.sentence()}" for f in refusal.faults)),
         }
         if refusal.page is not None:
             metadata["page"] = dg.MetadataValue.url(report_url(opened, refusal.page))

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.contract.model import Column, Dtype
-from churn_platform.drafting.texts import Form, guess_form, is_null_word, missing_doubt
+from churn_platform.drafting.texts import Form, guess_form, is_null_word
 from churn_platform.drafting.words import is_count, is_row_number
-from churn_platform.ingestion.conversion import TEXT
+from churn_platform.ingestion.conversion import TEXT, convert
 
 LOW_STAND_INS = (-1.0, *(-float("9" * digits) for digits in range(1, 8)))
 HIGH_STAND_INS = tuple(float("9" * digits) for digits in range(2, 11))
@@ -84,69 +84,43 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
     empty = int(typed.isna().sum()) - int(counts[list(form.unread)].sum())
     present = form.values.dropna()
     kinds = int(present.nunique())
-    doubts = list(form.doubts)
-    if form.dtype == "category":
-        doubts += _alike(present)
+    doubts = [form.doubt]
+    if form.column.missing:
+        doubts.append(f"{', '.join(map(repr, form.column.missing))} read as missing")
+    doubts.append(form.unread_doubt)
+    dtype = form.column.dtype
+    if dtype == "category":
+        doubts.append(_alike(present))
     if 0 < empty <= FEW_EMPTY * len(typed):
         doubts.append(f"{empty:,} of {len(typed):,} empty")
     useless = _constant(kinds, empty)
     if _are_row_numbers(name, values):
         useless = "row numbers"
-    elif not useless and form.dtype == "string":
+    elif not useless and dtype == "string":
         useless = _useless_text(present, counts)
-    least, most = _bounds(form.dtype, present)
+    least, most = _bounds(dtype, present)
+    rules = {
+        "nullable": empty > 0,
+        "min": least,
+        "max": most,
+        "values": _categories(present, counts) if dtype == "category" else None,
+    }
     return Guess(
-        column=Column(
-            dtype=form.dtype,
-            nullable=empty > 0,
-            min=least,
-            max=most,
-            values=_categories(present, counts) if form.dtype == "category" else None,
-            **form.written,
-        ),
+        column=form.column.model_copy(update=rules),
         distinct=kinds,
         unique=int(repeated_rows(values).sum()) <= REPEATED_SHARE * len(values),
         values=typed.iloc[: len(values)],
-        doubt="; ".join(doubts),
+        doubt="; ".join(filter(None, doubts)),
         useless=useless,
         decimal=form.decimal,
-        whole=form.dtype == "integer" or (form.dtype == "float" and bool((present % 1 == 0).all())),
+        whole=dtype == "integer" or (dtype == "float" and bool((present % 1 == 0).all())),
     )
-
-
-def number_sentinels(numbers: pd.Series) -> pd.Series:
-    """Which of the distinct numbers stand for a missing value, as a mask.
-
-    A negative one is the only kind below 0. A high one lies far above all others.
-    """
-    values = numbers.astype("Float64").astype("float64")
-    low = values.isin(LOW_STAND_INS)
-    others = values[~low & values.notna()]
-    if not low.any() or others.nunique() < FEWEST_OTHERS or others.min() < 0:
-        low = values.isin([])
-    high = values.isin(HIGH_STAND_INS) & ~low
-    usual = values[~low & ~high]
-    if usual.nunique() < FEWEST_OTHERS or usual.max() <= 0:
-        return low
-    return low | (high & (values / FAR > usual.max()))
-
-
-def date_sentinels(dates: pd.Series) -> pd.Series:
-    """Which of the distinct dates stand for a missing value, as a mask: usual ones, years away
-    from all others.
-    """
-    usual = dates.isin(DATE_STAND_INS) | dates.dt.year.isin(LAST_YEARS)
-    others = dates[~usual].dropna()
-    if others.empty:
-        return pd.Series(data=False, index=dates.index)
-    lonely = (dates < others.min() - LONELY) | (dates > others.max() + LONELY)
-    return pd.Series(usual & lonely)
 
 
 def repeated_rows(values: pd.Series) -> pd.Series:
     """Whether each value (rows,) is empty, or repeats an earlier one."""
-    texts = values.astype(object).astype(TEXT)
-    return pd.Series(texts.isna() | (texts == "").fillna(value=True) | texts.duplicated())
+    texts, _ = convert(values, "string")
+    return pd.Series(texts.isna() | texts.duplicated())
 
 
 def round_up(number: float) -> float:
@@ -173,22 +147,19 @@ def _plain(values: pd.Series) -> pd.Series:
         values = values.astype(object)
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean")
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        values = values.dt.tz_localize(None)
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return pd.Series(values.dt.normalize().astype("datetime64[s]"))
     if pd.api.types.is_float_dtype(values.dtype):
         return values.astype("float64")
-    texts = values.astype(object).astype(TEXT)
-    return texts.mask(texts == "", None)
+    dated = pd.api.types.is_datetime64_any_dtype(values.dtype)
+    plain, _ = convert(values, "date" if dated else "string")
+    return plain
 
 
 def _form(name: str, distinct: pd.Series, counts: Counts) -> Form:
     """The form of distinct values, those that stand for a missing one taken out."""
     if pd.api.types.is_bool_dtype(distinct.dtype):
-        return Form("boolean", distinct)
+        return Form(Column(dtype="boolean"), distinct)
     if pd.api.types.is_datetime64_any_dtype(distinct.dtype):
-        return _without_sentinels(Form("date", distinct), distinct)
+        return _without_sentinels(Form(Column(dtype="date"), distinct), distinct)
     if pd.api.types.is_float_dtype(distinct.dtype):
         return _form_of_floats(name, distinct, counts)
     texts = distinct.astype(TEXT)
@@ -198,43 +169,69 @@ def _form(name: str, distinct: pd.Series, counts: Counts) -> Form:
     missing = is_null_word(texts)
     present = texts[~missing]
     if present.empty or _useless_text(present, counts):
-        return Form("string", texts.mask(missing, None))
-    return Form("category", texts)
+        return Form(Column(dtype="string"), texts.mask(missing, None))
+    return Form(Column(dtype="category"), texts)
 
 
 def _form_of_floats(name: str, distinct: pd.Series, counts: Counts) -> Form:
     if bool(distinct.dropna().isin([0, 1]).all()) and not is_count(name):
-        return Form("boolean", distinct.astype("Float64").astype("boolean"))
+        return Form(Column(dtype="boolean"), distinct.astype("Float64").astype("boolean"))
     infinite = np.isinf(distinct)
-    doubts = (f"{int(counts[infinite].sum()):,} infinite",) if infinite.any() else ()
     form = Form(
-        "float", distinct.mask(infinite), doubts=doubts, unread=tuple(np.flatnonzero(infinite))
+        Column(dtype="float"),
+        distinct.mask(infinite),
+        unread=tuple(np.flatnonzero(infinite)),
+        unread_doubt=f"{int(counts[infinite].sum()):,} infinite" if infinite.any() else "",
     )
     return _without_sentinels(form, distinct)
 
 
 def _without_sentinels(form: Form, distinct: pd.Series) -> Form:
     """The form with the values that stand for a missing one taken out and named."""
-    if form.dtype not in ("integer", "float", "date"):
+    if form.column.dtype == "date":
+        mask = _date_sentinels(form.values)
+    elif form.column.dtype in ("integer", "float"):
+        mask = _number_sentinels(form.values)
+    else:
         return form
-    find = date_sentinels if form.dtype == "date" else number_sentinels
-    mask = find(form.values).fillna(value=False).astype(bool)
-    if not mask.any():
-        return form
+    mask = mask.fillna(value=False).astype(bool)
     found = distinct[mask]
     if pd.api.types.is_datetime64_any_dtype(found.dtype):
         texts = found.dt.strftime("%Y-%m-%d")
     else:
         texts = found.astype(str)
-    known = form.written.get("missing", ())
-    words = tuple(sorted({*known, *texts.str.strip()}))
-    others = tuple(doubt for doubt in form.doubts if doubt != missing_doubt(known))
-    return replace(
-        form,
-        values=form.values.mask(mask),
-        written=form.written | {"missing": words},
-        doubts=(*others, missing_doubt(words)),
-    )
+    missing = tuple(sorted({*form.column.missing, *texts.str.strip()}))
+    column = form.column.model_copy(update={"missing": missing})
+    return replace(form, values=form.values.mask(mask), column=column)
+
+
+def _number_sentinels(numbers: pd.Series) -> pd.Series:
+    """Which of the distinct numbers stand for a missing value, as a mask.
+
+    A negative one is the only kind below 0. A high one lies far above all others.
+    """
+    values = numbers.astype("Float64").astype("float64")
+    low = values.isin(LOW_STAND_INS)
+    others = values[~low & values.notna()]
+    if not low.any() or others.nunique() < FEWEST_OTHERS or others.min() < 0:
+        low = values.isin([])
+    high = values.isin(HIGH_STAND_INS) & ~low
+    usual = values[~low & ~high]
+    if usual.nunique() < FEWEST_OTHERS or usual.max() <= 0:
+        return low
+    return low | (high & (values / FAR > usual.max()))
+
+
+def _date_sentinels(dates: pd.Series) -> pd.Series:
+    """Which of the distinct dates stand for a missing value, as a mask: usual ones, years away
+    from all others.
+    """
+    usual = dates.isin(DATE_STAND_INS) | dates.dt.year.isin(LAST_YEARS)
+    others = dates[~usual].dropna()
+    if others.empty:
+        return pd.Series(data=False, index=dates.index)
+    lonely = (dates < others.min() - LONELY) | (dates > others.max() + LONELY)
+    return pd.Series(usual & lonely)
 
 
 def _useless_text(texts: pd.Series, counts: Counts) -> str:
@@ -254,7 +251,9 @@ def _constant(kinds: int, empty: int) -> str:
         return ""
     if kinds == 0:
         return "always empty"
-    return "the same value wherever it is not empty" if empty else "the same value everywhere"
+    if empty:
+        return "the same value wherever it is not empty"
+    return "the same value everywhere"
 
 
 def _bounds(dtype: Dtype, numbers: pd.Series) -> tuple[float | None, float | None]:
@@ -263,10 +262,13 @@ def _bounds(dtype: Dtype, numbers: pd.Series) -> tuple[float | None, float | Non
         return None, None
     least = float(numbers.min())
     most = float(numbers.max())
-    if max(-least, most) > SAFE_BOUND:
-        return (0.0 if least >= 0 else None), None
-    lower = 0.0 if least >= 0 else -round_up(max(-MARGIN * least, SMALLEST))
-    upper = round_up(max(MARGIN * most, SMALLEST)) if most > 0 else None
+    lower: float | None = 0.0
+    upper: float | None = None
+    safe = max(-least, most) <= SAFE_BOUND
+    if least < 0:
+        lower = -round_up(max(-MARGIN * least, SMALLEST)) if safe else None
+    if most > 0 and safe:
+        upper = round_up(max(MARGIN * most, SMALLEST))
     return lower, upper
 
 
@@ -277,11 +279,11 @@ def _categories(words: pd.Series, counts: Counts) -> tuple[str, ...] | None:
     return tuple(sorted(words))
 
 
-def _alike(texts: pd.Series) -> list[str]:
+def _alike(texts: pd.Series) -> str:
     """A doubt for categories that differ by case or blanks only."""
     folded = texts.str.strip().str.casefold().str.replace(r"\s+", " ", regex=True)
-    twins = folded[folded.duplicated()].head(1)
+    twins = folded[folded.duplicated()]
     if twins.empty:
-        return []
+        return ""
     words = sorted(texts[folded == twins.iloc[0]].head(SHOWN))
-    return [f"{', '.join(map(repr, words))} differ by case or blanks only: one value?"]
+    return f"{', '.join(map(repr, words))} differ by case or blanks only: one value?"

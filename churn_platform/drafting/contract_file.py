@@ -4,17 +4,14 @@ as comments.
 
 import datetime as dt
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Column, Table
 from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import Policy
-from churn_platform.contract.reference import SCHEMA_FILE
+from churn_platform.contract.reference import SCHEMA_FILE, inline_yaml
 from churn_platform.drafting.check import check_drops
 from churn_platform.drafting.draft import Draft, draft, guess_times
 from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
@@ -105,17 +102,17 @@ def _head(found: Draft) -> Iterator[str]:
     yield f"# Drafted by `churn init --from-drop` from the files{month}: {size}."
     yield f'# Check every "{CONFIRM}". A column that was left out is a comment with the reason.'
     yield "# To use it, remove the comment sign and add the column to feature_views."
-    yield f"name: {_scalar(contract.name)}"
-    yield f"model_name: {_scalar(contract.model_name)}"
+    yield f"name: {inline_yaml(contract.name)}"
+    yield f"model_name: {inline_yaml(contract.model_name)}"
     yield 'description: ""      # what the business sells, who its customers are, what churn is'
     entity = contract.entity.model_dump(exclude_defaults=True) | {"dtype": contract.entity.dtype}
-    yield _line(found, ("entity",), f"entity: {_flow(entity)}")
+    yield _line(found, ("entity",), f"entity: {inline_yaml(entity)}")
     yield _line(found, ("cadence",), f"cadence: {contract.cadence}")
     yield _line(found, ("delivery_days",), f"delivery_days: {contract.delivery_days}")
     if contract.files != FileFormat():
         usual = contract.files.model_dump(include={"delimiter", "decimal", "encoding"})
         others = contract.files.model_dump(mode="json", exclude_defaults=True)
-        yield _line(found, ("files",), f"files: {_flow(usual | others)}")
+        yield _line(found, ("files",), f"files: {inline_yaml(usual | others)}")
 
 
 def _tables(found: Draft) -> Iterator[str]:
@@ -131,21 +128,21 @@ def _tables(found: Draft) -> Iterator[str]:
 
 
 def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
-    yield _line(found, ("tables", name), f"  {_scalar(name)}:")
+    yield _line(found, ("tables", name), f"  {inline_yaml(name)}:")
     if table.file:
-        yield f"    file: {_scalar(table.file)}"
+        yield f"    file: {inline_yaml(table.file)}"
     yield "    columns:"
     for column, spec in table.columns.items():
         yield from _entry(found, ("tables", name, "columns", column), _column(spec))
     for out in found.left_out:
         if out.table == name and out.spec is not None:
-            text = f"{_scalar(out.column)}: {_flow(_column(out.spec))}"
+            text = f"{inline_yaml(out.column)}: {_column(out.spec)}"
             yield f"      # {text}   # left out: {out.reason}"
     if table.ages:
         yield "    ages:"
         for age, made in table.ages.items():
-            spec_of_age = made.model_dump(exclude_defaults=True)
-            yield from _entry(found, ("tables", name, "ages", age), spec_of_age)
+            text = inline_yaml(made.model_dump(exclude_defaults=True))
+            yield from _entry(found, ("tables", name, "ages", age), text)
 
 
 def _label_and_views(found: Draft) -> Iterator[str]:
@@ -153,21 +150,21 @@ def _label_and_views(found: Draft) -> Iterator[str]:
     horizon = contract.label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
     label = contract.label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"})
     label |= {"horizon": horizon, "period": contract.label.period}
-    yield _line(found, ("label",), f"label: {_flow(label)}")
+    yield _line(found, ("label",), f"label: {inline_yaml(label)}")
     yield ""
     yield "feature_views:"
     for name, view in contract.feature_views.items():
-        text = f"{{table: {_scalar(view.table)}, features: {_flow(list(view.features))}}}"
-        yield f"  {_scalar(name)}:"
+        text = f"{{table: {inline_yaml(view.table)}, features: {inline_yaml(list(view.features))}}}"
+        yield f"  {inline_yaml(name)}:"
         yield from textwrap.wrap(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6)
     yield ""
-    yield _line(found, ("slices",), f"slices: {_flow(list(contract.slices))}")
+    yield _line(found, ("slices",), f"slices: {inline_yaml(list(contract.slices))}")
     # A comment, because `Contract.costs_given` must stay false until a person gives costs.
     yield (
         f"# costs: {{missed_churner: 5, needless_contact: 1}}   {CONFIRM}: only their ratio matters"
     )
     for costs in found.costs:
-        yield f"# costs: {_flow(costs.model_dump())}   # or each customer's own"
+        yield f"# costs: {inline_yaml(costs.model_dump())}   # or each customer's own"
 
 
 def _policy(found: Draft) -> Iterator[str]:
@@ -177,12 +174,12 @@ def _policy(found: Draft) -> Iterator[str]:
     drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
     if drafted:
         yield "policy:"
-        yield _line(found, ("policy", "ingestion"), f"  ingestion: {_flow(drafted)}")
+        yield _line(found, ("policy", "ingestion"), f"  ingestion: {inline_yaml(drafted)}")
     head = "#" if drafted else "# policy:                #"
     yield f"{head} the defaults; docs/criteria.md shows what moves a decision"
     for name, part in Policy().model_dump(mode="json").items():
         yield from textwrap.wrap(
-            f"{name}: {_flow(part)}",
+            f"{name}: {inline_yaml(part)}",
             WIDTH,
             initial_indent="#   ",
             subsequent_indent="#     ",
@@ -190,18 +187,17 @@ def _policy(found: Draft) -> Iterator[str]:
         )
 
 
-def _column(spec: Column) -> dict[str, Any]:
+def _column(spec: Column) -> str:
     """The fields that differ from the defaults, the dtype first, bounds without a fraction."""
     fields = {"dtype": spec.dtype} | spec.model_dump(mode="json", exclude_defaults=True)
     for name, value in fields.items():
         if isinstance(value, float) and value.is_integer():
             fields[name] = int(value)
-    return fields
+    return inline_yaml(fields)
 
 
-def _entry(found: Draft, place: Place, spec: Mapping[str, Any]) -> Iterator[str]:
-    name = _scalar(place[-1])
-    text = _flow(spec)
+def _entry(found: Draft, place: Place, text: str) -> Iterator[str]:
+    name = inline_yaml(place[-1])
     if len(name) + len(text) <= WIDTH:
         yield _line(found, place, f"      {name}: {text}")
     else:
@@ -214,16 +210,3 @@ def _line(found: Draft, place: Place, text: str) -> str:
     if doubt:
         return f"{text}   {CONFIRM}: {doubt}"
     return text
-
-
-def _flow(value: object) -> str:
-    """A value on one line, as YAML that is safe within another."""
-    text: str = yaml.safe_dump(
-        value, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
-    )
-    return text.strip()
-
-
-def _scalar(text: str) -> str:
-    """A text as written within a flow mapping or as a key."""
-    return _flow([text])[1:-1]

@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -36,7 +37,7 @@ from churn_platform.drafting.words import (
     is_value,
     valid_name,
 )
-from churn_platform.ingestion.conversion import TEXT
+from churn_platform.ingestion.conversion import convert
 
 Cadence = Literal["month", "week", "day"]
 DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}
@@ -342,24 +343,15 @@ def _encoding_doubt(encoding: str, sheets: list[Sheet]) -> str:
                 asked = f"{encoding} is a guess: is {word!r} in {header!r} spelled correctly?"
                 first = first or asked
                 for other in ALIKE:
-                    read = _read_again(word, encoding, other)
-                    if read != word:
-                        return f"{asked} As {other} it would be {read!r}"
+                    with suppress(UnicodeError):
+                        read = word.encode(encoding).decode(other)
+                        if read != word:
+                            return f"{asked} As {other} it would be {read!r}"
     return first or f"{encoding} is a guess"
 
 
 def _foreign_words(values: pd.Series) -> list[str]:
     """The distinct texts with a letter beyond ASCII, cut to a readable length."""
-    texts = values.head(LOOKED_AT)
-    if texts.dtype != object and not isinstance(texts.dtype, pd.StringDtype):
-        return []
-    words = texts.astype(object).astype(TEXT).dropna().drop_duplicates()
-    return [str(word)[:SHOWN] for word in words[words.str.contains(r"[^\x00-\x7f]", regex=True)]]
-
-
-def _read_again(word: str, encoding: str, other: str) -> str:
-    """The word as its bytes read in another encoding; unchanged if they cannot be read."""
-    try:
-        return word.encode(encoding).decode(other)
-    except UnicodeError:
-        return word
+    texts, _ = convert(values.head(LOOKED_AT), "string")
+    words = texts.dropna().drop_duplicates()
+    return [word[:SHOWN] for word in words if not word.isascii()]

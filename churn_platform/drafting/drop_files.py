@@ -16,12 +16,13 @@ from churn_platform.ingestion.delivered_file import (
     BrokenText,
     Text,
     is_text,
+    likely_encoding,
+    marked_encoding,
     open_text,
     raw_bytes,
     suffix_of,
     table_files,
 )
-from churn_platform.ingestion.encodings import likely_encoding, marked_encoding
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH
 from churn_platform.ingestion.table_reader import DELIMITERS, broken_fault
 

@@ -8,7 +8,7 @@ import pandas as pd
 from churn_platform.base.errors import UsageError
 from churn_platform.drafting.columns import Guess, repeated_rows
 from churn_platform.drafting.words import is_row_number, key_likeness, valid_name
-from churn_platform.ingestion.conversion import TEXT
+from churn_platform.ingestion.conversion import TEXT, convert
 from churn_platform.lake.keys import NearKeys, apart, everyone, near_keys, same_digits
 
 SHOWN = 8
@@ -100,7 +100,8 @@ def keys_of(sheet: Sheet, key: KeyColumn) -> pd.Series:
     """
     if key.integer:
         return sheet.guesses[key.header].values.astype("Int64").astype(TEXT)
-    return sheet.frame[key.header].astype(object).astype(TEXT)
+    texts, _ = convert(sheet.frame[key.header], "string")
+    return texts
 
 
 def listed(names: Iterable[object]) -> str:
@@ -132,7 +133,7 @@ def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
     keys = frame[header]
     if pd.api.types.is_numeric_dtype(keys.dtype):
         return ""
-    words = keys.astype("string[pyarrow]").str.strip().reset_index(drop=True)
+    words = keys.astype(TEXT).str.strip().reset_index(drop=True)
     totals = words.index[words.str.lower().isin(TOTALS)]
     if totals.empty:
         return ""

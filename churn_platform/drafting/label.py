@@ -14,7 +14,7 @@ from churn_platform.drafting.words import (
     names_who_stayed,
     valid_name,
 )
-from churn_platform.ingestion.conversion import FALSE_WORDS, TEXT, TRUE_WORDS, convert
+from churn_platform.ingestion.conversion import convert
 
 HIGH_RATE = 0.6
 SURE_KEY = 3
@@ -145,15 +145,9 @@ def labels_of(sheet: Sheet, label: LabelColumn, key: KeyColumn) -> pd.Series:
     return truth.sort_index().rename(None).rename_axis(None)
 
 
-def truths(values: pd.Series) -> pd.Series:
-    """A yes-or-no column (rows,) as nullable booleans, whichever way it is written."""
-    words = pd.Series(values.astype(object).astype(TEXT).str.strip().str.lower())
-    true = words.isin(TRUE_WORDS)
-    return true.astype("boolean").mask(~true & ~words.isin(FALSE_WORDS).fillna(value=False))
-
-
 def _churned(values: pd.Series, *, inverted: bool) -> pd.Series:
-    truth = truths(values)
+    """Who churned (rows,) as nullable booleans, whichever way yes and no are written."""
+    truth, _ = convert(values.astype(object), "boolean")
     return ~truth if inverted else truth
 
 
@@ -161,11 +155,10 @@ def _unknown(values: pd.Series) -> tuple[str, ...]:
     """The values that are neither yes nor no, if there are both yes and no; else nothing."""
     texts, _ = convert(values.dropna(), "string")
     distinct = texts.str.strip().drop_duplicates()
-    lower = distinct.str.lower()
-    if not lower.isin(TRUE_WORDS).any() or not lower.isin(FALSE_WORDS).any():
+    truth, _ = convert(distinct, "boolean")
+    if truth.nunique() < 2:  # noqa: PLR2004 - yes and no
         return ()
-    others = distinct[~lower.isin([*TRUE_WORDS, *FALSE_WORDS]) & ~is_null_word(distinct)]
-    return tuple(sorted(others))
+    return tuple(sorted(distinct[truth.isna() & ~is_null_word(distinct)]))
 
 
 def _label_score(sheet: Sheet, header: str, key: KeyColumn) -> int:

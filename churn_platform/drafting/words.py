@@ -21,30 +21,29 @@ PEOPLE = frozenset({
 })  # fmt: skip
 NUMBERS = frozenset({"no", "nr", "num", "number", "code", "phone", "email", "iban"})
 JOINED_ID = re.compile(rf"({'|'.join(sorted(PEOPLE))})id")
-LABEL_WORDS = {
+LEAVE_WORDS = {
     "churn": 4, "churned": 4, "churner": 4, "churns": 4, "attrition": 4, "attrited": 4,
-    "label": 2, "labels": 2, "target": 2, "left": 2, "leaver": 2, "leavers": 2, "leaves": 2,
-    "cancel": 2, "cancels": 2, "cancelled": 2, "canceled": 2, "exited": 2, "lapsed": 2,
-    "lost": 2, "terminated": 2, "quit": 2, "gone": 2, "unsubscribed": 2, "outcome": 1,
-    "outcomes": 1, "y": 1, "inactive": 1,
+    "left": 2, "leaver": 2, "leavers": 2, "leaves": 2, "cancel": 2, "cancels": 2,
+    "cancelled": 2, "canceled": 2, "exited": 2, "lapsed": 2, "lost": 2, "terminated": 2,
+    "quit": 2, "gone": 2, "unsubscribed": 2, "inactive": 1,
 }  # fmt: skip
 STAY_WORDS = {
     "retained": 2, "retention": 2, "stayed": 2, "stays": 2, "remained": 2, "remains": 2,
     "renewed": 2, "kept": 2, "active": 1, "alive": 1, "loyal": 1, "current": 1,
 }  # fmt: skip
 """Words of a label that marks the opposite of churn."""
+LABEL_WORDS = {
+    **LEAVE_WORDS, **STAY_WORDS,
+    "label": 2, "labels": 2, "target": 2, "outcome": 1, "outcomes": 1, "y": 1,
+}  # fmt: skip
 NEGATIONS = frozenset({"not", "non", "never"})
-NEUTRAL_WORDS = frozenset({"label", "labels", "target", "outcome", "outcomes", "y"})
-"""Words of a label about neither leaving nor staying."""
 LATE_STEMS = (
     "cancel", "churn", "terminat", "reason", "refund", "attrit", "unsubscrib", "deactivat",
     "winback", "closure", "offboard",
 )  # fmt: skip
 LATE_WORDS = frozenset({"left", "exit", "exited", "lapsed", "leaver", "quit"})
 END_WORDS = frozenset({"end", "ended", "closed"})
-DATE_WORDS = frozenset({"date", "day", "at", "on", "dt", "month"})
-AGE_NOISE = frozenset({"date", "at", "on", "dt", "day", "time", "timestamp"})
-"""Words of a date that the name of its age does not need."""
+DATE_WORDS = frozenset({"date", "day", "at", "on", "dt", "month", "time", "timestamp"})
 PERSONAL_WORDS = frozenset({
     "surname", "firstname", "lastname", "forename", "fullname", "email", "phone", "mobile",
     "iban", "address", "street",
@@ -52,12 +51,25 @@ PERSONAL_WORDS = frozenset({
 WHOSE_NAME = frozenset({"first", "last", "full", "family", "given", "middle", "maiden"})
 VALUE_WORDS = frozenset({
     "clv", "ltv", "cltv", "value", "revenue", "arpu", "mrr", "arr", "spend", "spending", "margin",
+    "cost", "costs", "fn", "fp",
 })  # fmt: skip
 ROW_WORDS = frozenset({
     "index", "idx", "row", "rows", "rownumber", "rownum", "rowid", "number", "num", "no",
     "nr", "line", "record", "x", "lp",
 })  # fmt: skip
-COST_WORDS = frozenset({"cost", "costs", "fn", "fp"})
+CERTAIN_DATES = frozenset({"date", "timestamp", "epoch"})
+"""Words that show a date, whatever else the name suggests."""
+DATE_HINTS = CERTAIN_DATES | {
+    "day", "dt", "at", "on", "since", "joined", "start", "started", "begin", "created",
+    "opened", "signup", "registered", "registration", "birth", "birthday", "born", "dob",
+    "renewal", "renewed", "updated", "upgraded", "activated", "subscribed", "ts", "excel",
+    "expires", "expiry",
+}  # fmt: skip
+NUMBER_HINTS = IDENTIFIERS | NUMBERS | COUNT_WORDS | VALUE_WORDS | {
+    "zip", "zipcode", "postal", "postcode", "plz", "mobile", "salary", "income", "wage",
+    "amount", "balance", "price", "fee", "total", "points", "views", "steps", "days", "km",
+    "miles", "mileage", "credit", "limit", "bytes", "sum", "sales", "turnover",
+}  # fmt: skip
 
 
 def valid_name(header: str, fallback: str = "column") -> str:
@@ -128,7 +140,7 @@ def is_count(name: str) -> bool:
 
 def age_name(date: str, unit: str) -> str:
     """The name of the age of a date: "joined_date" is "days_since_joined"."""
-    words = [word for word in tokens(date) if word not in AGE_NOISE]
+    words = [word for word in tokens(date) if word not in DATE_WORDS]
     return "_".join([unit, "since", *(words or ["date"])])
 
 
@@ -156,7 +168,7 @@ def key_likeness(header: str) -> int:
 
 def label_likeness(name: str) -> int:
     """How much a column's or a table's name looks like the label's: 0 not at all."""
-    return sum(LABEL_WORDS.get(word, STAY_WORDS.get(word, 0)) for word in tokens(name))
+    return sum(LABEL_WORDS.get(word, 0) for word in tokens(name))
 
 
 def names_who_stayed(name: str) -> bool:
@@ -166,8 +178,8 @@ def names_who_stayed(name: str) -> bool:
     A word for leaving takes precedence, as in "churned_active" and "left_current_month".
     """
     words = tokens(name)
-    leaving = any(word in LABEL_WORDS and word not in NEUTRAL_WORDS for word in words)
-    staying = not leaving and any(word in STAY_WORDS for word in words)
+    leaving = not LEAVE_WORDS.keys().isdisjoint(words)
+    staying = not leaving and not STAY_WORDS.keys().isdisjoint(words)
     negated = words[:1] == ["no"] or not NEGATIONS.isdisjoint(words)
     return staying != negated
 
@@ -191,7 +203,18 @@ def is_personal(name: str) -> bool:
 
 def is_value(name: str) -> bool:
     """Whether a name looks like what a customer is worth, or costs."""
-    return bool(set(tokens(name)) & (VALUE_WORDS | COST_WORDS))
+    return bool(set(tokens(name)) & (VALUE_WORDS))
+
+
+def may_be_date(name: str) -> bool:
+    """Whether a name suggests a date, so its numbers may be days or seconds."""
+    return bool(set(tokens(name)) & DATE_HINTS)
+
+
+def is_number(name: str) -> bool:
+    """Whether a name suggests a number that is not a date."""
+    words = set(tokens(name))
+    return bool(words & NUMBER_HINTS) and not words & CERTAIN_DATES
 
 
 def is_needless(name: str) -> bool:

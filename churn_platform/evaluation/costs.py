@@ -1,37 +1,34 @@
 """The costs of wrong predictions: one figure for all, or one per customer from a column."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.contract.parts import Cost, Costs
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
+from churn_platform.evaluation.statistics import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
 class RowCosts:
     """`missed` and `needless` of each row, shape (n,), >= 0, in the contract's currency."""
 
-    missed: Floats
-    needless: Floats
+    missed: FloatArray
+    needless: FloatArray
 
     @classmethod
     def of(cls, costs: Costs, rows: pd.DataFrame) -> "RowCosts":
         """The costs of (n,) rows with the costs' columns; a row without a figure costs the mean."""
         return cls(_figures(costs.missed_churner, rows), _figures(costs.needless_contact, rows))
 
-    def total(self, churned: Mask, contacted: Mask) -> float:
+    def total(self, churned: BoolArray, contacted: BoolArray) -> float:
         """The cost of contacting these rows: churners not contacted, and stayers contacted."""
         return float(
             self.missed[churned & ~contacted].sum() + self.needless[~churned & contacted].sum()
         )
 
 
-def _figures(cost: Cost, rows: pd.DataFrame) -> Floats:
+def _figures(cost: Cost, rows: pd.DataFrame) -> FloatArray:
     if isinstance(cost, float | int):
         return np.full(len(rows), float(cost))
     values = rows[cost.column].to_numpy(dtype="float64", na_value=np.nan)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import DataError
+from churn_platform.evaluation.comparison import FEWEST
 from churn_platform.evaluation.statistics import (
     BoolArray,
     FloatArray,
@@ -23,11 +24,10 @@ from churn_platform.evaluation.statistics import (
     auc,
     checked_labels,
     checked_scores,
-    quantile_of_normal,
+    normal_interval,
 )
 
 CHANCE = 0.5
-FEWEST = 2  # a variance needs two of a kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class AucParts:
 
     def interval(self, level: float) -> Interval:
         """Two-sided interval of the AUC at `level`, within [0, 1]."""
-        half = quantile_of_normal(level) * math.sqrt(float(self.parts @ self.parts))
-        return Interval(max(self.auc - half, 0.0), min(self.auc + half, 1.0))
+        error = math.sqrt(float(self.parts @ self.parts))
+        return normal_interval(self.auc, error, level, least=0.0)
 
     @property
     def rows(self) -> int:
@@ -114,8 +114,7 @@ class Gain:
 
     def interval(self, level: float) -> Interval:
         """Two-sided interval of the difference at `level`, within [-1, 1]."""
-        half = quantile_of_normal(level) * self.standard_error
-        return Interval(max(self.difference - half, -1.0), min(self.difference + half, 1.0))
+        return normal_interval(self.difference, self.standard_error, level)
 
 
 def gain_over(pairs: Sequence[MonthPair]) -> Gain | None:

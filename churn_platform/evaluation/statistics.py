@@ -144,6 +144,12 @@ def quantile_of_normal(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
+def normal_interval(centre: float, error: float, level: float, least: float = -1.0) -> Interval:
+    """The two-sided normal interval at `level`, within [`least`, 1]."""
+    half = quantile_of_normal(level) * error
+    return Interval(max(centre - half, least), min(centre + half, 1.0))
+
+
 def two_sided_p(value: float, standard_error: float) -> float:
     """Two-sided normal p-value of `value` against 0; without an error 1.0 for zero, else 0.0."""
     if standard_error == 0:

@@ -10,12 +10,15 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from churn_platform.base.digests import digest_of
-from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.base.files import read_json, sha256_file, write_json
+from churn_platform.base.errors import UsageError
+from churn_platform.base.files import sha256_file, write_json
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.delivered_file import stem_of, suffix_of, table_files
 
@@ -37,6 +40,26 @@ UNLIKE = "(unlike what was published)"
 """In the memory next to the files: fingerprints of drops. No file has this name."""
 
 
+class Reading(BaseModel):
+    """The digest of a file, and what the file was like when it was read."""
+
+    stat: list[int]
+    sha256: str
+
+
+class Memory(BaseModel, extra="allow"):
+    """What is remembered of the files of drops: name -> reading."""
+
+    __pydantic_extra__: dict[str, Reading] = Field(init=False)
+    unlike: list[str] = Field(default=[], alias=UNLIKE)
+    """Fingerprints of drops that differ from what was published."""
+
+    @property
+    def files(self) -> dict[str, Reading]:
+        """Name -> reading."""
+        return self.__pydantic_extra__
+
+
 class FileDigests:
     """sha256 of the files under `folder`, remembered in the file `memory` between processes.
 
@@ -48,33 +71,31 @@ class FileDigests:
     def __init__(self, folder: Path | None = None, memory: Path | None = None) -> None:
         self._folder = folder
         self._memory = memory
-        self._known: dict[str, Any] | None = None
         self._unsaved = False
 
     def of(self, path: Path) -> str:
         """Hex sha256 of the file's bytes."""
-        seen = _stat(path)
-        name = self._name(path)
-        if name is None:
+        if self._folder is None or self._memory is None or not path.is_relative_to(self._folder):
             return sha256_file(path)
-        known = self._remembered().get(name)
-        if isinstance(known, dict) and known.get("stat") == seen:
-            return str(known["sha256"])
+        name = path.relative_to(self._folder).as_posix()
+        seen = _stat(path)
+        known = self._known.files.get(name)
+        if known is not None and known.stat == seen:
+            return known.sha256
         digest = sha256_file(path)
         changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
         if _stat(path) == seen and time.time_ns() - changed > SETTLED:
-            self._remembered()[name] = {"stat": seen, "sha256": digest}
+            self._known.files[name] = Reading(stat=seen, sha256=digest)
             self._unsaved = True
         return digest
 
     def is_unlike_published(self, fingerprint: str) -> bool:
         """Whether a drop was read before and differs from what was published."""
-        return fingerprint in self._remembered().get(UNLIKE, [])
+        return fingerprint in self._known.unlike
 
     def note_unlike_published(self, fingerprint: str) -> None:
         """Remember that the drop differs from what was published, so it is not read again."""
-        noted = [*self._remembered().get(UNLIKE, []), fingerprint]
-        self._remembered()[UNLIKE] = noted[-MOST_UNLIKE:]
+        self._known.unlike = [*self._known.unlike, fingerprint][-MOST_UNLIKE:]
         self._unsaved = True
         self.save()
 
@@ -84,28 +105,18 @@ class FileDigests:
         """
         if not self._unsaved or self._folder is None or self._memory is None:
             return
-        known = {
-            name: entry
-            for name, entry in self._remembered().items()
-            if name == UNLIKE or (self._folder / name).exists()
-        }
+        for name in [name for name in self._known.files if not (self._folder / name).exists()]:
+            del self._known.files[name]
         with contextlib.suppress(OSError):
-            write_json(self._memory, known)
+            write_json(self._memory, self._known.model_dump(by_alias=True, exclude_defaults=True))
         self._unsaved = False
 
-    def _name(self, path: Path) -> str | None:
-        if self._folder is None or self._memory is None or not path.is_relative_to(self._folder):
-            return None
-        return path.relative_to(self._folder).as_posix()
-
-    def _remembered(self) -> dict[str, Any]:
-        if self._known is None:
-            self._known = {}
-            with contextlib.suppress(OSError, IntegrityError):
-                found = {} if self._memory is None else read_json(self._memory)
-                if isinstance(found, dict):
-                    self._known = found
-        return self._known
+    @cached_property
+    def _known(self) -> Memory:
+        if self._memory is not None:
+            with contextlib.suppress(OSError, ValidationError):
+                return Memory.model_validate_json(self._memory.read_bytes())
+        return Memory()
 
 
 def _stat(path: Path) -> list[int]:

@@ -6,7 +6,7 @@ decision. The sentences are kept in the ledger, so they hold no key of a custome
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,7 +65,7 @@ month's share.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class MonthWarning:
     """One warning: its code, what it is about (a table, a column, a criterion), and a sentence
     for a person.
@@ -74,10 +74,6 @@ class MonthWarning:
     code: Code
     about: str
     sentence: str
-
-    def as_dict(self) -> dict[str, str]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 def of_comparison(
@@ -171,9 +167,8 @@ def of_label_count(count: "LabelCount", policy: IngestionPolicy) -> list[MonthWa
     percent = math.floor(100 * count.labelled / count.customers)
     said = (
         f"{count.labelled:,} of {count.customers:,} customers have a label ({percent}%); the"
-        " others are left out "
+        " others are left out of training."
     )
-    said += "of training."
     return [MonthWarning("LABELS_PARTIAL", "labels", said)]
 
 
@@ -257,10 +252,21 @@ def repetition_sentence(compared: "MonthComparison | None") -> str:
     return ""
 
 
-def newest_warnings(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
-    """The warnings of the newest published month as the ledger last recorded them, each with
-    its month.
-    """
+def listed(month: str, warnings: Iterable[MonthWarning]) -> list[dict[str, str]]:
+    """The warnings of a month as JSON values, each with its month."""
+    return [{"as_of": month, **asdict(warning)} for warning in warnings]
+
+
+def recorded(receipt: Receipt | None) -> list[MonthWarning]:
+    """The warnings that a receipt records; none where there is no receipt."""
+    if receipt is None:
+        return []
+    values: Any = receipt.evidence["warnings"]
+    return [MonthWarning(**value) for value in values]
+
+
+def newest_warnings(receipts: Iterable[Receipt]) -> list[dict[str, str]]:
+    """The warnings of the newest published month as the ledger last recorded them."""
     newest = ""
     last = None
     for receipt in receipts:
@@ -268,28 +274,9 @@ def newest_warnings(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
             newest = max(newest, receipt.subject)
         elif receipt.act in RAISED and receipt.subject >= newest:
             last = receipt
-    if last is not None and last.subject == newest:
-        return recorded(last)
-    return []
-
-
-def recorded(receipt: Receipt | None) -> list[dict[str, Any]]:
-    """The warnings that a receipt records, each with its month; none where there is no receipt."""
-    if receipt is None:
+    if last is None or last.subject != newest:
         return []
-    values: Any = receipt.evidence["warnings"]
-    return [{"as_of": receipt.subject, **value} for value in values]
-
-
-def same_warnings(found: Sequence[Mapping[str, str]], known: Sequence[Mapping[str, str]]) -> bool:
-    """Whether two lists hold the same warnings, figures in their sentences included, in any
-    order.
-    """
-    return _contents(found) == _contents(known)
-
-
-def _contents(warnings: Sequence[Mapping[str, str]]) -> list[tuple[str, str, str]]:
-    return sorted((one["code"], one["about"], one["sentence"]) for one in warnings)
+    return listed(newest, recorded(last))
 
 
 def _of_customers(change: "CustomerChange | None", policy: IngestionPolicy) -> list[MonthWarning]:
@@ -324,23 +311,16 @@ def _of_lacking(
     customers = compared.count
     found = []
     for table, count in compared.lacking.items():
-        usual = _lacking_share(before, table)
-        if (
-            count > policy.quarantine_share * customers
-            and count > LACKING_GROWTH * usual * customers
-        ):
+        usual = 0.0
+        if before is not None and before.count:
+            usual = before.lacking.get(table, 0) / before.count
+        if count > max(policy.quarantine_share, LACKING_GROWTH * usual) * customers:
             said = (
                 f"{table} lacks {count:,} of the {customers:,} customers. "
                 "Their values from this table are missing this month."
             )
             found.append(MonthWarning("TABLE_LACKS_CUSTOMERS", table, said))
     return found
-
-
-def _lacking_share(compared: "MonthComparison | None", table: str) -> float:
-    if compared is None or not compared.count:
-        return 0.0
-    return compared.lacking.get(table, 0) / compared.count
 
 
 def _of_repetition(compared: "MonthComparison") -> list[MonthWarning]:

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from churn_platform.base.digests import digest_of
-from churn_platform.base.errors import ContractError, DropRefused, HomeBusy, UsageError
-from churn_platform.base.files import replacing, sha256_file
+from churn_platform.base.errors import ContractError, HomeBusy, UsageError
+from churn_platform.base.files import replacing, sha256_file, write_text
 from churn_platform.base.home import Home
-from churn_platform.base.text import counted
+from churn_platform.base.pages import render
+from churn_platform.base.text import counted, percent
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.comparing import compared
 from churn_platform.ingestion.delivered_file import stem_of, table_files
@@ -27,8 +28,8 @@ from churn_platform.ingestion.drop import (
     open_drop,
     source_folder,
 )
-from churn_platform.ingestion.report_page import write_page
-from churn_platform.ingestion.validation import ValidatedDrop, ValidatedTable, validate
+from churn_platform.ingestion.faults import Fault
+from churn_platform.ingestion.validation import DropRefused, ValidatedDrop, ValidatedTable, validate
 from churn_platform.lake.deliveries import Publication, Quarantine, quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.tables import lake_tables
@@ -39,6 +40,7 @@ from churn_platform.ledger.store import LedgerStore
 
 LONGEST_REASON = 2000
 """Characters of a receipt's reason."""
+TEMPLATE = Path(__file__).with_name("drop.html.j2")
 
 
 class Ingestion:
@@ -81,9 +83,8 @@ class Ingestion:
         fingerprint = drop.fingerprint_as(self._lake.fingerprint(as_of))
         found = self.judge(drop)
         if found.refusals:
-            refusal = self._refusal(found)
-            self._record_refusal(as_of, found.unnamed_sentences, fingerprint)
-            raise refusal
+            self._record_refusal(as_of, found.faults, fingerprint)
+            raise self._refusal(found)
         tables, quarantines = self._publishable(found)
         publication = self._lake.publish(
             as_of, tables, self._home.now(), fingerprint, quarantines, found.comparison
@@ -206,7 +207,8 @@ class Ingestion:
             try:
                 return self.accept(files, as_of)[0]
             except DropRefused as refusal:
-                self._record_refusal(as_of, refusal.faults, digest_of(list(refusal.faults)))
+                sentences = [fault.sentence() for fault in refusal.faults]
+                self._record_refusal(as_of, refusal.faults, digest_of(sentences))
                 raise
 
     def recognise(self) -> dt.date | None:
@@ -270,12 +272,12 @@ class Ingestion:
     def _refusal(self, found: ValidatedDrop) -> DropRefused:
         """The refusal with every fault, and the page that shows them."""
         page = write_page(self._home.reports, found)
-        listed = "\n".join(f"  - {fault}" for fault in found.sentences)
-        many = counted(len(found.sentences), "fault")
-        message = f"The drop of {found.as_of} is refused, nothing was published ({many}):\n{listed}"
-        if page:
+        many = counted(len(found.faults), "fault")
+        message = f"The drop of {found.as_of} is refused, nothing was published ({many}):"
+        message += "".join(f"\n  - {fault.sentence()}" for fault in found.faults)
+        if page is not None:
             message += f"\nAs a page: {page}"
-        return DropRefused(message, found.sentences, page)
+        return DropRefused(message, found.faults, page)
 
     def _record_delivery(self, as_of: dt.date) -> None:
         """Write the receipt of the newest delivery, unless there is one already."""
@@ -317,9 +319,10 @@ class Ingestion:
                 DropRepeated(month=as_of, reason=said, snapshot=snapshot, fingerprint=fingerprint)
             )
 
-    def _record_refusal(self, as_of: dt.date, faults: Sequence[str], fingerprint: str) -> None:
-        said = " ".join(faults)[:LONGEST_REASON]
-        self._ledger.append(RefusedDrop(month=as_of, reason=said, fingerprint=fingerprint))
+    def _record_refusal(self, as_of: dt.date, faults: Sequence[Fault], fingerprint: str) -> None:
+        """Without the values found: the ledger is kept forever, and one may be a customer's key."""
+        reason = " ".join(fault.sentence(examples=False) for fault in faults)[:LONGEST_REASON]
+        self._ledger.append(RefusedDrop(month=as_of, reason=reason, fingerprint=fingerprint))
 
     def _recorded(self, as_of: dt.date, content: Mapping[str, Any], acts: Collection[Act]) -> bool:
         """Whether a receipt of one of `acts` names all of `content` for the month, with digests
@@ -352,3 +355,27 @@ def _quarantine(table: ValidatedTable) -> Quarantine | None:
     else:
         rows = table.aside.to_csv(index=False, lineterminator="\n")
     return Quarantine(rows, table.report.record())
+
+
+def write_page(reports: Path, found: ValidatedDrop) -> Path | None:
+    """Write the page of a drop that has faults or warnings, or remove an older page.
+
+    Returns:
+        Where the page is; None where there is nothing to show, or the disk is full or read-only.
+    """
+    path = reports / found.as_of.isoformat() / "drop.html"
+    faulty = any(table.report.faults or table.report.duplicates for table in found.tables.values())
+    lacking = found.comparison is not None and found.comparison.lacking
+    try:
+        if found.refusals or faulty or found.warnings or lacking:
+            write_text(path, page(found))
+            return path
+        path.unlink(missing_ok=True)
+    except OSError:  # the message to the person contains the same faults
+        return None
+    return None
+
+
+def page(found: ValidatedDrop) -> str:
+    """The page, self-contained."""
+    return render(TEMPLATE, drop=found, comparison=found.comparison, percent=percent)

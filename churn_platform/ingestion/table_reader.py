@@ -22,11 +22,12 @@ from churn_platform.ingestion.delivered_file import (
     Text,
     head_bytes,
     header_of,
+    likely_encoding,
+    marked_encoding,
     open_text,
     raw_bytes,
     suffix_of,
 )
-from churn_platform.ingestion.encodings import likely_encoding, marked_encoding
 from churn_platform.ingestion.faults import Fault, fault
 from churn_platform.ingestion.rules import header_faults
 

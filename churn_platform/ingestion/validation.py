@@ -1,6 +1,4 @@
-"""Judges all files of a drop: valid tables, quarantined rows, and every fault of every file at
-once.
-"""
+"""Judges all files of a drop: valid tables, quarantined rows, and every fault of every file."""
 
 import datetime as dt
 from collections.abc import Collection, Mapping
@@ -8,26 +6,86 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from churn_platform.base.text import counted
+from churn_platform.base.errors import ContractError
+from churn_platform.base.text import EXAMPLES, counted, percent
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.conversion import Writing, convert
 from churn_platform.ingestion.delivered_file import is_text
 from churn_platform.ingestion.drop import Drop
-from churn_platform.ingestion.faults import Fault, fault
+from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, Positions, fault
 from churn_platform.ingestion.month_warnings import MonthWarning
-from churn_platform.ingestion.quarantine import (
-    TableReport,
-    differing,
-    in_words_of,
-    quarantined_rows,
-    unmatched,
-)
 from churn_platform.ingestion.rules import conform, missing_tables
 from churn_platform.ingestion.table_reader import listing, read_table
-from churn_platform.lake.deliveries import quarantined_sentence
+from churn_platform.lake.deliveries import QuarantineRecord, quarantined_sentence
+from churn_platform.lake.keys import everyone, lacking, near_tables
 from churn_platform.lake.month_comparison import MonthComparison
+
+ROW = "row"
+REASONS = "reasons"
+"""Columns of a quarantine file before those of the table's own file."""
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What validation found in one file of a drop.
+
+    Attributes:
+        table: The table.
+        file: The file's name.
+        rows: Data rows in the file.
+        duplicates: Rows that repeated an earlier one exactly and were dropped.
+        faults: All faults, of cells and of the file.
+        allowed: Share of the rows that may be put aside.
+    """
+
+    table: str
+    file: str
+    rows: int
+    duplicates: int
+    faults: tuple[Fault, ...]
+    allowed: float
+
+    @cached_property
+    def faulty(self) -> Positions:
+        """Rows with a fault, counted from 0, ascending."""
+        positions = [fault.positions for fault in self.faults if fault.of_cells]
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *positions]))
+
+    @cached_property
+    def refusals(self) -> tuple[Fault, ...]:
+        """The faults that refuse the drop: those of the file, and too many faulty rows."""
+        found = tuple(fault for fault in self.faults if not fault.of_cells)
+        if len(self.faulty) <= self.allowed * self.rows:
+            return found
+        too_many = fault(
+            "too_many_faulty_rows",
+            self.table,
+            file=self.file,
+            faulty=f"{len(self.faulty):,}",
+            rows=f"{self.rows:,}",
+            share=percent(len(self.faulty) / self.rows),
+            allowed=percent(self.allowed),
+        )
+        return (*found, too_many)
+
+    @property
+    def worst_first(self) -> tuple[Fault, ...]:
+        """The faults of cells, those with most rows first."""
+        return tuple(
+            sorted((f for f in self.faults if f.of_cells), key=lambda found: -len(found.positions))
+        )
+
+    def record(self) -> QuarantineRecord:
+        """What the lake keeps of it."""
+        return QuarantineRecord(
+            rows=self.rows,
+            quarantined=len(self.faulty),
+            duplicates=self.duplicates,
+            reasons=tuple(found.sentence() for found in self.worst_first),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,19 +125,8 @@ class ValidatedDrop:
         )
 
     @property
-    def sentences(self) -> tuple[str, ...]:
-        """Every fault that the drop has, one sentence each: the drop's, then each file's."""
-        return tuple(found.sentence() for found in self._faults)
-
-    @property
-    def unnamed_sentences(self) -> tuple[str, ...]:
-        """The same without the values found: the ledger keeps them forever, and a value may be
-        a customer's key.
-        """
-        return tuple(found.sentence(examples=False) for found in self._faults)
-
-    @property
-    def _faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[Fault, ...]:
+        """Every fault that the drop has: the drop's, then each file's."""
         files = (
             f for t in self.tables.values() for f in (*t.report.refusals, *t.report.worst_first)
         )
@@ -89,6 +136,20 @@ class ValidatedDrop:
     def quarantined_sentence(self) -> str:
         """How many rows of which tables are put aside; empty when none is."""
         return quarantined_sentence({name: len(t.report.faulty) for name, t in self.tables.items()})
+
+
+class DropRefused(ContractError):
+    """A drop broke the contract, and nothing of it was published."""
+
+    code = "DROP_REFUSED"
+
+    def __init__(
+        self, message: str, faults: tuple[Fault, ...] = (), page: Path | None = None
+    ) -> None:
+        super().__init__(message)
+        self.faults = faults
+        self.page = page
+        """The HTML file that shows the faults."""
 
 
 def validate(
@@ -218,3 +279,88 @@ def _conformed(
             return text, text, unreadable
         return text, sound, [in_words_of(text, found) for found in faults]
     return raw, sound, faults
+
+
+def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFrame:
+    """The faulty rows as they were in the file, after their number (from 1) and their reasons.
+
+    Args:
+        report: the table's report.
+        delivered: (rows, columns) the complete file in its own order.
+    """
+    aside = delivered.iloc[report.faulty].reset_index(drop=True)
+    reasons = [
+        pd.Series(f"{found.column}: {found.says}", index=found.positions)
+        for found in report.faults
+        if found.of_cells
+    ]
+    said = pd.concat(reasons).groupby(level=0, sort=True).agg("; ".join)
+    aside.insert(0, REASONS, said.to_numpy(), allow_duplicates=True)
+    aside.insert(0, ROW, report.faulty + 1, allow_duplicates=True)
+    return aside
+
+
+def in_words_of(delivered: pd.DataFrame, found: Fault) -> Fault:
+    """The fault with its examples as they stand in the file (rows, columns), not as they were
+    read: -1.50, not -1.5.
+    """
+    if not found.examples:
+        return found
+    shown = delivered[found.column].iloc[found.positions[:EXAMPLES]]
+    return replace(found, examples=tuple(str(value)[:EXAMPLE_LENGTH] for value in shown))
+
+
+def differing(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: float) -> list[Fault]:
+    """A fault for each table of a month that writes the same customers' keys in another way
+    than the other tables.
+
+    Args:
+        keys: the keys of each table of the month, in any order.
+        files: the file of each table.
+        share: the share of a table's keys that may do so.
+    """
+    faults = []
+    for table, near in near_tables(keys).items():
+        if near.count > share * len(keys[table]):
+            faults.append(
+                fault(
+                    "keys_differ_between_tables",
+                    table,
+                    file=files.get(table, ""),
+                    examples=near.examples,
+                    near=f"{near.count:,}",
+                    all=f"{len(keys[table]):,}",
+                    how=near.spelling.how,
+                    repair=near.spelling.repair,
+                )
+            )
+    return faults
+
+
+def unmatched(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: float) -> list[Fault]:
+    """A fault for each feature table that lacks too many of the month's customers.
+
+    Args:
+        keys: the keys of each feature table of the month, in any order.
+        files: the file of each table.
+        share: the share of all customers that one table may lack.
+    """
+    if not keys:
+        return []
+    customers = len(everyone(keys))
+    faults = []
+    for table, absent in lacking(keys).items():
+        if len(absent) > share * customers:
+            faults.append(
+                fault(
+                    "unmatched_customers",
+                    table,
+                    file=files.get(table, ""),
+                    examples=absent.head(EXAMPLES).tolist(),
+                    absent=f"{len(absent):,}",
+                    all=f"{customers:,}",
+                    share=percent(len(absent) / customers),
+                    allowed=percent(share),
+                )
+            )
+    return faults

@@ -20,10 +20,10 @@ from churn_platform.ingestion.delivered_file import (
     PACKED_CSV,
     PARQUET,
     SEPARATOR_LINE,
+    marked_encoding,
     raw_bytes,
     suffix_of,
 )
-from churn_platform.ingestion.encodings import marked_encoding
 from churn_platform.ingestion.table_reader import delivered_values
 
 BYTE_ORDER_MARK = "\ufeff"

@@ -193,7 +193,7 @@ class Erasure:
         found: list[int] = []
         unknown: list[int] = []
         released = self.releases.versions()
-        for version in sorted({*released, *self.registry.versions()}):
+        for version in sorted({*released, *self.registry.tags()}):
             try:
                 if version in released:
                     content = self.releases.path(version, ENTITIES).read_bytes()

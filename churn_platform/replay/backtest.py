@@ -25,7 +25,7 @@ from churn_platform.monitoring.drift import alarms_of
 from churn_platform.monitoring.performance import VersionPerformance, measured
 from churn_platform.promotion.attempts import attempt_on, holdout_name
 from churn_platform.promotion.decision import Decision, Trigger, decide
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory
 from churn_platform.training.candidate import Candidate
 
 NEVER_AGAIN = "This policy never retrains."

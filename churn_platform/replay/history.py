@@ -1,18 +1,33 @@
 """The past as it was known: every month's rows at scoring, and its labels from the month on in
-which they came.
+which they came. `Memory` makes what several policies of a backtest share only once.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import pandas as pd
+from pydantic_core import to_jsonable_python
 
+from churn_platform.base.digests import digest_of, frame_digest
 from churn_platform.contract.model import Contract
-from churn_platform.evaluation.statistics import BoolArray
+from churn_platform.evaluation.statistics import BoolArray, FloatArray
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
 from churn_platform.lake.window import Classes, Window, choose_window, matured_months
-from churn_platform.monitoring.comparison import LabelledMonth
+from churn_platform.monitoring.comparison import LabelledMonth, LaterMonths
+from churn_platform.promotion.evidence import Evidence
+from churn_platform.promotion.gate import gather
+from churn_platform.training.candidate import (
+    Candidate,
+    ShuffledRefit,
+    candidate_digest,
+    fit_candidate,
+    shuffled_refit,
+)
+from churn_platform.training.model import ChurnModel, Recipe
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +63,24 @@ class PastMonths:
 
     def labels(self, month: dt.date, cutoff: dt.date | None = None) -> pd.Series | None:
         """The month's labels as known in the month `cutoff`, or today; None before they were."""
-        known = [
-            labels
-            for since, labels in self.months[month].labels
-            if cutoff is None or since <= cutoff
-        ]
-        return known[-1] if known else None
+        newest = None
+        for since, labels in self.months[month].labels:
+            if cutoff is None or since <= cutoff:
+                newest = labels
+        return newest
 
     def matured(self, contract: Contract, cutoff: dt.date) -> list[dt.date]:
         """Months whose labels were known and had matured in the month `cutoff`, oldest first."""
-        known = {
-            month
-            for month in self.months
-            if month <= cutoff and self.labels(month, cutoff) is not None
-        }
-        return matured_months(self.months, known, contract, cutoff)
+        return list(self._matured_labels(contract, cutoff))
+
+    def _matured_labels(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, pd.Series]:
+        known = {}
+        for month in self.months:
+            labels = self.labels(month, cutoff)
+            if month <= cutoff and labels is not None:
+                known[month] = labels
+        matured = matured_months(self.months, set(known), contract, cutoff)
+        return {month: known[month] for month in matured}
 
     def labelled(
         self, contract: Contract, month: dt.date, cutoff: dt.date | None = None
@@ -102,13 +120,10 @@ class PastMonths:
 
     def classes(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, Classes]:
         """The classes of the months that had matured in the month `cutoff`."""
-        found = {}
-        for month in self.matured(contract, cutoff):
-            labels = self.labels(month, cutoff)
-            churners = 0 if labels is None else int(labels.sum())
-            stayers = 0 if labels is None else len(labels) - churners
-            found[month] = Classes(churners, stayers)
-        return found
+        return {
+            month: Classes(int(labels.sum()), len(labels) - int(labels.sum()))
+            for month, labels in self._matured_labels(contract, cutoff).items()
+        }
 
     def window(self, contract: Contract, cutoff: dt.date) -> Window | None:
         """The months that the month `cutoff` would have trained on; None before labels had
@@ -133,16 +148,141 @@ class PastMonths:
         window = self.window(contract, cutoff)
         if window is None:
             return None
-        spines = [self._spine(contract, month, cutoff) for month in window.months]
+        labels = self._matured_labels(contract, cutoff)
+        spines = [self._spine(contract, month, labels[month]) for month in window.months]
         spine = pd.concat(spines, ignore_index=True)
         key = [contract.entity.column, AS_OF]
         asked = [*key, *contract.carried, LABEL]
         return assemble(contract, spine[asked], spine[[*key, *contract.features]], window)
 
-    def _spine(self, contract: Contract, month: dt.date, cutoff: dt.date) -> pd.DataFrame:
+    def _spine(self, contract: Contract, month: dt.date, labels: pd.Series) -> pd.DataFrame:
         """Every labelled customer with the month's row; null where the snapshot had none."""
-        labels = self.labels(month, cutoff)
         rows = self.rows(month).set_index(contract.entity.column)
-        found = rows.reindex(pd.Series([], dtype=object) if labels is None else labels.index)
+        found = rows.reindex(labels.index)
         found.index.name = contract.entity.column
-        return found.assign(**{LABEL: labels, AS_OF: month.isoformat()}).reset_index()
+        found[LABEL] = labels
+        found[AS_OF] = month.isoformat()
+        return found.reset_index()
+
+
+class Memory:
+    """What the policies of one backtest share: equal datasets, fits, evidence and scores are made
+    once.
+    """
+
+    def __init__(self, history: PastMonths, code_digest: str) -> None:
+        self.history = history
+        self.code_digest = code_digest
+        self.fits = 0
+        """How many models were fitted."""
+        self._known: dict[tuple[object, ...], object] = {}
+
+    def dataset(self, contract: Contract, cutoff: dt.date) -> TrainingDataset | None:
+        """The training dataset of a month, shared by policies that choose and split the same
+        rows.
+        """
+        policy = contract.policy
+        chosen = digest_of(
+            [policy.training.model_dump(mode="json"), policy.promotion.min_holdout_churners]
+        )
+        return self._once(
+            ("dataset", cutoff, chosen), lambda: self.history.dataset(contract, cutoff)
+        )
+
+    def candidate(self, contract: Contract, dataset: TrainingDataset) -> Candidate:
+        """The candidate of a dataset, without a version."""
+        return self._once(
+            ("candidate", self._named(contract, dataset)),
+            lambda: fit_candidate(contract, dataset, self.code_digest, fit=self.fit),
+        )
+
+    def refit(self, contract: Contract, dataset: TrainingDataset) -> ShuffledRefit:
+        """The recipe on shuffled labels."""
+        return self._once(
+            ("refit", self._named(contract, dataset)),
+            lambda: shuffled_refit(contract, dataset, self.fit),
+        )
+
+    def evidence(
+        self,
+        contract: Contract,
+        dataset: TrainingDataset,
+        candidate: Candidate,
+        production: Candidate | None,
+        attempt: int,
+    ) -> Evidence:
+        """The evidence of a decision. Each policy numbers its own versions, so the version of
+        production is part of the key.
+        """
+        incumbent = None if production is None else (production.version, production.digest)
+        training = contract.policy.training
+        limits = [training.leak_auc, training.churn_rate_min, training.churn_rate_max]
+        gate = digest_of([contract.policy.promotion.model_dump(mode="json"), limits])
+        return self._once(
+            ("evidence", self._named(contract, dataset), incumbent, gate, attempt),
+            lambda: gather(contract, dataset, candidate, production, attempt, self.fit),
+        )
+
+    def probability(self, version: Candidate, month: dt.date) -> FloatArray:
+        """A version's probabilities for all rows of a month, in their order."""
+
+        def scored() -> FloatArray:
+            columns = self._once(
+                ("columns", version.model.features, month),
+                lambda: version.model.columns(self.history.rows(month)),
+            )
+            return version.model.of_columns(columns)
+
+        return self._once(("probability", version.digest, month), scored)
+
+    def labelled(
+        self, contract: Contract, month: dt.date, cutoff: dt.date | None = None
+    ) -> PastLabels | None:
+        """As `PastMonths.labelled`."""
+        labels = self.history.labels(month, cutoff)
+        return self._once(
+            ("labelled", month, id(labels)),
+            lambda: self.history.labelled(contract, month, cutoff),
+        )
+
+    def later_months(self, contract: Contract) -> LaterMonths:
+        """Compares versions on today's labels of later months."""
+
+        def labelled(month: dt.date) -> LabelledMonth | None:
+            found = self.labelled(contract, month)
+            return None if found is None else found.labelled
+
+        def probability(version: Candidate, month: dt.date) -> FloatArray:
+            scores = self.probability(version, month)
+            found = self.labelled(contract, month)
+            if found is None:
+                return scores
+            return scores[found.known]
+
+        return LaterMonths(labelled, probability)
+
+    def fit(
+        self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series
+    ) -> ChurnModel:
+        """As `Recipe.fit`: the month-older recipe of one month is often the candidate of the
+        month before.
+        """
+        names = dict.fromkeys([*(name for name, _ in recipe.features), *recipe.costs.columns])
+        seen = rows[list(names)].assign(__label=labels.to_numpy(), __entity=entities.to_numpy())
+        key = ("fit", digest_of(to_jsonable_python(recipe)), frame_digest(seen))
+        return self._once(key, lambda: self._fitted(recipe, rows, labels, entities))
+
+    def _fitted(
+        self, recipe: Recipe, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series
+    ) -> ChurnModel:
+        self.fits += 1
+        return recipe.fit(rows, labels, entities)
+
+    def _named(self, contract: Contract, dataset: TrainingDataset) -> tuple[str, str]:
+        window = [month.isoformat() for month in (*dataset.window.holdout, *dataset.window.forward)]
+        return candidate_digest(dataset, Recipe.of(contract), self.code_digest), ",".join(window)
+
+    def _once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
+        if key not in self._known:
+            self._known[key] = make()
+        return cast("Made", self._known[key])

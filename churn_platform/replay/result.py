@@ -4,8 +4,7 @@ on the labels that matured later.
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +17,7 @@ from churn_platform.replay.backtest import (
     BacktestSteps,
     run_past_month,
 )
-from churn_platform.replay.history import PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonths
 from churn_platform.replay.scoreboard import (
     DECIDED,
     Event,
@@ -35,18 +33,18 @@ from churn_platform.replay.scoreboard import (
 OnMonth = Callable[[str, dt.date], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReplayedMonth:
     """One month under one policy; `auc` is that of the version in production when the month
     came.
     """
 
     as_of: str
-    version: int | None
-    auc: float | None
-    trigger: str | None
-    candidate: int | None
-    decision: str | None
+    version: int | None = None
+    auc: float | None = None
+    trigger: str | None = None
+    candidate: int | None = None
+    decision: str | None = None
     reason: str
 
 
@@ -69,17 +67,6 @@ class Replay:
     def totals(self) -> Totals:
         """Right and wrong decisions, false and missed promotions."""
         return totals(self.judged)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "policy": self.name,
-            "mean_auc": self.mean_auc,
-            "promotions": self.promotions,
-            **self.totals.as_dict(),
-            "months": [asdict(month) for month in self.months],
-            "judged": [one.as_dict() for one in self.judged],
-        }
 
 
 def replay(
@@ -143,25 +130,24 @@ def events_of(months: Iterable[BacktestedMonth]) -> Iterator[Event]:
 
 def _replayed(month: BacktestedMonth, later: LaterMonths) -> ReplayedMonth:
     run = month.run
-    decision = run.decision
+    answer = run.answer
+    as_of = run.as_of.isoformat()
+    shown = ReplayedMonth(as_of=as_of, trigger=answer.trigger, reason=answer.reason)
     production = month.production
-    auc = None
-    if production is not None and production.card.as_of < run.as_of.isoformat():
-        auc = later.auc(production, run.as_of)
-    reason = run.answer.reason
+    if production is not None:
+        shown = replace(shown, version=production.version)
+        if production.card.as_of < as_of:
+            shown = replace(shown, auc=later.auc(production, run.as_of))
     if run.refused is not None:
-        reason = run.refused.reason
-    elif decision is not None:
-        reason = decision.reason
-    return ReplayedMonth(
-        as_of=run.as_of.isoformat(),
-        version=None if production is None else production.version,
-        auc=auc,
-        trigger=None if run.refused is not None else run.answer.trigger,
-        candidate=None if decision is None else decision.candidate_version,
-        decision=None if decision is None else decision.decision,
-        reason=reason,
-    )
+        return replace(shown, trigger=None, reason=run.refused.reason)
+    if run.decision is not None:
+        return replace(
+            shown,
+            candidate=run.decision.candidate_version,
+            decision=run.decision.decision,
+            reason=run.decision.reason,
+        )
+    return shown
 
 
 def _judged(

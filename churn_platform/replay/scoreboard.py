@@ -1,8 +1,8 @@
 """Was the gate right? Each decision judged on the labels that matured after it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.evaluation.gain import Gain
@@ -10,33 +10,14 @@ from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.receipts import DELIVERED, Receipt
 from churn_platform.ledger.state import DONE
 from churn_platform.monitoring.comparison import Shown, shown, span
+from churn_platform.promotion.decision import Decision
 
 Judgement = Literal["right", "wrong", "open"]
 Takeover = tuple[str, int]
 """The newest month there was (an ISO date), and the version that came into production then."""
 
 
-class JudgeableDecision(Protocol):
-    """What the scoreboard reads of a decision."""
-
-    @property
-    def as_of(self) -> str:
-        """Training month of the candidate."""
-
-    @property
-    def candidate_version(self) -> int:
-        """The candidate."""
-
-    @property
-    def production_version(self) -> int | None:
-        """The incumbent; None before the first promotion."""
-
-    @property
-    def decision(self) -> str:
-        """promoted, pending or refused."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgedDecision:
     """One decision judged on later months; `gained` is what following it was worth, compared with
     its opposite.
@@ -47,19 +28,15 @@ class JudgedDecision:
     incumbent: int | None
     decision: str
     judgement: Judgement
-    months: tuple[str, ...]
-    candidate_auc: float | None
-    incumbent_auc: float | None
-    difference: float | None
-    interval: tuple[float, float] | None
-    gained: float | None
+    months: tuple[str, ...] = ()
+    candidate_auc: float | None = None
+    incumbent_auc: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    gained: float | None = None
     final: bool
     """Whether no later month can change it."""
     sentence: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -76,13 +53,9 @@ class Totals:
     missed: int
     gained: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
-
 
 def judging_months(
-    own: JudgeableDecision, takeovers: Iterable[Takeover], matured: Iterable[str], most: int
+    own: Decision, takeovers: Iterable[Takeover], matured: Iterable[str], most: int
 ) -> tuple[list[str], bool]:
     """The months that judge a decision, and whether no later one will.
 
@@ -106,8 +79,8 @@ def judging_months(
 
 @dataclass(frozen=True)
 class Event:
-    """One event of the loop, in order: a month came, a decision was made, or a version took
-    over.
+    """One event of the loop, in order: a month came, or a version took over; a decision was made
+    if it is neither.
 
     A takeover is dated by the newest month that had come, whatever month the version was
     trained on: where a label takes time, the old version has scored every month in between.
@@ -115,11 +88,6 @@ class Event:
 
     month: str | None = None
     version: int | None = None
-
-    @property
-    def is_decision(self) -> bool:
-        """Whether neither a month came nor a version took over."""
-        return self.month is None and self.version is None
 
 
 DECIDED = Event()
@@ -143,18 +111,18 @@ def takeovers(happened: Iterable[Event]) -> list[list[Takeover]]:
     newest = ""
     found = list[list[Takeover]]()
     for event in happened:
-        if event.is_decision:
-            found.append([])
+        if event.month is not None:
+            newest = max(newest, event.month)
         elif event.version is not None:
             for later in found:
                 later.append((newest, event.version))
         else:
-            newest = max(newest, event.month or "")
+            found.append([])
     return found
 
 
 def judge(
-    decision: JudgeableDecision,
+    decision: Decision,
     gain: Gain | None,
     policy: PromotionPolicy,
     *,
@@ -184,11 +152,6 @@ def judge(
         incumbent=decision.production_version,
         decision=decision.decision,
         judgement=judgement,
-        months=(),
-        candidate_auc=None,
-        incumbent_auc=None,
-        difference=None,
-        interval=None,
         gained=gained,
         final=final,
         sentence=_sentence(decision, gain, found, policy, final=final),
@@ -196,8 +159,9 @@ def judge(
     if gain is None:
         return judged
     if gained is None:
-        sign = 1 if passed else -1
-        gained = sign * gain.difference * len(gain.months)
+        gained = gain.difference * len(gain.months)
+        if not passed:
+            gained = -gained
     interval = gain.interval(policy.level)
     return replace(
         judged,
@@ -225,7 +189,7 @@ def totals(judged: Iterable[JudgedDecision]) -> Totals:
 
 
 def _sentence(
-    decision: JudgeableDecision,
+    decision: Decision,
     gain: Gain | None,
     found: Shown,
     policy: PromotionPolicy,

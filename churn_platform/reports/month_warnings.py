@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Collection
-from typing import Any
+from dataclasses import asdict
 
 from churn_platform.base.digests import digest_of
 from churn_platform.contract.model import Contract
@@ -10,6 +10,7 @@ from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import (
     RAISED,
     MonthWarning,
+    listed,
     of_checks,
     of_decision,
     of_drift,
@@ -19,7 +20,6 @@ from churn_platform.ingestion.month_warnings import (
     of_quarantine,
     of_scores,
     recorded,
-    same_warnings,
 )
 from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
@@ -74,14 +74,15 @@ class MonthWarnings:
         """The warnings of these months and of the newest published one as JSON values."""
         progress = self.progress()
         wanted = sorted({*months, *progress.published[-1:]} & set(progress.published))
-        return [one for month in wanted for one in listed(month, self.of(month, progress))]
+        return [
+            one for month in wanted for one in listed(month.isoformat(), self.of(month, progress))
+        ]
 
     def record(self, as_of: dt.date) -> list[MonthWarning]:
         """Write a receipt if the month's warnings have changed; alerts follow from it."""
         found = self.of(as_of)
-        values: list[Any] = [warning.as_dict() for warning in found]
         last = last_receipt(self.ledger.receipts(), as_of)
-        if same_warnings(values, recorded(last)):
+        if sorted(found) == sorted(recorded(last)):
             return found
         sentences = " ".join(warning.sentence for warning in found)
         act = WarningsRaised if found else WarningsCleared
@@ -89,7 +90,7 @@ class MonthWarnings:
             act(
                 month=as_of,
                 reason=sentences[:2000] or "The warnings recorded before no longer hold.",
-                warnings=values,
+                warnings=[asdict(warning) for warning in found],
                 snapshot=self.lake.digest(as_of),
             )
         )
@@ -158,11 +159,6 @@ class MonthWarnings:
         if newest.evidence.get("dataset") == dataset:
             return newest
         return None
-
-
-def listed(as_of: dt.date, warnings: list[MonthWarning]) -> list[dict[str, str]]:
-    """The warnings of a month as JSON values, each with its month."""
-    return [{"as_of": as_of.isoformat(), **warning.as_dict()} for warning in warnings]
 
 
 def last_receipt(receipts: list[Receipt], as_of: dt.date) -> Receipt | None:

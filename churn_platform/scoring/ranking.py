@@ -4,28 +4,27 @@ ones.
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.contract.model import ColumnCost, Contract
 from churn_platform.evaluation.costs import RowCosts
+from churn_platform.evaluation.statistics import BoolArray
 from churn_platform.scoring.reasons import sentence
 from churn_platform.training.model import ChurnModel
 from churn_platform.training.scorer import seen
 
 REASON = "reason_{}"
 DECILES = 10
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Outcomes:
     """What the labels of the scored month say at scoring, one entry per customer (rows,)."""
 
-    known: Mask
-    already_left: Mask
+    known: BoolArray
+    already_left: BoolArray
 
     @property
     def complete(self) -> bool:
@@ -72,7 +71,7 @@ def list_note(contract: Contract, as_of: dt.date, found: Outcomes) -> str | None
 
 
 def rank(
-    contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left: Mask | None = None
+    contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left: BoolArray | None = None
 ) -> pd.DataFrame:
     """Every customer, the most urgent first; customers who have already left come last, without
     rank and decile.
@@ -96,16 +95,12 @@ def rank(
     if isinstance(contract.costs.missed_churner, ColumnCost):
         scored["expected_loss"] = scored["probability"] * RowCosts.of(contract.costs, rows).missed
         order = ["expected_loss", "probability"]
-    if already_left is None:
-        left = np.zeros(len(rows), dtype=bool)
-    else:
-        left = already_left
-    scored = scored.assign(already_left=left)
+    scored["already_left"] = False if already_left is None else already_left
     ascending = [True, *[False] * len(order), True]
     scored = scored.sort_values(
         ["already_left", *order, key], ascending=ascending, ignore_index=True
     )
-    staying = len(rows) - int(left.sum())
+    staying = int((~scored["already_left"]).sum())
     scored["rank"] = pd.Series(np.arange(1, staying + 1), dtype="Int64").reindex(scored.index)
     by_risk = scored.head(staying).sort_values(["probability", key], ascending=[False, True]).index
     deciles = pd.Series(

@@ -12,6 +12,7 @@ from pydantic import Field
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract
+from churn_platform.evaluation.statistics import BoolArray
 from churn_platform.features.training_dataset import trained_on
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
@@ -20,7 +21,6 @@ from churn_platform.lake.window import Months
 from churn_platform.monitoring.stand_down import StandDown
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.ranking import (
-    Mask,
     Outcomes,
     decile_floors,
     list_note,
@@ -102,10 +102,13 @@ class Scoring:
             **months.made_from(as_of),
             "features": self._lake.feature_digest(as_of),
         }
-        why_not = self._why_not_scored()
+        manifest = self._releases.production()
+        why_not = ""
+        if manifest is not None:
+            why_not = why_not_scored(manifest, self._contract.model_hash)
         kept = scores_record(self._records, as_of)
-        newest = as_of == months.published[-1]
-        if kept is not None and _stays(kept, made_from["features"], newest=newest, why_not=why_not):
+        stays = why_not or as_of != months.published[-1]
+        if stays and kept is not None and kept.version and kept.features == made_from["features"]:
             kept = kept.model_copy(update=made_from)
             self._records.write("scores", as_of, kept.as_json())
             csv = list_file(self._reports, as_of)
@@ -154,12 +157,6 @@ class Scoring:
         self._stand_down.record()
         return ScoredMonth(record, listed, csv)
 
-    def _why_not_scored(self) -> str:
-        manifest = self._releases.production()
-        if manifest is None:
-            return ""
-        return why_not_scored(manifest, self._contract.model_hash)
-
     def _labels(self, as_of: dt.date) -> pd.Series | None:
         """The newest delivered labels of the month as booleans by customer; None while there
         are none.
@@ -204,14 +201,9 @@ def list_file(reports: Path, as_of: dt.date) -> Path:
     return reports / as_of.isoformat() / "at_risk.csv"
 
 
-def _stays(kept: ScoresRecord, features: str, *, newest: bool, why_not: str) -> bool:
-    """Whether the month's list stays as it was made."""
-    if kept.version is None or kept.features != features:
-        return False
-    return not newest or bool(why_not)
-
-
-def _trained_on(production: Candidate, as_of: dt.date, keys: pd.Series, known: Outcomes) -> Mask:
+def _trained_on(
+    production: Candidate, as_of: dt.date, keys: pd.Series, known: Outcomes
+) -> BoolArray:
     """Which customers' rows of this month trained the model that scores them."""
     if as_of.isoformat() not in production.card.months:
         return np.zeros(len(keys), dtype=bool)

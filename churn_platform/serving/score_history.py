@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.files import read_json
 from churn_platform.contract.model import Contract
@@ -77,6 +79,43 @@ class ScoresSummary:
         return self.decile(version, probability)
 
 
+class ListedCustomer(BaseModel):
+    """A customer of the at-risk list.
+
+    Attributes:
+        expected_loss: None where all customers cost the same.
+        trained_on: None in a list of an earlier version.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str | int
+    rank: int
+    probability: float
+    decile: int
+    expected_loss: float | None = None
+    trained_on: bool | None = None
+    reasons: list[str]
+
+    def as_json(self, key_name: str) -> dict[str, Any]:
+        """The customer as the API answers, without what is None."""
+        return {key_name: self.key, **self.model_dump(exclude={"key"}, exclude_none=True)}
+
+
+class CustomerMonth(BaseModel):
+    """One month in which a customer was scored; early versions recorded fewer fields."""
+
+    model_config = ConfigDict(frozen=True)
+
+    as_of: str
+    probability: float
+    rank: int | None = None
+    decile: int | None = None
+    version: int | None = None
+    already_left: bool | None = None
+    trained_on: bool | None = None
+
+
 class ScoreHistory:
     """The scores of one home."""
 
@@ -86,7 +125,7 @@ class ScoreHistory:
         self._looked = 0.0
         self._seen = (0, 0)
         self._standing = ScoresSummary()
-        self._listed: tuple[tuple[int, int], list[dict[str, Any]]] = ((0, 0), [])
+        self._listed: tuple[tuple[int, int], list[ListedCustomer]] = ((0, 0), [])
 
     def standing(self) -> ScoresSummary:
         """The newest scored month, looked up at most once per second.
@@ -101,7 +140,7 @@ class ScoreHistory:
                 return self._standing
         return self._standing
 
-    def at_risk(self) -> list[dict[str, Any]]:
+    def at_risk(self) -> list[ListedCustomer]:
         """The at-risk list of the newest scored month with reasons, highest risk first."""
         import pyarrow.parquet as pq
 
@@ -115,37 +154,22 @@ class ScoreHistory:
             return []
         seen = (found.st_mtime_ns, found.st_ino)
         if self._listed[0] != seen:
-            self._listed = (
-                seen,
-                [self._item(row) for row in pq.ParquetFile(path).read().to_pylist()],
-            )
+            rows = pq.ParquetFile(path).read().to_pylist()
+            self._listed = (seen, [_listed(row, self._key.column) for row in rows])
         return self._listed[1]
 
-    def customer(self, key: str | int) -> list[dict[str, Any]]:
+    def customer(self, key: str | int) -> list[CustomerMonth]:
         """Every month in which a customer was scored, oldest first."""
         import pyarrow.parquet as pq
 
-        name = self._key.column
         found = []
-        shown = ("probability", "rank", "decile", "version", "already_left", "trained_on")
         for path in sorted((self._home / SCORES).glob("[0-9]*.parquet")):
-            table = pq.read_table(path, filters=[(name, "==", key)])
+            table = pq.read_table(path, filters=[(self._key.column, "==", key)])
             found += [
-                {"as_of": path.stem, **{k: row.get(k) for k in shown}} for row in table.to_pylist()
+                CustomerMonth.model_validate(row | {"as_of": path.stem})
+                for row in table.to_pylist()
             ]
         return found
-
-    def _item(self, row: dict[str, Any]) -> dict[str, Any]:
-        plain: dict[str, Any] = {
-            name: row[name] for name in (self._key.column, "rank", "probability", "decile")
-        }
-        more: dict[str, Any] = {
-            name: row[name] for name in ("expected_loss", "trained_on") if name in row
-        }
-        reasons = [
-            v for name, v in sorted(row.items()) if name.startswith("reason_") and v is not None
-        ]
-        return {**plain, **more, "reasons": reasons}
 
     def _already_left(self, scores: Path) -> frozenset[str | int] | None:
         """The customers of a scored month who had left; None if its rows are missing."""
@@ -183,3 +207,10 @@ class ScoreHistory:
             )
             self._seen = seen
             return
+
+
+def _listed(row: dict[str, Any], key: str) -> ListedCustomer:
+    reasons = [row[name] for name in sorted(row) if name.startswith("reason_")]
+    return ListedCustomer.model_validate(
+        row | {"key": row[key], "reasons": [reason for reason in reasons if reason is not None]}
+    )

@@ -14,7 +14,6 @@ from churn_platform.simulator.months import (
     best_auc,
     deliver,
     simulate,
-    truth_of,
 )
 from churn_platform.simulator.scenarios import (
     QUIET,
@@ -38,5 +37,4 @@ __all__ = [
     "deliver",
     "find_scenario",
     "simulate",
-    "truth_of",
 ]

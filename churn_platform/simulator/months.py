@@ -3,7 +3,7 @@
 import calendar
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -210,8 +210,8 @@ def deliver(
     return _in_order(contract, scenario, drawn)
 
 
-class Arrived(Stored):
-    """A delivery as the truth lists it."""
+class DeliveryNote(Stored):
+    """A delivery without its tables."""
 
     folder: str
     as_of: dt.date
@@ -219,7 +219,7 @@ class Arrived(Stored):
 
 
 class Truth(Stored):
-    """Everything that only the simulator knows, without the tables: truth.json."""
+    """Everything that only the simulator knows, without the tables."""
 
     scenario: str
     summary: str
@@ -227,23 +227,25 @@ class Truth(Stored):
     users: int
     seed: int
     months: tuple[MonthTruth, ...]
-    deliveries: tuple[Arrived, ...]
+    deliveries: tuple[DeliveryNote, ...]
 
-
-def truth_of(scenario: Scenario, users: int, seed: int, deliveries: Iterable[Delivery]) -> Truth:
-    """The truth of a simulation whose deliveries are these."""
-    arrived = list(deliveries)
-    return Truth(
-        scenario=scenario.name,
-        summary=scenario.summary,
-        loop_should=scenario.loop_should,
-        users=users,
-        seed=seed,
-        months=tuple(one.truth for one in arrived if one.truth is not None),
-        deliveries=tuple(
-            Arrived(folder=one.folder, as_of=one.as_of, note=one.note) for one in arrived
-        ),
-    )
+    @classmethod
+    def of(
+        cls, scenario: Scenario, users: int, seed: int, deliveries: Sequence[Delivery]
+    ) -> "Truth":
+        """The truth of the deliveries that have arrived."""
+        return cls(
+            scenario=scenario.name,
+            summary=scenario.summary,
+            loop_should=scenario.loop_should,
+            users=users,
+            seed=seed,
+            months=tuple(one.truth for one in deliveries if one.truth is not None),
+            deliveries=tuple(
+                DeliveryNote(folder=one.folder, as_of=one.as_of, note=one.note)
+                for one in deliveries
+            ),
+        )
 
 
 def _in_order(

@@ -1,18 +1,21 @@
 """Candidates: fitted models with their model card and the entities they were trained on."""
 
+import datetime as dt
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError, NotANumber
 from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.metrics import Metrics, evaluate
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.features.training_dataset import (
     AS_OF,
     LABEL,
@@ -21,16 +24,20 @@ from churn_platform.features.training_dataset import (
     entity_hashes,
 )
 from churn_platform.training.model import ChurnModel, Recipe, load_model
-from churn_platform.training.release import FeatureSpec, ModelCard
+from churn_platform.training.release import (
+    MODEL_FILE,
+    PASSPORT,
+    FeatureSpec,
+    HoldoutSplit,
+    MadeFrom,
+    ModelCard,
+)
 
-MODEL_FILE = "model.skops"
-PASSPORT = "passport.json"
 ENTITIES = "training_entities.npy"
 SCHEMA = "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
 """The files of a version, in the registry and in a release."""
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
 """`Recipe.fit`, or a version that caches fitted models (`replay/policies.py`)."""
 
@@ -69,14 +76,14 @@ def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
 
 def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:
     """The identity of what fitting `recipe` on `dataset` with this code makes."""
-    window = [month.isoformat() for month in dataset.window.training]
-    made_of = {
-        "dataset": dataset.digest,
-        "months": window,
-        "recipe": recipe.as_mapping(),
-        "code": code_digest,
-    }
-    return digest_of(made_of)
+    return digest_of(
+        {
+            "dataset": dataset.digest,
+            "months": _iso(dataset.window.training),
+            "recipe": to_jsonable_python(recipe),
+            "code": code_digest,
+        }
+    )
 
 
 def fit_candidate(
@@ -105,12 +112,14 @@ def fit_candidate(
     key = contract.entity.column
     model = fit(recipe, rows, rows[LABEL], rows[key])
     metrics = holdout_metrics(contract, dataset, model)
+    training = contract.policy.training
+    origin = dataset.origin
     card = ModelCard(
         digest=candidate_digest(dataset, recipe, code_digest),
         model_name=contract.model_name,
         algorithm=recipe.algorithm,
         as_of=dataset.window.training[-1].isoformat(),
-        months=[month.isoformat() for month in dataset.window.training],
+        months=_iso(dataset.window.training),
         training_rows=len(rows),
         training_churners=int(rows[LABEL].sum()),
         dataset_digest=dataset.digest,
@@ -119,7 +128,15 @@ def fit_candidate(
         threshold=model.threshold,
         features=[FeatureSpec(name=name, dtype=dtype) for name, dtype in recipe.features],
         metrics=metrics.as_dict(),
-        made_from=made_from(contract, dataset) | {"with": dict(made_with or {})},
+        made_from=MadeFrom(
+            recipe=to_jsonable_python(recipe),
+            holdout=HoldoutSplit(salt=training.salt, fraction=training.holdout_fraction),
+            slices=list(contract.slices),
+            window={part: _iso(months) for part, months in vars(dataset.window).items()},
+            known_at=None if origin is None else origin.known_at,
+            tables={} if origin is None else dict(origin.tables),
+            fitted_with=dict(made_with or {}),
+        ),
     )
     return Candidate(model, card, entity_hashes(rows[key]))
 
@@ -136,21 +153,8 @@ def _check_two_classes(labels: pd.Series) -> None:
         )
 
 
-def made_from(contract: Contract, dataset: TrainingDataset) -> dict[str, Any]:
-    """What makes the same version again: recipe, holdout, months, and what was read."""
-    window = dataset.window
-    training = contract.policy.training
-    return {
-        "recipe": Recipe.of(contract).as_mapping(),
-        "holdout": {"salt": training.salt, "fraction": training.holdout_fraction},
-        "slices": list(contract.slices),
-        "window": {
-            part: [m.isoformat() for m in getattr(window, part)]
-            for part in ("training", "holdout", "forward")
-        },
-        "known_at": None if dataset.origin is None else dataset.origin.known_at,
-        "tables": {} if dataset.origin is None else dict(dataset.origin.tables),
-    }
+def _iso(months: Iterable[dt.date]) -> list[str]:
+    return [month.isoformat() for month in months]
 
 
 def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnModel) -> Metrics:
@@ -163,7 +167,7 @@ def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnMo
 
 def forward_scores(
     contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit
-) -> Floats | None:
+) -> FloatArray | None:
     """Scores of the same recipe, fitted one month earlier, on the holdout rows.
 
     None for the first month, and if the earlier month cannot be fitted.
@@ -189,7 +193,7 @@ class ShuffledRefit:
     shuffled by row, so the test against chance also holds if an entity has several rows.
     """
 
-    scores: Floats
+    scores: FloatArray
     labels: np.ndarray[Any, np.dtype[np.bool_]]
     why_not: str = ""
     """Why the recipe could not be refitted."""

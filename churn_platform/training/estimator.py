@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from churn_platform.base.errors import DataError
 from churn_platform.contract.model import Dtype
 from churn_platform.contract.policy import Algorithm
+from churn_platform.evaluation.statistics import FloatArray
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 FOLDS = 5
 NONE = "(none)"
 MARGIN = 1e-6
@@ -38,7 +38,7 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.threshold = threshold
 
-    def fit(self, X: Floats, y: Floats, groups: Floats | None = None) -> Self:  # noqa: N803 - scikit-learn's names
+    def fit(self, X: FloatArray, y: FloatArray, groups: FloatArray | None = None) -> Self:  # noqa: N803 - scikit-learn's names
         """Fit on X (rows, columns) and y (rows,) of 0/1; rows of one group stay in one fold."""
         labels = np.asarray(y, dtype=int)
         scores = np.empty(len(labels))
@@ -59,16 +59,16 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = X.shape[1]
         return self
 
-    def predict_proba(self, X: Floats) -> Floats:  # noqa: N803
+    def predict_proba(self, X: FloatArray) -> FloatArray:  # noqa: N803
         """Calibrated probabilities (rows, 2) of staying and of churning."""
         churn = self._probability(self._log_odds(X))
         return np.column_stack([1 - churn, churn])
 
-    def predict(self, X: Floats) -> Floats:  # noqa: N803
+    def predict(self, X: FloatArray) -> FloatArray:  # noqa: N803
         """1 where the probability reaches the threshold."""
         return (self.predict_proba(X)[:, 1] >= self.threshold).astype(int)
 
-    def contributions(self, X: Floats) -> Floats:  # noqa: N803
+    def contributions(self, X: FloatArray) -> FloatArray:  # noqa: N803
         """How far each column moves the log-odds of each row (rows, columns).
 
         Exact SHAP values for LightGBM (its own `pred_contrib`); for the others the change in
@@ -85,24 +85,24 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return np.asarray(values * self.slope_)
 
-    def _fitted(self, X: Floats, labels: Floats) -> Any:  # noqa: ANN401, N803 - whichever classifier was given
+    def _fitted(self, X: FloatArray, labels: FloatArray) -> Any:  # noqa: ANN401, N803 - whichever classifier was given
         # HistGradientBoosting cannot bin an empty column; it never splits on a constant.
         empty = np.isnan(X).all(axis=0)
         return clone(self.estimator).fit(np.where(empty, 0.0, X) if empty.any() else X, labels)
 
-    def _without(self, X: Floats, column: int) -> Floats:  # noqa: N803
+    def _without(self, X: FloatArray, column: int) -> FloatArray:  # noqa: N803
         changed = X.copy()
         changed[:, column] = self.background_[column]
         return self._log_odds(changed)
 
-    def _log_odds(self, X: Floats) -> Floats:  # noqa: N803
+    def _log_odds(self, X: FloatArray) -> FloatArray:  # noqa: N803
         with _one_thread():
             return log_odds(self.estimator_.predict_proba(X)[:, 1])
 
-    def _probability(self, scores: Floats) -> Floats:
+    def _probability(self, scores: FloatArray) -> FloatArray:
         return np.asarray(1 / (1 + np.exp(-(self.slope_ * scores + self.intercept_))))
 
-    def _folds(self, labels: Floats, groups: Floats | None) -> Any:  # noqa: ANN401 - a generator of index pairs
+    def _folds(self, labels: FloatArray, groups: FloatArray | None) -> Any:  # noqa: ANN401 - a generator of index pairs
         folds = min(FOLDS, int(labels.sum()), int((1 - labels).sum()))
         if groups is None or len(np.unique(groups)) == len(groups):
             return StratifiedKFold(folds, shuffle=True, random_state=self.seed).split(
@@ -113,7 +113,7 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
 
-def _check_two_classes(labels: Floats) -> None:
+def _check_two_classes(labels: FloatArray) -> None:
     churners = int(labels.sum())
     stayers = len(labels) - churners
     if not churners or not stayers:
@@ -132,7 +132,7 @@ def _one_thread() -> threadpool_limits:
     return threadpool_limits(1)
 
 
-def log_odds(probability: Floats) -> Floats:
+def log_odds(probability: FloatArray) -> FloatArray:
     """ln(p / (1 - p)), with p kept a millionth away from 0 and 1, which forests reach."""
     p = np.clip(probability, MARGIN, 1 - MARGIN)
     return np.asarray(np.log(p / (1 - p)))
@@ -144,7 +144,7 @@ class ReadRows(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, features: tuple[tuple[str, str], ...] = ()) -> None:
         self.features = features
 
-    def fit(self, X: pd.DataFrame, y: Floats | None = None) -> Self:  # noqa: ARG002, N803 - scikit-learn's names
+    def fit(self, X: pd.DataFrame, y: FloatArray | None = None) -> Self:  # noqa: ARG002, N803 - scikit-learn's names
         """Learn nothing."""
         return self
 
@@ -258,7 +258,7 @@ def _category(values: pd.Series) -> np.ndarray[Any, np.dtype[np.object_]]:
     return values.astype(object).where(values.notna(), NONE).astype(str).to_numpy(dtype=object)
 
 
-def _number(values: pd.Series, dtype: str) -> Floats:
+def _number(values: pd.Series, dtype: str) -> FloatArray:
     if values.dtype == np.float64:
         return values.to_numpy(dtype="float64")
     if pd.api.types.infer_dtype(values) in ("string", "mixed"):

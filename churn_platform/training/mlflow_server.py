@@ -130,14 +130,17 @@ class MlflowServer:
 
 
 def check_place(home: Path, *, on_server: bool) -> None:
-    """Check that the settings name the place where the models of a home are.
+    """Check that the models of a home are where the settings say, and not lost.
 
     Raises:
         UsageError: they are in the home but the settings name a server, or vice versa.
+        IntegrityError: the home's store is missing while a version is in production: MLflow
+            would create one and number from 1 again.
     """
-    if on_server and (home / "mlflow.db").exists() and not (home / MARKER).exists():
+    store = home / "mlflow.db"
+    if on_server and store.exists() and not (home / MARKER).exists():
         raise UsageError(
-            f"The models of this home are in its own MLflow store ({home / 'mlflow.db'}), and"
+            f"The models of this home are in its own MLflow store ({store}), and"
             " CHURN_MLFLOW_URI names a server: unset it, or take the home there with `churn"
             " move`.",
             code="MLFLOW_ELSEWHERE",
@@ -147,6 +150,13 @@ def check_place(home: Path, *, on_server: bool) -> None:
             "The models of this home are on an MLflow server, and CHURN_MLFLOW_URI is not set:"
             " set it, or name the profile that does with CHURN_PROFILE.",
             code="MLFLOW_ELSEWHERE",
+        )
+    if not on_server and not store.exists() and (home / "releases" / "production").exists():
+        raise IntegrityError(
+            f"{store} is missing although a version is in production. Restore it"
+            " from a backup (`churn restore FILE --home NEW`); the model in production keeps"
+            " serving.",
+            code="MLFLOW_MISSING",
         )
 
 
@@ -201,22 +211,3 @@ def relocate(database: Path, artifacts: Path) -> bool:
             " from a backup."
         ) from None
     return bool(strangers)
-
-
-def check_not_lost(home: Path, *, on_server: bool) -> None:
-    """Refuse a home whose store is missing: MLflow would create one and number from 1 again.
-
-    Raises:
-        IntegrityError: the store is missing while a version is in production.
-    """
-    if (
-        not on_server
-        and not (home / "mlflow.db").exists()
-        and (home / "releases" / "production").exists()
-    ):
-        raise IntegrityError(
-            f"{home / 'mlflow.db'} is missing although a version is in production. Restore it"
-            " from a backup (`churn restore FILE --home NEW`); the model in production keeps"
-            " serving.",
-            code="MLFLOW_MISSING",
-        )

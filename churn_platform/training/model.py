@@ -15,10 +15,10 @@ from churn_platform.contract.model import Contract, Costs
 from churn_platform.contract.policy import Algorithm
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.evaluation.metrics import cheapest_threshold
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.training.release import FeatureSpec
 from churn_platform.training.scorer import BOOSTER_FILE, FORM_FILE, Encoding, ServingForm
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 MIN_CLASS_ENTITIES = 10
 UNSEEN = "\x00 no category is called this"
 
@@ -54,14 +54,6 @@ class Recipe:
         policy = contract.policy.training
         features = tuple((name, column.dtype) for name, column in contract.features.items())
         return cls(policy.algorithm, policy.seed, features, contract.costs)
-
-    def as_mapping(self) -> dict[str, Any]:
-        """The recipe as plain JSON values."""
-        return {
-            **vars(self),
-            "features": [list(f) for f in self.features],
-            "costs": self.costs.model_dump(mode="json"),
-        }
 
     def fit(self, rows: pd.DataFrame, labels: pd.Series, entities: pd.Series) -> "ChurnModel":
         """Fit on training rows.
@@ -115,7 +107,7 @@ class ChurnModel:
         """The probability from which a customer is predicted to churn."""
         return float(self.pipeline.named_steps["classify"].threshold)
 
-    def probability(self, rows: pd.DataFrame) -> Floats:
+    def probability(self, rows: pd.DataFrame) -> FloatArray:
         """Calibrated churn probability (rows,) of each row."""
         return self.of_columns(self.columns(rows))
 
@@ -125,7 +117,7 @@ class ChurnModel:
 
         return model_input(self.features, rows)
 
-    def of_columns(self, columns: pd.DataFrame) -> Floats:
+    def of_columns(self, columns: pd.DataFrame) -> FloatArray:
         """As `probability`, of rows prepared by `columns`: many versions score the same ones."""
         return np.asarray(self.pipeline.predict_proba(columns)[:, 1])
 
@@ -134,19 +126,35 @@ class ChurnModel:
         prepare = self.pipeline.named_steps["prepare"]
         classify = self.pipeline.named_steps["classify"]
         columns = classify.contributions(prepare.transform(self.columns(rows)))
-        sources = _sources(prepare, self.features)
+        # Counted, not parsed from names: "plan_type_x" may be plan = "type_x" or plan_type = "x".
+        sources = [
+            name
+            for position, name in enumerate(self.category_names)
+            for _ in range(_width(self.encoder, position))
+        ]
+        sources += [
+            column.removeprefix("number__").removeprefix("missingindicator_")
+            for column in prepare.get_feature_names_out()[len(sources) :]
+        ]
         summed = pd.DataFrame(columns.T).groupby(sources).sum().T
         return summed.reindex(columns=[name for name, _ in self.features], fill_value=0.0)
+
+    @property
+    def category_names(self) -> list[str]:
+        """The category features, in the order of the encoder."""
+        return [name for name, dtype in self.features if dtype == "category"]
+
+    @property
+    def encoder(self) -> Any:  # noqa: ANN401 - a OneHotEncoder
+        """The encoder of the categories; it is not fitted without a category."""
+        return self.pipeline.named_steps["prepare"].named_transformers_["category"]
 
     @cached_property
     def categories(self) -> dict[str, frozenset[str]]:
         """Category feature -> the trained values, including rare ones and `(none)` for null."""
-        names = [name for name, dtype in self.features if dtype == "category"]
-        if not names:
-            return {}
-        encoder = self.pipeline.named_steps["prepare"].named_transformers_["category"]
         return {
-            name: frozenset(known) for name, known in zip(names, encoder.categories_, strict=True)
+            name: frozenset(self.encoder.categories_[position])
+            for position, name in enumerate(self.category_names)
         }
 
     def to_bytes(self) -> bytes:
@@ -180,23 +188,6 @@ def load_model(content: bytes, features: tuple[tuple[str, str], ...]) -> ChurnMo
     return ChurnModel(skops.io.loads(content, trusted=list(TRUSTED_TYPES)), features)
 
 
-def _sources(prepare: Any, features: tuple[tuple[str, str], ...]) -> list[str]:  # noqa: ANN401 - a ColumnTransformer
-    """The feature that each transformed column was made from, categories first."""
-    # Counted, not parsed from names: "plan_type_x" may be plan = "type_x" or plan_type = "x".
-    sources = []
-    categories = [name for name, dtype in features if dtype == "category"]
-    encoder = prepare.named_transformers_["category"]
-    for position, name in enumerate(categories):
-        rare = encoder.infrequent_categories_[position]
-        kept = len(encoder.categories_[position]) - (0 if rare is None else len(rare) - 1)
-        sources += [name] * kept
-    columns = prepare.get_feature_names_out()[len(sources) :]
-    return [
-        *sources,
-        *(name.removeprefix("number__").removeprefix("missingindicator_") for name in columns),
-    ]
-
-
 def serving_files(model: ChurnModel) -> dict[str, bytes]:
     """The files for serving without scikit-learn; empty unless the algorithm is LightGBM."""
     booster = getattr(model.pipeline.named_steps["classify"].estimator_, "booster_", None)
@@ -226,39 +217,27 @@ def _encodings(model: ChurnModel) -> dict[str, Encoding]:
 
     The fitted encoder is queried because how it groups rare and unknown values is internal.
     """
-    names = [name for name, dtype in model.features if dtype == "category"]
-    if not names:
-        return {}
-    prepare = model.pipeline.named_steps["prepare"]
-    known = prepare.named_transformers_["category"].categories_
     found = {}
     offset = 0
-    for position, name in enumerate(names):
-        values = [*known[position].tolist(), UNSEEN]
-        encoded = prepare.transform(_rows(model, name, values))
-        width = _width(prepare, position)
+    for position, name in enumerate(model.category_names):
+        values = [*model.encoder.categories_[position].tolist(), UNSEEN]
+        nulls = {feature: [None] * len(values) for feature, _ in model.features}
+        rows = model.columns(pd.DataFrame({**nulls, name: values}))
+        width = _width(model.encoder, position)
+        encoded = model.pipeline.named_steps["prepare"].transform(rows)
         block = encoded[:, offset : offset + width]
-        places = [int(row.argmax()) if row.any() else None for row in block]
+        *known, other = [int(row.argmax()) if row.any() else None for row in block]
         columns = {
-            value: place
-            for value, place in zip(values[:-1], places, strict=False)
-            if place is not None
+            value: column
+            for value, column in zip(values, known, strict=False)
+            if column is not None
         }
-        found[name] = Encoding(width=width, columns=columns, other=places[-1])
+        found[name] = Encoding(width=width, columns=columns, other=other)
         offset += width
     return found
 
 
-def _rows(model: ChurnModel, varied: str, values: list[Any]) -> pd.DataFrame:
-    """Rows in which one category takes `values` and every other feature is null."""
-    columns = {
-        name: values if name == varied else [None] * len(values) for name, _ in model.features
-    }
-    return model.columns(pd.DataFrame(columns))
-
-
-def _width(prepare: Any, position: int) -> int:  # noqa: ANN401 - a ColumnTransformer
+def _width(encoder: Any, position: int) -> int:  # noqa: ANN401 - a OneHotEncoder
     """How many columns the category at `position` becomes."""
-    encoder = prepare.named_transformers_["category"]
     rare = encoder.infrequent_categories_[position]
     return len(encoder.categories_[position]) - (0 if rare is None else len(rare) - 1)

@@ -16,7 +16,6 @@ from churn_platform.base.provenance import FITTING
 from churn_platform.training.candidate import (
     ENTITIES,
     FILES,
-    PASSPORT,
     SCHEMA,
     Candidate,
     candidate_of,
@@ -24,7 +23,6 @@ from churn_platform.training.candidate import (
 from churn_platform.training.mlflow_server import (
     MARKER,
     MlflowServer,
-    check_not_lost,
     check_place,
     client_of,
     prepare_store,
@@ -32,9 +30,11 @@ from churn_platform.training.mlflow_server import (
     relocate,
 )
 from churn_platform.training.model import TRUSTED_TYPES
+from churn_platform.training.release import PASSPORT
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 CANDIDATE = "candidate"
@@ -76,7 +76,7 @@ class ModelRegistry:
             if self.server is not None:
                 self.server.claim(self._client(), self.model_name)
                 return
-            self._check_place()
+            check_place(self.home, on_server=False)
             prepare_store(self.home / "mlflow.db", self.model_name, self.home / "artifacts")
 
     @contextlib.contextmanager
@@ -96,15 +96,6 @@ class ModelRegistry:
             f"name='{self.model_name}' and tags.digest='{digest}'"
         )
         return min((int(version.version) for version in found), default=None)
-
-    def versions(self) -> list[int]:
-        """Every completely registered version, ascending; empty without a store."""
-        if self.server is None and not (self.home / "mlflow.db").exists():
-            return []
-        found = self._client().search_model_versions(
-            f"name='{self.model_name}'", max_results=10_000
-        )
-        return sorted(int(version.version) for version in found if "digest" in version.tags)
 
     def register(
         self,
@@ -184,29 +175,25 @@ class ModelRegistry:
         Raises:
             UsageError: there is no such version.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            tags = self._client().get_model_version(self.model_name, str(version)).tags
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise self._unreadable(error) from error
-            raise UsageError(
-                f"{self.model_name} has no version {version}.", code="VERSION_UNKNOWN"
-            ) from None
+        found = self._find_version(version)
+        if found is None:
+            raise UsageError(f"{self.model_name} has no version {version}.", code="VERSION_UNKNOWN")
+        tags = found.tags
         return {name: str(tags[f"sha256.{name}"]) for name in FILES if f"sha256.{name}" in tags}
 
     def has(self, version: int) -> bool:
         """Whether the registry has the version, so an alias can point at it."""
+        return self._find_version(version) is not None
+
+    def _find_version(self, version: int) -> "ModelVersion | None":
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client().get_model_version(self.model_name, str(version))
+            return self._client().get_model_version(self.model_name, str(version))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False
-        return True
+                raise self._unreadable(error) from error
+            return None
 
     def tags(self) -> dict[int, dict[str, str]]:
         """The tags of every completely registered version: others have no digest yet.
@@ -279,12 +266,8 @@ class ModelRegistry:
         )
 
     def _client(self) -> "MlflowClient":
-        self._check_place()
-        return client_of(self.tracking_uri)
-
-    def _check_place(self) -> None:
         check_place(self.home, on_server=self.server is not None)
-        check_not_lost(self.home, on_server=self.server is not None)
+        return client_of(self.tracking_uri)
 
     def _relocate(self) -> None:
         """Once per process, for a home that was restored, copied or renamed."""

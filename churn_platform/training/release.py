@@ -6,8 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from churn_platform.base.stored import Stored
 from churn_platform.ledger.receipts import NonEmpty, Sha256, UtcTime
 
+MODEL_FILE = "model.skops"
+PASSPORT = "passport.json"
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
 
@@ -55,10 +58,35 @@ class FeatureSpec(_Frozen):
     dtype: NonEmpty
 
 
-class ModelCard(BaseModel):
-    """What a version was made from and measured, kept as `passport.json` next to its model.
+class HoldoutSplit(Stored):
+    """What decides which customers are in the holdout."""
 
-    Fields that another version of the platform wrote are kept.
+    salt: str
+    fraction: float
+
+
+class MadeFrom(Stored):
+    """What makes the same version again.
+
+    Attributes:
+        recipe: The recipe as plain JSON values.
+        window: The months by their use: training, holdout, forward.
+        known_at: The instant up to which the lake was read; None if it is unknown.
+        tables: Table and month -> digest of its content.
+        fitted_with: The code, the libraries and the machine that fitted.
+    """
+
+    recipe: dict[str, Any]
+    holdout: HoldoutSplit
+    slices: list[str]
+    window: dict[str, list[str]]
+    known_at: str | None
+    tables: dict[str, str]
+    fitted_with: dict[str, Any] = Field(alias="with")
+
+
+class ModelCard(Stored):
+    """What a version was made from and measured, kept as `passport.json` next to its model.
 
     Attributes:
         digest: Its identity: the same data, recipe and code give the same digest.
@@ -67,8 +95,6 @@ class ModelCard(BaseModel):
         metrics: Its metrics on the holdout rows.
         made_from: What makes it again; None for a version of an earlier platform.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     digest: str
     model_name: str
@@ -83,11 +109,7 @@ class ModelCard(BaseModel):
     threshold: float
     features: list[FeatureSpec]
     metrics: dict[str, Any]
-    made_from: dict[str, Any] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The card as it is written."""
-        return self.model_dump(mode="json", exclude_unset=True)
+    made_from: MadeFrom | None = None
 
 
 class GoldenPrediction(_Frozen):

@@ -19,7 +19,14 @@ import numpy as np
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.contract.model import Contract
-from churn_platform.training.release import FeatureSpec, Pointer, ReleaseManifest
+from churn_platform.evaluation.statistics import FloatArray
+from churn_platform.training.release import (
+    MODEL_FILE,
+    PASSPORT,
+    FeatureSpec,
+    Pointer,
+    ReleaseManifest,
+)
 from churn_platform.training.releases import Releases
 from churn_platform.training.scorer import (
     BOOSTER_FILE,
@@ -31,7 +38,6 @@ from churn_platform.training.scorer import (
     check_golden,
 )
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 # The constants of LightGBM's c_api.h.
 FLOAT64 = 1
 ROW_MAJOR = 1
@@ -71,7 +77,7 @@ class LightGBMBooster:
         self._fast = self._prepared_row(PROBABILITY, self._answer)
         self._fast_why = self._prepared_row(CONTRIBUTIONS, self._why)
 
-    def probability(self, matrix: Floats) -> Floats:
+    def probability(self, matrix: FloatArray) -> FloatArray:
         """Uncalibrated probability (rows,) of each row of (rows, columns)."""
         if len(matrix) == 1:
             self._row[:] = matrix[0]
@@ -79,7 +85,7 @@ class LightGBMBooster:
             return self._answer.copy()
         return self._predict(matrix, PROBABILITY, 1)[:, 0]
 
-    def contributions(self, matrix: Floats) -> Floats:
+    def contributions(self, matrix: FloatArray) -> FloatArray:
         """SHAP values of each column for each row (rows, columns)."""
         if len(matrix) == 1:
             self._row[:] = matrix[0]
@@ -87,7 +93,7 @@ class LightGBMBooster:
             return self._why[None, :-1].copy()
         return self._predict(matrix, CONTRIBUTIONS, self._width + 1)[:, :-1]
 
-    def _predict(self, matrix: Floats, kind: int, columns: int) -> Floats:
+    def _predict(self, matrix: FloatArray, kind: int, columns: int) -> FloatArray:
         rows = np.ascontiguousarray(matrix, dtype=np.float64)
         answer = np.empty((len(rows), columns))
         self._call(
@@ -98,7 +104,7 @@ class LightGBMBooster:
         )  # fmt: skip
         return answer
 
-    def _prepared_row(self, kind: int, answer: Floats) -> tuple[Any, ...]:
+    def _prepared_row(self, kind: int, answer: FloatArray) -> tuple[Any, ...]:
         """The arguments of the single-row call, whose parameters are parsed only once."""
         configuration = ctypes.c_void_p()
         self._call(
@@ -140,10 +146,6 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(found))
     library.LGBM_GetLastError.restype = ctypes.c_char_p
     return library
-
-
-MODEL_FILE = "model.skops"
-PASSPORT = "passport.json"
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file, write_json
 from churn_platform.ledger.receipts import GENESIS, first_fault
-from churn_platform.training import release
-from churn_platform.training.release import FeatureSpec, GoldenPrediction, Pointer, ReleaseManifest
-
-__all__ = ["FeatureSpec", "GoldenPrediction", "Pointer", "ReleaseManifest", "Releases"]
+from churn_platform.training.release import MANIFEST, MANIFEST_DIGEST, Pointer, ReleaseManifest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -79,16 +76,15 @@ class Releases:
         replaced = None if current is None else current.version
         if current is not None and current.version == version:
             replaced = current.previous_version
-        fields = {
-            "previous_version": replaced,
-            "activate_at": activate_at,
-            "ledger_head": ledger_head,
-        }
-        pointer = _valid(
-            Pointer, {"version": version, "as_of": as_of} | fields, "the pointer to production"
+        return self.repoint(
+            {
+                "version": version,
+                "previous_version": replaced,
+                "activate_at": activate_at,
+                "ledger_head": ledger_head,
+                "as_of": as_of,
+            }
         )
-        write_json(self.pointer_file, pointer.model_dump())
-        return pointer
 
     def pointer(self) -> Pointer | None:
         """What is in production; None before the first promotion.
@@ -153,19 +149,16 @@ class Releases:
                 f"version {version} has no release in {self.folder}; there are {self.versions()}",
                 code="VERSION_UNKNOWN",
             )
-        text, recorded = (
-            self._content(version, name) for name in (release.MANIFEST, release.MANIFEST_DIGEST)
-        )
+        text = self._content(version, MANIFEST)
+        expected = self._content(version, MANIFEST_DIGEST).decode("ascii", "replace")
         found = hashlib.sha256(text).hexdigest()
-        if found != (expected := recorded.decode("ascii", "replace")):
-            raise self._fault(version, release.MANIFEST, expected, found)
+        if found != expected:
+            raise self._fault(version, MANIFEST, expected, found)
         manifest = _read(
             ReleaseManifest, text, f"the manifest of version {version}", self._remedy(version)
         )
         if manifest.version != version:
-            raise self._fault(
-                version, release.MANIFEST, f"of version {version}", f"of {manifest.version}"
-            )
+            raise self._fault(version, MANIFEST, f"of version {version}", f"of {manifest.version}")
         return manifest
 
     def path(self, version: int, name: str) -> Path:
@@ -189,7 +182,7 @@ class Releases:
         """
         manifest = self.manifest(version)
         found = {entry.name: _digest(entry) for entry in self._folder(version).iterdir()}
-        for name in (release.MANIFEST, release.MANIFEST_DIGEST):
+        for name in (MANIFEST, MANIFEST_DIGEST):
             found.pop(name)
         for name in sorted(manifest.files.keys() | found.keys()):
             expected = manifest.files.get(name, "no file")
@@ -221,7 +214,7 @@ class Releases:
         digests = {name: _put(folder / name, content) for name, content in files.items()}
         built = draft.model_copy(update={"files": digests})
         text = (json.dumps(built.model_dump(), indent=2, allow_nan=False) + "\n").encode()
-        _put(folder / release.MANIFEST_DIGEST, _put(folder / release.MANIFEST, text).encode())
+        _put(folder / MANIFEST_DIGEST, _put(folder / MANIFEST, text).encode())
         fsync_folder(folder)
         return built
 

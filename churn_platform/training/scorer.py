@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from churn_platform.base.errors import IntegrityError
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.training.release import FeatureSpec, GoldenPrediction, Probability
 
 if TYPE_CHECKING:
     from churn_platform.training.model import ChurnModel
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Row = Mapping[str, object]
 """Feature -> value: text, number, boolean, or None where the value is null."""
 
@@ -24,26 +24,6 @@ GOLDEN_TOLERANCE = 1e-12
 """Another processor's logarithm may differ in the last bit."""
 
 
-class Scorer(Protocol):
-    """A model that answers for rows."""
-
-    features: tuple[tuple[str, str], ...]
-    threshold: float
-
-    @property
-    def categories(self) -> Mapping[str, Collection[str]]:
-        """Category feature -> the values it was trained on, `(none)` for null."""
-        ...
-
-    def probability(self, rows: Sequence[Row]) -> list[float]:
-        """Calibrated churn probability of each row."""
-        ...
-
-    def contributions(self, rows: Sequence[Row]) -> Floats:
-        """How far each feature moves each row's log-odds (rows, features)."""
-        ...
-
-
 def seen(known: Collection[str] | None, value: object) -> bool:
     """Whether a value was seen in training; numbers have no list of values and always pass."""
     return known is None or (NONE if value is None else str(value)) in known
@@ -52,11 +32,11 @@ def seen(known: Collection[str] | None, value: object) -> bool:
 class Booster(Protocol):
     """Boosted trees over a prepared matrix."""
 
-    def probability(self, matrix: Floats) -> Floats:
+    def probability(self, matrix: FloatArray) -> FloatArray:
         """Uncalibrated probability (rows,) of each row of (rows, columns)."""
         ...
 
-    def contributions(self, matrix: Floats) -> Floats:
+    def contributions(self, matrix: FloatArray) -> FloatArray:
         """Contribution of each column to each row's log-odds (rows, columns)."""
         ...
 
@@ -124,13 +104,13 @@ class FormScorer:
         ).tolist()
         return found
 
-    def contributions(self, rows: Sequence[Row]) -> Floats:
+    def contributions(self, rows: Sequence[Row]) -> FloatArray:
         """How far each feature moves each row's log-odds (rows, features)."""
         columns = self._booster.contributions(self._matrix(rows)) * self._form.slope
-        summed: Floats = np.add.reduceat(columns, self._starts, axis=1)
+        summed: FloatArray = np.add.reduceat(columns, self._starts, axis=1)
         return summed[:, self._order]
 
-    def _matrix(self, rows: Sequence[Row]) -> Floats:
+    def _matrix(self, rows: Sequence[Row]) -> FloatArray:
         """The rows as the booster reads them (rows, columns)."""
         matrix = np.zeros((len(rows), self._width))
         for name, offset, columns, other in self._categories:
@@ -159,7 +139,7 @@ class ModelScorer:
         found: list[float] = self._model.probability(self._frame(rows)).tolist()
         return found
 
-    def contributions(self, rows: Sequence[Row]) -> Floats:
+    def contributions(self, rows: Sequence[Row]) -> FloatArray:
         """How far each feature moves each row's log-odds (rows, features)."""
         return np.asarray(self._model.contributions(self._frame(rows)))
 
@@ -175,6 +155,9 @@ class ModelScorer:
                 for name, dtype in self.features
             }
         )
+
+
+Scorer = FormScorer | ModelScorer
 
 
 def check_golden(scorer: Scorer, golden: Sequence[GoldenPrediction]) -> None:

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from churn_platform.alerting import alerts, channels
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.alerting.messages import MOST_TRIES, OLDEST
-from churn_platform.base.errors import DropRefused
 from churn_platform.base.settings import Settings
+from churn_platform.ingestion.validation import DropRefused
 from churn_platform.services import Services
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
 from churn_platform_tests.system.receiver import mute, receiving

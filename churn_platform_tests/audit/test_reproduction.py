@@ -102,16 +102,18 @@ def test_the_contract_is_put_back_to_what_a_version_was_made_with(gym, candidate
 
 def test_features_or_slices_that_have_no_place_any_more_are_an_error(gym, candidate):
     made_from = candidate.card.made_from
-    recipe = made_from["recipe"]
+    recipe = made_from.recipe
     with pytest.raises(
         ContractError, match=r"features of the contract have changed since: features\.gone"
     ):
         contract_as_then(
             gym,
-            made_from | {"recipe": recipe | {"features": [*recipe["features"], ["gone", "float"]]}},
+            made_from.model_copy(
+                update={"recipe": recipe | {"features": [*recipe["features"], ["gone", "float"]]}}
+            ),
         )
     with pytest.raises(ContractError, match=r"has no place any more for what it was made with"):
-        contract_as_then(gym, made_from | {"slices": ["no_column"]})
+        contract_as_then(gym, made_from.model_copy(update={"slices": ["no_column"]}))
 
 
 def test_changed_code_is_named_by_library_recipe_and_machine():

@@ -9,8 +9,10 @@ import pytest
 
 from churn_platform.base import errors
 from churn_platform.base.error_codes import ERROR_CODES, error_code_table
-from churn_platform.base.errors import ChurnError, DataError, DropRefused, UsageError
+from churn_platform.base.errors import ChurnError, DataError, UsageError
 from churn_platform.base.library_errors import DISK, LIBRARY_ERRORS
+from churn_platform.ingestion.faults import fault
+from churn_platform.ingestion.validation import DropRefused
 
 ROOT = Path(__file__).parents[2]
 WRITE = "write it with: uv run python docs/error_codes.py"
@@ -29,7 +31,7 @@ def codes_in_source() -> set[str]:
                     for given in node.exc.keywords
                     if given.arg == "code" and isinstance(given.value, ast.Constant)
                 }
-            if isinstance(node, ast.ClassDef) and {"ChurnError", "UsageError"} & {
+            if isinstance(node, ast.ClassDef) and {"ChurnError", "ContractError", "UsageError"} & {
                 ast.unparse(base) for base in node.bases
             }:
                 found |= {
@@ -60,7 +62,7 @@ def test_the_page_lists_every_code():
     [
         (DataError("no rows"), "DATA_UNSUITABLE"),
         (UsageError("no such version", code="VERSION_UNKNOWN"), "VERSION_UNKNOWN"),
-        (DropRefused("no", ("fault",)), "DROP_REFUSED"),
+        (DropRefused("no", (fault("empty_file", "visits"),)), "DROP_REFUSED"),
     ],
 )
 def test_an_error_keeps_its_code_in_another_process(error, code):

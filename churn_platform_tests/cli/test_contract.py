@@ -172,7 +172,7 @@ def test_a_home_is_made_while_mlflow_is_away_and_the_first_run_asks_it(tmp_path)
     """In containers the API waits for the home: it must not wait for MLflow with it."""
     address = f"http://127.0.0.1:{free_port()}"
     home = Services(Settings(home=tmp_path / "home", mlflow_uri=address))
-    assert address in make_home(home)["says"]
+    assert address in make_home(home).says
     assert (home.folder / "contract.yaml").exists()
     assert not (home.folder / MARKER).exists()
     assert not (home.folder / "mlflow.db").exists()

@@ -1,152 +1,90 @@
-"""Which column of a draft says who churned, or who stayed."""
+"""Which column of a draft marks who churned, or who stayed."""
+
+from functools import partial
 
 import pandas as pd
 import pytest
 
-from churn_platform.base.errors import UsageError
 from churn_platform.drafting.columns import guess_column
 from churn_platform.drafting.keys import KeyColumn, Sheet
-from churn_platform.drafting.label import LabelColumn, NoLabelError, guess_label, labels_of, truths
+from churn_platform.drafting.label import LabelColumn, NoLabelError, guess_label, labels_of
 from churn_platform.ingestion.conversion import Writing, convert
-
-N = 40
-IDS = [f"c{n:02d}" for n in range(N)]
-FLAG = ["yes", "no"] * (N // 2)
-
-
-def sheet(name, **columns):
-    frame = pd.DataFrame(columns)
-    return Sheet(name, name, frame, {h: guess_column(h, frame[h]) for h in frame.columns})
-
-
-def refused(call, *arguments):
-    with pytest.raises(UsageError) as refusal:
-        call(*arguments)
-    assert refusal.value.code == "LABEL_NOT_FOUND"
-    return str(refusal.value)
-
+from churn_platform_tests.drafting.sheets import FLAG, IDS, N, refused, sheet
 
 KEY = KeyColumn("who", integer=False)
-
-
-def test_the_label_is_a_yes_or_no_whose_name_speaks_of_churn():
-    sheets = [sheet("a", who=IDS, is_senior=FLAG, churned=["yes", "no", "no", "no"] * 10)]
-    found = guess_label(sheets, KEY, None)
-    assert (found.table, found.header, found.rate, found.doubt) == (
-        "a",
-        "churned",
-        0.25,
-        "guessed from its name",
-    )
-
-
-def test_the_label_may_be_told_by_its_tables_name_when_it_is_alone_there():
-    sheets = [sheet("a", who=IDS, is_senior=FLAG), sheet("leavers", who=IDS, flag=FLAG)]
-    assert (guess_label(sheets, KEY, None).table, guess_label(sheets, KEY, None).header) == (
-        "leavers",
-        "flag",
-    )
-
-
-def test_the_surer_name_wins():
-    sheets = [sheet("a", who=IDS, target=FLAG), sheet("b", who=IDS, churn=FLAG[::-1])]
-    assert guess_label(sheets, KEY, None).header == "churn"
-
-
-def test_two_labels_that_say_the_same_are_one_and_two_that_differ_are_named():
-    same = [
-        sheet("a", who=IDS, churned=FLAG),
-        sheet("b", who=IDS[::-1], churned=[f == "yes" for f in FLAG[::-1]]),
-    ]
-    assert guess_label(same, KEY, None).table == "a"
-    differ = [sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS, churned=FLAG[::-1])]
-    assert "a.churned, b.churned" in refused(guess_label, differ, KEY, None)
-
-
-def test_without_a_label_the_columns_with_two_values_are_named():
-    said = refused(guess_label, [sheet("a", who=IDS, is_senior=FLAG, fee=range(N))], KEY, None)
-    assert "a.is_senior" in said
-    assert "a.fee" not in refused(guess_label, [sheet("a", who=IDS, fee=range(N))], KEY, None)
-
-
-def test_a_label_that_is_told_is_taken_without_a_doubt_but_an_odd_rate_is_said():
-    sheets = [sheet("a", **{"who": IDS, "Has Gone": ["yes"] * 30 + ["no"] * 10, "gone": [0] * N})]
-    found = guess_label(sheets, KEY, "a.Has Gone")
-    assert found.header == "Has Gone"
-    assert "75%" in found.doubt
-    assert "guessed" not in found.doubt
-    assert guess_label(sheets, KEY, "a.has_gone") == found
-    assert guess_label(sheets, KEY, "a.gone").doubt == "no customer churned"
-
-
-def test_a_label_that_is_told_but_cannot_be_is_refused():
-    sheets = [sheet("a", who=IDS, flag=FLAG, plan=["S", "M"] * (N // 2))]
-    assert "there is no such column; the columns with two values are a.flag." in refused(
-        guess_label, sheets, KEY, "a.x"
-    )
-    assert "not S, M." in refused(guess_label, sheets, KEY, "a.plan")
-
-
-def test_a_table_that_repeats_customers_holds_no_label():
-    sheets = [sheet("events", who=IDS[:20] * 2, churned=FLAG), sheet("a", who=IDS, left=FLAG)]
-    assert guess_label(sheets, KEY, None).table == "a"
-
-
-def test_labels_are_by_customer_whatever_their_order():
-    found = labels_of(
-        sheet("a", who=["b", "a", "c"], churned=["yes", "no", ""]),
-        LabelColumn("a", "churned", 0.5),
-        KEY,
-    )
-    assert found.index.tolist() == ["a", "b", "c"]
-    assert [None if pd.isna(v) else v for v in found] == [False, True, None]
-
-
-def test_truth_is_read_from_every_way_to_write_it():
-    said = pd.Series(["Yes", " n ", "1.0", "0", True, 0.0, None, "", "maybe"], dtype=object)
-    assert [None if pd.isna(v) else v for v in truths(said)] == [
-        True,
-        False,
-        True,
-        False,
-        True,
-        False,
-        None,
-        None,
-        None,
-    ]
-
-
-def test_a_tables_name_alone_makes_no_label_of_one_of_several_columns():
-    sheets = [sheet("churn_info", who=IDS, is_senior=FLAG, fee=range(N))]
-    assert "churn_info.is_senior" in refused(guess_label, sheets, KEY, None)
+no_label = partial(refused, "LABEL_NOT_FOUND", guess_label)
+RARE = ["yes", "no", "no", "no"] * 10
+MOST = ["yes"] * 30 + ["no"] * 10
 
 
 @pytest.mark.parametrize(
-    "header", ["is_active", "not_churned", "retained", "Renewed", "still active", "no_churn"]
-)
-def test_a_label_that_says_who_stayed_is_turned_over_and_confirmed(header):
-    stayed = ["yes"] * 30 + ["no"] * 10
-    for wanted in (None, f"a.{header}"):
-        found = guess_label([sheet("a", **{"who": IDS, header: stayed})], KEY, wanted)
-        assert (found.inverted, found.rate) == (True, 0.25)
-        assert repr(header) in found.doubt
-    assert (
-        labels_of(sheet("a", **{"who": IDS, header: stayed}), found, KEY).tolist()
-        == [False] * 30 + [True] * 10
+    ("sheets", "place"),
+    [
+        ([sheet("a", who=IDS, is_senior=FLAG, churned=RARE)], "a.churned"),
+        ([sheet("a", who=IDS, is_senior=FLAG), sheet("leavers", who=IDS, flag=FLAG)], "leavers.flag"),
+        ([sheet("a", who=IDS, target=FLAG), sheet("b", who=IDS, churn=FLAG[::-1])], "b.churn"),
+        ([sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS[::-1], churned=FLAG[::-1])], "a.churned"),
+        ([sheet("e", who=IDS[:20] * 2, churned=FLAG), sheet("a", who=IDS, left=FLAG)], "a.left"),
+        ([sheet("a", who=IDS, IsActiveMember=FLAG[::-1], Exited=[1, 0, 0, 0] * 10)], "a.Exited"),
+    ],
+)  # fmt: skip
+def test_the_label_is_the_yes_or_no_whose_name_speaks_most_of_churn(sheets, place):
+    found = guess_label(sheets, KEY, None)
+    assert f"{found.table}.{found.header}" == place
+    assert found.doubt == "guessed from its name"
+    assert not found.inverted
+
+
+@pytest.mark.parametrize(
+    ("sheets", "facts"),
+    [
+        ([sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS, churned=FLAG[::-1])], ["a.churned, b.churned"]),
+        ([sheet("a", who=IDS, is_senior=FLAG, fee=range(N))], ["a.is_senior"]),
+        ([sheet("churn_info", who=IDS, is_senior=FLAG, fee=range(N))], ["churn_info.is_senior"]),
+        ([sheet("a", who=IDS, attrition_flag=["2", "1"] * 20)], ["a.attrition_flag", "1, 2"]),
+        ([sheet("a", who=IDS, gekuendigt=["ja", "nein"] * 20)], ["a.gekuendigt"]),
+        ([sheet("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)], ["visits", "`source:`"]),
+    ],
+)  # fmt: skip
+def test_without_a_label_the_columns_that_could_be_one_are_named(sheets, facts):
+    found = no_label(sheets, KEY, None)
+    for fact in facts:
+        assert fact in found
+    assert ".fee" not in found
+
+
+def test_a_given_label_has_no_doubt_but_an_odd_rate_is_reported():
+    flags = {"Has Gone": MOST, "gone": [0] * N, "all": ["yes"] * N, "plan": ["S", "M"] * 20}
+    sheets = [sheet("a", who=IDS, **flags)]
+    found = guess_label(sheets, KEY, "a.Has Gone")
+    assert found == guess_label(sheets, KEY, "a.has_gone")
+    assert (found.header, "75%" in found.doubt, "guessed" in found.doubt) == (
+        "Has Gone",
+        True,
+        False,
     )
+    assert guess_label(sheets, KEY, "a.gone").doubt == "no customer churned"
+    assert "every customer" in guess_label(sheets, KEY, "a.all").doubt
+    assert "are a.Has Gone, a.gone, a.all." in no_label(sheets, KEY, "a.x")
+    assert "not S, M." in no_label(sheets, KEY, "a.plan")
 
 
-@pytest.mark.parametrize("header", ["churned", "not_renewed", "not active", "inactive", "left"])
-def test_a_label_that_says_who_left_stays_as_it_is(header):
-    assert not guess_label([sheet("a", **{"who": IDS, header: FLAG})], KEY, None).inverted
+def test_labels_are_by_customer_however_they_are_written():
+    values = ["Yes", " n ", 1.0, "", "maybe", False]
+    own = sheet("a", who=list("badcfe"), churned=values)
+    found = labels_of(own, LabelColumn("a", "churned", 0.5), KEY)
+    assert found.index.tolist() == list("abcdef")
+    assert [None if pd.isna(v) else v for v in found] == [False, True, None, True, False, None]
 
 
-def test_who_left_is_a_surer_label_than_who_is_active():
-    found = guess_label(
-        [sheet("a", who=IDS, IsActiveMember=FLAG[::-1], Exited=[1, 0, 0, 0] * 10)], KEY, None
-    )
-    assert (found.header, found.inverted) == ("Exited", False)
+@pytest.mark.parametrize("header", ["is_active", "not_churned", "Renewed"])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_label_of_who_stayed_is_inverted_and_confirmed(header, given):
+    own = sheet("a", **{"who": IDS, header: MOST})
+    found = guess_label([own], KEY, f"a.{header}" if given else None)
+    assert (found.inverted, found.rate) == (True, 0.25)
+    assert repr(header) in found.doubt
+    assert labels_of(own, found, KEY).tolist() == [False] * 30 + [True] * 10
 
 
 @pytest.mark.parametrize(
@@ -158,48 +96,18 @@ def test_who_left_is_a_surer_label_than_who_is_active():
 )  # fmt: skip
 def test_a_third_value_of_a_label_is_not_known_and_confirmed(values, unknown):
     found = guess_label([sheet("a", who=IDS, churned=values * 10)], KEY, None)
-    assert found.missing == (unknown,)
-    assert repr(unknown) in found.doubt
+    assert (found.missing, repr(unknown) in found.doubt) == ((unknown,), True)
+    assert found.rate == pytest.approx(1 / 3)
     typed, faults = convert(pd.Series(values), "boolean", Writing(missing=found.missing))
     assert (typed.isna().tolist(), faults) == ([False, False, True, False], {})
-    assert found.rate == pytest.approx(1 / 3)
-
-
-def test_a_column_that_is_named_like_a_label_but_holds_something_else_is_shown_with_its_values():
-    for values in (["1", "2"], ["Attrited Customer", "Existing Customer"]):
-        said = refused(guess_label, [sheet("a", who=IDS, attrition_flag=values * 20)], KEY, None)
-        assert "a.attrition_flag" in said
-        assert ", ".join(values) in said
-
-
-def test_labels_of_churners_only_are_confirmed():
-    found = guess_label([sheet("a", who=IDS, churned=["yes"] * N)], KEY, None)
-    assert "every customer in it churned" in found.doubt
-
-
-def test_a_log_whose_rows_have_a_key_of_their_own_is_named_with_the_query_to_write():
-    said = refused(
-        guess_label,
-        [sheet("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)],
-        KEY,
-        None,
-    )
-    assert "visits" in said
-    assert "`source:`" in said
-
-
-def test_columns_with_two_words_that_are_not_yes_and_no_are_named():
-    words = sheet("a", who=IDS, gekuendigt=["ja", "nein"] * 20)
-    assert "a.gekuendigt" in refused(guess_label, [words], KEY, None)
 
 
 @pytest.mark.parametrize("wanted", [None, "a.Churn"])
-def test_a_label_column_that_is_empty_in_the_newest_drop_is_looked_for_in_an_older_one(wanted):
+def test_a_label_that_is_empty_in_the_newest_drop_is_looked_for_in_an_older_one(wanted):
     newest = pd.DataFrame({"who": IDS, "Churn": [""] * N})
-    older = pd.Series(FLAG)
     guesses = {
         "who": guess_column("who", newest["who"]),
-        "Churn": guess_column("Churn", newest["Churn"], [older]),
+        "Churn": guess_column("Churn", newest["Churn"], [pd.Series(FLAG)]),
     }
     with pytest.raises(NoLabelError, match=r"a\.Churn"):
         guess_label([Sheet("a", "a", newest, guesses)], KEY, wanted)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from churn_platform.base.errors import DataError, NotANumber
-from churn_platform.evaluation.bootstrap import (
+from churn_platform.base.errors import DataError
+from churn_platform.evaluation.comparison import (
     bootstrap_aucs,
     draws_p_value,
     entity_codes,
-    percentile_interval,
     too_few,
 )
 
@@ -45,20 +44,6 @@ def test_the_order_of_the_rows_does_not_move_a_draw():
     assert np.array_equal(straight, shuffled)
 
 
-def test_a_seed_repeats_its_draws_and_another_seed_does_not():
-    labels, one, _, keys = pooled()
-    first, again = (bootstrap_aucs(labels, (one,), keys, replicates=20, seed=5) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, bootstrap_aucs(labels, (one,), keys, replicates=20, seed=6))
-
-
-def test_models_see_the_same_draws():
-    labels, one, _, keys = pooled()
-    found = bootstrap_aucs(labels, (one, 2 * one + 1), keys, replicates=50)
-    assert found.shape == (50, 2)
-    assert np.array_equal(found[:, 0], found[:, 1])
-
-
 def test_a_draw_without_churners_is_drawn_again():
     labels = np.array([1, 1, 0, 0, 0, 0])
     scores = np.array([0.4, 0.9, 0.1, 0.5, 0.6, 0.2])
@@ -78,31 +63,13 @@ def test_one_churned_entity_with_many_rows_is_too_few():
         bootstrap_aucs(labels, (np.arange(6.0),), keys)
 
 
-@pytest.mark.parametrize("missing", [None, math.nan])
-def test_a_row_without_its_key_is_refused(missing):
-    with pytest.raises(DataError, match="1 of 3 entities are missing"):
-        entity_codes(np.array(["a", missing, "b"], dtype=object), 3)
-
-
-def test_entities_and_rows_must_be_equally_many():
-    with pytest.raises(DataError, match=r"shape \(2,\) for 3 labels"):
-        entity_codes(np.array([1, 2]), 3)
-
-
-def test_entities_are_numbered_in_sorted_order():
+def test_entities_are_numbered_in_sorted_order_and_each_row_needs_one():
     assert entity_codes(np.array(["b", "a", "b", "c"], dtype=object), 4).tolist() == [1, 0, 1, 2]
-
-
-def test_a_nan_score_stops_the_bootstrap():
-    labels, one, other, keys = pooled()
-    other[3] = math.nan
-    with pytest.raises(NotANumber, match="1 of 120 scores are NaN"):
-        bootstrap_aucs(labels, (one, other), keys)
-
-
-def test_the_percentile_interval_holds_the_middle_of_the_draws():
-    interval = percentile_interval(np.arange(101.0) / 100, 0.9)
-    assert interval.as_list() == pytest.approx([0.05, 0.95])
+    for missing in (None, math.nan):
+        with pytest.raises(DataError, match="1 of 3"):
+            entity_codes(np.array(["a", missing, "b"], dtype=object), 3)
+    with pytest.raises(DataError, match=r"\(2,\) for 3"):
+        entity_codes(np.array([1, 2]), 3)
 
 
 def test_the_p_value_of_draws_counts_the_smaller_side_of_zero_twice_and_is_never_zero():

@@ -26,11 +26,8 @@ def test_a_column_s_figure_is_each_customer_s_own_and_an_absent_one_is_the_mean(
 
 
 def test_rows_without_any_figure_cost_nothing():
-    rows = pd.DataFrame({"fee": pd.array([None, None], dtype="Int64")})
-    assert RowCosts.of(Costs(missed_churner=ColumnCost(column="fee")), rows).missed.tolist() == [
-        0.0,
-        0.0,
-    ]
+    costs = RowCosts.of(Costs(missed_churner=ColumnCost(column="fee")), ROWS.tail(1))
+    assert costs.missed.tolist() == [0.0]
 
 
 def test_missed_churners_and_needless_contacts_are_paid_and_nothing_else():

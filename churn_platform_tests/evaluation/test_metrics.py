@@ -1,6 +1,5 @@
 """The metrics of one model against scikit-learn, and the threshold against trying every one."""
 
-import json
 import math
 
 import numpy as np
@@ -26,18 +25,24 @@ def test_every_metric_is_scikit_learns():
     labels, values = month()
     found = evaluate(labels, values, 0.4)
     contacted = values >= 0.4
-    assert found.rows == 500
-    assert found.churners == int(labels.sum())
-    assert found.auc == pytest.approx(oracle.roc_auc_score(labels, values))
-    assert found.pr_auc == pytest.approx(oracle.average_precision_score(labels, values))
-    assert found.f1 == pytest.approx(oracle.f1_score(labels, contacted))
-    assert found.accuracy == pytest.approx(oracle.accuracy_score(labels, contacted))
-    assert found.brier == pytest.approx(oracle.brier_score_loss(labels, values))
-    assert found.log_loss == pytest.approx(oracle.log_loss(labels, values))
-    assert found.baseline_brier == pytest.approx(
-        oracle.brier_score_loss(labels, np.full(500, labels.mean()))
+    top = np.argsort(-values, kind="stable")[:50]
+    shown = found.as_dict()
+    assert shown.pop("auc_interval") == auc_interval(labels, values).as_list()
+    assert shown == pytest.approx(
+        {
+            "rows": 500,
+            "churners": labels.sum(),
+            "auc": oracle.roc_auc_score(labels, values),
+            "pr_auc": oracle.average_precision_score(labels, values),
+            "f1": oracle.f1_score(labels, contacted),
+            "accuracy": oracle.accuracy_score(labels, contacted),
+            "brier": oracle.brier_score_loss(labels, values),
+            "baseline_brier": oracle.brier_score_loss(labels, np.full(500, labels.mean())),
+            "log_loss": oracle.log_loss(labels, values),
+            "lift_at_10": labels[top].mean() / labels.mean(),
+            "recall_at_10": labels[top].sum() / labels.sum(),
+        }
     )
-    assert found.auc_interval == auc_interval(labels, values)
 
 
 def test_a_probability_at_the_threshold_is_predicted_to_churn():
@@ -62,13 +67,6 @@ def test_lift_and_recall_are_of_the_ceiling_of_a_tenth_of_the_rows():
     assert found.lift_at_10 == pytest.approx((2 / 3) / (4 / 21))
 
 
-def test_equal_probabilities_fill_the_top_tenth_in_the_order_of_the_rows():
-    labels = np.zeros(40)
-    labels[2:6] = 1
-    assert evaluate(labels, np.full(40, 0.3), 0.5).recall_at_10 == 0.5
-    assert evaluate(labels[::-1], np.full(40, 0.3), 0.5).recall_at_10 == 0.0
-
-
 def test_pooled_months_widen_the_interval_of_the_auc_and_nothing_else():
     labels, values = month()
     rows = np.tile(np.arange(500), 4)
@@ -79,44 +77,22 @@ def test_pooled_months_widen_the_interval_of_the_auc_and_nothing_else():
     assert pooled == plain
 
 
-def test_metrics_survive_json():
-    found = evaluate(*month(), 0.4)
-    read = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert read["auc_interval"] == [found.auc_interval.low, found.auc_interval.high]
-    assert read["rows"] == 500
-    assert read["baseline_brier"] == found.baseline_brier
-    assert set(read) == set(vars(found))
+@pytest.mark.parametrize("threshold", [math.nan, 1.1])
+def test_a_threshold_is_a_probability(threshold):
+    with pytest.raises(DataError, match="thresholds"):
+        evaluate(*month(), threshold)
 
 
-def test_certain_and_wrong_probabilities_still_give_finite_metrics():
-    found = evaluate(np.array([0.0, 1.0]), np.array([1.0, 0.0]), 0.5)
-    assert (found.auc, found.brier, found.accuracy) == (0.0, 1.0, 0.0)
-    assert 30 < found.log_loss < math.inf
+SCORES = [
+    auc,
+    auc_interval,
+    chance_p_value,
+    lambda *rows: evaluate(*rows, 0.5),
+    lambda *rows: cheapest_threshold(*rows, 5, 1),
+]
 
 
-@pytest.mark.parametrize(
-    ("labels", "values", "threshold", "error", "message"),
-    [
-        ([], [], 0.5, DataError, "at least one row"),
-        ([0.0, 0.0], [0.1, 0.2], 0.5, DataError, "all 2 labels are 0"),
-        ([1.0, 1.0], [0.1, 0.2], 0.5, DataError, "all 2 labels are 1"),
-        ([0.0, 1.0], [0.1, math.nan], 0.5, NotANumber, "1 of 2 probabilities are NaN"),
-        ([0.0, math.nan], [0.1, 0.2], 0.5, NotANumber, "1 of 2 labels are NaN"),
-        ([0.0, 1.0], [0.1, 1.2], 0.5, DataError, "outside 0 to 1"),
-        ([0.0, 1.0], [-0.1, 0.2], 0.5, DataError, "outside 0 to 1"),
-        ([0.0, 1.0], [0.1, 0.2, 0.3], 0.5, DataError, r"shape \(3,\) for 2 labels"),
-        ([0.0, 1.0], [0.1, 0.2], math.nan, NotANumber, "thresholds are NaN"),
-        ([0.0, 1.0], [0.1, 0.2], 1.1, DataError, "thresholds lie outside"),
-    ],
-)
-def test_rows_that_support_no_metric_are_refused_with_the_reason(
-    labels, values, threshold, error, message
-):
-    with pytest.raises(error, match=message):
-        evaluate(np.array(labels), np.array(values), threshold)
-
-
-@pytest.mark.parametrize("score", [auc, auc_interval, chance_p_value])
+@pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("spoiled", [0, 1])
 def test_a_nan_label_or_score_is_an_error_in_every_score(score, spoiled):
     arguments = [np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.2, 0.7, 0.4, 0.1])]
@@ -145,7 +121,8 @@ EDGES = [0.0, math.nextafter(0.0, 1), math.nextafter(1.0, 0), 1.0]
 )
 @settings(deadline=None, max_examples=200)
 def test_no_threshold_costs_less_than_the_chosen_one(rows, missed, needless):
-    labels, values = np.array([label for label, _ in rows]), np.array([value for _, value in rows])
+    labels = np.array([label for label, _ in rows])
+    values = np.array([value for _, value in rows])
     chosen = cheapest_threshold(labels, values, missed, needless)
     distinct = np.unique(values)
     tried = [0.0, 1.0, *distinct, *((distinct[1:] + distinct[:-1]) / 2)]
@@ -161,31 +138,12 @@ def test_the_chosen_threshold_lies_midway_between_two_probabilities():
     assert cheapest_threshold(labels, values, 5, 1) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("lower", [0.0, 0.5, math.nextafter(0.5, 1), math.nextafter(1.0, 0)])
-def test_two_neighbouring_floats_are_still_parted(lower):
-    upper = math.nextafter(lower, 1)
-    assert cheapest_threshold(np.array([0, 1]), np.array([lower, upper]), 5, 1) == upper
-
-
-def test_equally_cheap_thresholds_go_to_the_larger():
-    labels, values = np.array([1, 0]), np.array([0.2, 0.6])
-    assert cheapest_threshold(labels, values, 1, 1) == 1.0
-    assert cheapest_threshold(labels, values, 1.5, 1) == 0.0
-    assert cheapest_threshold(labels, values, 0, 0) == 1.0
-
-
 def test_true_probabilities_are_cut_where_the_costs_say():
     random = np.random.default_rng(2)
     values = random.random(200_000)
     labels = random.random(200_000) < values
     assert cheapest_threshold(labels, values, 5, 1) == pytest.approx(1 / 6, abs=0.02)
     assert cheapest_threshold(labels, values, 1, 1) == pytest.approx(1 / 2, abs=0.02)
-
-
-def test_one_class_is_contacted_whole_or_left_alone():
-    values = np.array([0.2, 0.7])
-    assert cheapest_threshold(np.array([1, 1]), values, 5, 1) == 0.0
-    assert cheapest_threshold(np.array([0, 0]), values, 5, 1) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -200,11 +158,3 @@ def test_one_class_is_contacted_whole_or_left_alone():
 def test_a_cost_that_is_no_cost_is_refused(missed, needless, error, message):
     with pytest.raises(error, match=message):
         cheapest_threshold(np.array([0, 1]), np.array([0.2, 0.7]), missed, needless)
-
-
-@pytest.mark.parametrize("spoiled", [0, 1])
-def test_a_nan_row_has_no_threshold(spoiled):
-    arguments = [np.array([0.0, 1.0]), np.array([0.2, 0.7])]
-    arguments[spoiled][0] = math.nan
-    with pytest.raises(NotANumber, match="1 of 2"):
-        cheapest_threshold(*arguments, 5, 1)

@@ -25,23 +25,9 @@ def test_a_candidate_has_three_plots_of_one_size():
     )
 
 
-def test_the_plots_follow_the_figures_and_nothing_else():
-    plots = candidate_plots(LABELS, PROBABILITIES)
-    assert candidate_plots(LABELS, PROBABILITIES) == plots
-    worse = candidate_plots(LABELS, 1 - PROBABILITIES)
-    assert [name for name, png in plots.items() if worse[name] == png] == []
-
-
 @pytest.mark.parametrize("rows", [12, 400])
 def test_constant_probabilities_and_few_rows_are_drawn_too(rows):
     assert len(candidate_plots(LABELS[:rows], np.full(rows, 0.25))) == 3
-
-
-def test_no_figure_stays_open():
-    import matplotlib.pyplot as plt
-
-    candidate_plots(LABELS, PROBABILITIES)
-    assert plt.get_fignums() == []
 
 
 def test_an_image_in_markdown_is_the_png_itself():

@@ -61,7 +61,7 @@ def judged(folder, found, as_of=JANUARY):
 def read(folder, found, as_of=JANUARY):
     """The valid rows of every table by key, as plain values; the drop has no fault at all."""
     result = judged(folder, found, as_of)
-    assert result.sentences == ()
+    assert result.faults == ()
     return {
         name: {
             str(row[0]): [None if pd.isna(value) else value for value in row[1:]]

@@ -60,18 +60,6 @@ def test_a_valid_table_comes_out_typed_sorted_and_without_other_columns(gym, vis
     pd.testing.assert_frame_equal(visits, before)
 
 
-def test_a_typed_table_reads_like_the_same_table_as_strings(gym, visits):
-    typed = visits.assign(
-        visits=pd.array([1, 2, 3], dtype="Int64"),
-        minutes=[10.5, np.nan, 7.0],
-        member=visits["member"].astype("string"),
-    )
-    typed.index = [7, 8, 9]
-    pd.testing.assert_frame_equal(
-        conform(gym, "visits", typed)[0], conform(gym, "visits", visits)[0]
-    )
-
-
 def test_all_faults_of_a_table_are_found_at_once_and_its_valid_rows_come_out(declare):
     raw = pd.DataFrame(
         {
@@ -124,13 +112,6 @@ def test_excel_s_number_of_a_date_is_translated(declare):
     assert (fault.code, fault.column, fault.rows) == ("excel_date", "joined", (1,))
     assert "2024-01-31" in fault.says
     assert "date_format: excel" in fault.remedy
-
-
-def test_a_decimal_comma_is_read_where_the_contract_says_so(declare, visits):
-    raw = visits.assign(minutes=["10,5", "", "7"])
-    assert found(conform(declare(), "visits", raw)[1]) == {("minutes", "decimal_comma", (1,))}
-    frame, faults = conform(declare(files={"delimiter": ";", "decimal": ","}), "visits", raw)
-    assert (plain(frame["minutes"]), faults) == ([None, 10.5, 7.0], [])
 
 
 @pytest.mark.parametrize(

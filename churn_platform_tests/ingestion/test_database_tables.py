@@ -7,10 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from churn_platform.base.errors import DataError, DropRefused, UsageError
+from churn_platform.base.errors import DataError, UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion import database_source as database_tables
 from churn_platform.ingestion.database_source import pull
+from churn_platform.ingestion.validation import DropRefused
 from churn_platform_tests.databases import PASSWORD, Postgres, run_sql, store
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -106,14 +107,6 @@ def test_the_same_rows_in_chunks_of_any_size_make_the_same_file(crm, tmp_path, m
     assert files[0] == files[1]
 
 
-def test_pulling_again_changes_nothing_and_changed_rows_are_a_correction(crm, tmp_path):
-    home = home_of(tmp_path / "home", **ALL)
-    taken_in(home, JANUARY)
-    assert taken_in(home, JANUARY).kind == "unchanged"
-    run_sql(crm, "UPDATE visits SET hours = 3.5 WHERE valid_on = '2024-01-31'")
-    assert taken_in(home, JANUARY).tables == ("visits",)
-
-
 def test_tables_of_a_database_and_of_files_make_one_drop(crm, tmp_path):
     home, by_files = home_of(tmp_path / "home", members=True), make_home(tmp_path / "files")
     deliver(by_files, JANUARY, month_tables(JANUARY, ROWS))
@@ -134,11 +127,14 @@ def test_a_file_that_is_given_goes_before_its_database(crm, tmp_path, monkeypatc
     assert set(home.lake.tables(JANUARY)["visits"]["hours"]) == {1.25}
 
 
-def test_faults_of_rows_are_those_of_a_file_and_nothing_is_taken_in(crm, tmp_path):
+def test_a_refused_month_is_recorded_without_the_values_found(crm, tmp_path):
     home = home_of(tmp_path / "home", **ALL)
     run_sql(crm, "UPDATE members SET plan = 'gold' WHERE valid_on = '2024-01-31'")
-    with pytest.raises(DropRefused, match="gold"):
-        taken_in(home, JANUARY)
+    with pytest.raises(DropRefused):
+        home.ingestion.pull(JANUARY)
+    [receipt] = home.ledger.receipts("drop refused")
+    assert "members.parquet" in receipt.reason
+    assert "gold" not in receipt.reason
     assert list(home.drops.iterdir()) == []
 
 

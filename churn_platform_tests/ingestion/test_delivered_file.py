@@ -13,13 +13,14 @@ from churn_platform.ingestion.delivered_file import (
     BLOCK,
     BrokenText,
     is_text,
+    likely_encoding,
+    marked_encoding,
     open_text,
     raw_bytes,
     stem_of,
     suffix_of,
     table_files,
 )
-from churn_platform.ingestion.encodings import likely_encoding, marked_encoding
 
 TEXT = "id,town\n1,Łódź\n2,Kraków\n"
 

@@ -93,11 +93,6 @@ def test_every_fault_of_the_header_is_reported_at_once(faults):
     ]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_mark_shows_how_a_file_is_written(faults, encoding):
-    assert faults("member,hours\nm1,1\n".encode(encoding), encoding="cp1252") == []
-
-
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 def test_without_a_mark_the_likely_encoding_is_named(faults, encoding):
     content = "member,hours\nm1,1\n".encode(encoding)

@@ -16,7 +16,6 @@ from churn_platform.ingestion.month_warnings import (
     of_quarantine,
     of_scores,
     repetition_sentence,
-    same_warnings,
 )
 from churn_platform.lake.month_comparison import MonthComparison
 from churn_platform.lake.window import LabelCount
@@ -176,15 +175,6 @@ def test_what_other_records_know_is_a_warning_too():
 def test_repetition_is_said_for_performance_and_stand_down():
     assert "2024-02-29" in repetition_sentence(compared(repeated={"usage": "2024-02-29"}))
     assert repetition_sentence(compared()) == repetition_sentence(None) == ""
-
-
-def test_warnings_are_the_same_in_any_order_and_with_the_same_figures():
-    one = {"code": "LABELS_PARTIAL", "about": "labels", "sentence": "750 of 1,500"}
-    other = {"code": "NEW_COLUMN", "about": "usage", "sentence": "a"}
-    assert same_warnings([one, other], [other, one])
-    assert not same_warnings([one], [{**one, "sentence": "1,400 of 1,500"}])
-    assert not same_warnings([one, one], [one])
-    assert not same_warnings([one], [])
 
 
 def test_a_request_for_a_persons_answer_is_no_warning_once_it_was_given():

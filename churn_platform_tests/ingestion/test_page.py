@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from churn_platform.ingestion import report_page
+from churn_platform.ingestion import publish
 from churn_platform.ingestion.drop import open_drop
-from churn_platform.ingestion.report_page import page as rendered
-from churn_platform.ingestion.report_page import write_page
+from churn_platform.ingestion.publish import page as rendered
+from churn_platform.ingestion.publish import write_page
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables
 
 
@@ -82,7 +82,7 @@ def test_a_refused_drop_shows_every_fault_once_those_that_refuse_first(found, tm
     assert html.index("<code>members</code>") < html.index("10 of 400") < html.index("9 values ")
     assert html.count('class="refuses"') == 2
     assert html.count('class="aside"') == 2
-    assert len(refused.sentences) == 4
+    assert len(refused.faults) == 4
 
 
 def test_a_file_that_could_not_be_read_says_so(home, found):
@@ -103,5 +103,5 @@ def test_a_page_that_cannot_be_written_is_no_reason_to_fail(home, found, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report_page, "write_text", full)
+    monkeypatch.setattr(publish, "write_text", full)
     assert write_page(home.reports, found(["-1"])) is None

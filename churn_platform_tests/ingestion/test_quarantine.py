@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.ingestion.faults import fault
-from churn_platform.ingestion.quarantine import (
+from churn_platform.ingestion.validation import (
     TableReport,
     in_words_of,
     quarantined_rows,

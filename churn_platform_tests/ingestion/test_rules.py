@@ -57,10 +57,6 @@ def test_ranges_are_inclusive_and_null_is_in_every_range(broken):
     }
 
 
-def test_a_negative_fee_is_below_its_minimum(broken):
-    assert broken([9.5, -0.01], dtype="float", min=0) == {("x", "below_min"): [2]}
-
-
 @pytest.mark.parametrize("dtype", ["integer", "float", "boolean", "date", "category"])
 def test_null_breaks_the_rule_that_forbids_it_in_every_dtype(broken, dtype):
     assert broken([None, None], dtype=dtype) == {("x", "empty"): [1, 2]}

@@ -3,7 +3,6 @@
 import datetime as dt
 from decimal import Decimal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,31 +74,6 @@ def test_a_csv_is_typed_by_the_contract_and_null_stays_null(csv, small_contract)
     pd.testing.assert_frame_equal(read(path, small_contract, "members"), expected)
 
 
-@pytest.mark.parametrize("word", ["", "NULL", "null", "None", "NaN", "nan", "NA", "n/a"])
-def test_the_words_for_nothing_are_null_in_a_number_and_text_in_a_text(csv, small_contract, word):
-    found = read(csv(f"member,hours\n{word},{word}\nm2,1.5\n", "visits"), small_contract, "visits")
-    assert found["member"].tolist() == [word, "m2"]
-    assert found["hours"].isna().tolist() == [True, False]
-    assert found["hours"].dtype == "float64"
-
-
-@pytest.mark.parametrize(
-    ("word", "value"),
-    [
-        ("true", True),
-        ("T", True),
-        ("yes", True),
-        ("1", True),
-        ("False", False),
-        ("n", False),
-        ("0", False),
-    ],
-)
-def test_the_words_for_true_and_false_are_booleans(csv, small_contract, word, value):
-    found = read(csv(f"member,has_left\nm1,{word}\n", "leavers"), small_contract, "leavers")
-    assert found["has_left"].tolist() == [value]
-
-
 def test_only_a_column_with_a_value_that_does_not_fit_is_read_as_it_stands(csv, small_contract):
     path = csv(HEADER + "m1,three,basic,TRUE,north\nm2,,plus,,\n")
     found = read(path, small_contract, "members")
@@ -133,45 +107,10 @@ def test_as_text_every_column_of_the_file_stands_as_it_is(csv, small_contract):
     assert list(read(path, small_contract, "visits").columns) == ["member", "hours"]
 
 
-def test_typed_and_as_text_a_sound_file_gives_the_same_table(csv, small_contract):
-    path = csv(HEADER + "b, 3,basic,TRUE,north\na,4,plus,,south\nc,5,family,n,south\n")
-    tables = [
-        conform(small_contract, "members", read(path, small_contract, "members", as_text=t))
-        for t in (False, True)
-    ]
-    assert tables[0][1] == tables[1][1] == []
-    pd.testing.assert_frame_equal(tables[0][0], tables[1][0])
-
-
-@pytest.mark.parametrize("word", ["inf", "-Infinity", "1e400"])
-def test_typed_and_as_text_an_infinity_is_the_same_fault(csv, small_contract, word):
-    path = csv(f"member,hours\na,1\nb,{word}\n", "visits")
-    for as_text in (False, True):
-        _, [fault] = conform(
-            small_contract, "visits", read(path, small_contract, "visits", as_text=as_text)
-        )
-        assert (fault.code, fault.rows) == ("infinite", (2,))
-
-
 def test_a_whole_number_key_is_read_as_text_so_that_its_leading_zeros_are_seen(csv):
     contract = declared(entity={"column": "member", "dtype": "integer"})
     path = csv("member,hours\n007,1.5\n8,2\n", "visits")
     assert read(path, contract, "visits")["member"].tolist() == ["007", "8"]
-
-
-def test_quotes_line_ends_and_a_byte_order_mark_are_read(csv, small_contract):
-    text = '\ufeffmember,hours\r\n"m,1",1.5\r\n"m\n2",2.5\r\n"m""3",3\r\n'
-    found = read(csv(text, "visits"), small_contract, "visits")
-    assert list(found.columns) == ["member", "hours"]
-    assert found["member"].tolist() == ["m,1", "m\n2", 'm"3']
-
-
-def test_line_ends_within_quotes_are_read_across_the_blocks_of_a_large_file(csv, small_contract):
-    lines = "\n" * 40
-    rows = "".join(f'"m{n}{lines}x",1.5\n' for n in range(60_000))
-    found = read(csv("member,hours\n" + rows, "visits"), small_contract, "visits")
-    assert len(found) == 60_000
-    assert found["member"].iloc[-1] == f"m59999{lines}x"
 
 
 def test_delimiter_decimal_and_encoding_are_those_of_the_contract(csv):
@@ -209,11 +148,6 @@ def test_text_in_another_encoding_is_refused_where_it_begins(csv, small_contract
     assert (fault.code, fault.examples) == ("wrong_encoding", ("José,3",))
     assert "row 3" in fault.says
     assert "cp1252" in fault.remedy
-
-
-def test_a_csv_of_a_header_alone_has_no_rows(csv, small_contract):
-    found = read(csv(HEADER), small_contract, "members")
-    assert [fault.code for fault in conform(small_contract, "members", found)[1]] == ["no_rows"]
 
 
 def test_a_cut_parquet_file_is_refused(parquet, small_contract):
@@ -294,18 +228,6 @@ def test_a_date_of_any_physical_type_is_the_date_as_written(parquet, values):
     assert frame["since"].tolist() == [pd.Timestamp("2020-01-01"), pd.NaT]
 
 
-def test_an_unsigned_number_that_overflows_is_a_fault_with_its_row(parquet, small_contract):
-    sound = {"plan": ["basic", "plus"], "has_app": [True, None], "town": ["north", "south"]}
-    path = parquet(member=["a", "b"], months=pa.array([1, 2**63], pa.uint64()), **sound)
-    _, [fault] = conform(small_contract, "members", read(path, small_contract, "members"))
-    assert (fault.code, fault.rows, fault.examples) == ("not_a_whole_number", (2,), (str(2**63),))
-
-
-def test_typed_nan_is_null(parquet, small_contract):
-    found = read(parquet("visits", member=["a"], hours=[np.nan]), small_contract, "visits")
-    assert found["hours"].isna().all()
-
-
 WORDS = [
     "", " ", "0", "1", "-1", " 7 ", "007", "1.0", "1.50", "1,5", "1,234", "1e3", "1e400", "inf", "-Infinity", "nan", "NaN",
     "NULL", "null", "n/a", "true", "TRUE", "Yes", " no", "f", "maybe", "2024-01-31", "2024-02-30", "9999-12-31", "0001-01-01",
@@ -340,43 +262,6 @@ def test_a_decimal_key_of_parquet_keeps_every_digit(parquet, small_contract):
         frame, faults = conform(small_contract, "visits", read(path, small_contract, "visits"))
         assert frame["member"].tolist() == [digits]
         assert [fault.code for fault in faults] == ["empty_key"]
-
-
-@pytest.mark.parametrize(("kind", "largest"), [(pa.float32(), 2**24), (pa.float64(), 2**53)])
-def test_a_float_key_of_parquet_is_text_or_a_fault_where_digits_are_lost(
-    parquet, small_contract, kind, largest
-):
-    keys = pa.array([100938.0, largest - 1, largest, 1.5], kind)
-    raw = read(parquet(member=keys, hours=[1.0] * 4, name="visits"), small_contract, "visits")
-    frame, faults = conform(small_contract, "visits", raw)
-    assert sorted(frame["member"]) == sorted(["100938", str(largest - 1)])
-    assert {fault.code: fault.rows for fault in faults} == {
-        "key_with_fraction": (4,),
-        "key_with_lost_digits": (3,),
-    }
-
-
-def test_declared_signs_and_gaps_are_read_next_to_columns_that_are_typed_at_once(
-    csv, declared_visits
-):
-    path = csv('member,hours,paid\nm1,1.5,"€ 1,234.50"\nm2,-1,-\nm3,?,€ 2\n', "visits")
-    raw = read(path, declared_visits, "visits")
-    assert raw["hours"].dtype == "float64"
-    frame, faults = conform(declared_visits, "visits", raw)
-    assert faults == []
-    assert frame["paid"].tolist() == [1234.5, pytest.approx(float("nan"), nan_ok=True), 2.0]
-    assert frame["hours"].isna().tolist() == [False, False, True]
-
-
-@pytest.fixture
-def declared_visits():
-    """A contract of visits with gap words, and an amount with signs."""
-    tables = declared().as_mapping()["tables"]
-    tables["visits"]["columns"] |= {
-        "hours": {"dtype": "float", "nullable": True},
-        "paid": {"dtype": "float", "nullable": True, "unit": "€", "thousands": ","},
-    }
-    return declared(tables=tables, files={"missing": ["-", "?"]})
 
 
 def test_a_quote_that_is_not_closed_is_refused_with_its_line_and_swallows_no_row(

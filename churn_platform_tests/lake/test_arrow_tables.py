@@ -131,6 +131,7 @@ def test_a_stamped_file_says_when_its_rows_were_true_and_known(tmp_path):
     event, created = (dt.datetime(2024, 1, day, 5, 6, 7, 891, tzinfo=dt.UTC) for day in (1, 2))
     write_stamped(table(), tmp_path / "t.parquet", event=event, created=created)
     found = pq.ParquetFile(tmp_path / "t.parquet").read()
+    assert found["event_timestamp"].type == pa.timestamp("us", tz="UTC")
     assert found["event_timestamp"].to_pylist() == [event] * 3
     assert found["created_timestamp"].to_pylist() == [created] * 3
     assert table_digest(found.select(list(COLUMNS))) == table_digest(table())

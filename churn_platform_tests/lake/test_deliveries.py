@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from churn_platform.base import files
 from churn_platform.base.errors import IntegrityError
 from churn_platform.lake.deliveries import (
     Quarantine,
@@ -51,16 +50,6 @@ def test_what_a_delivery_that_was_cut_off_left_goes_first(tmp_path):
     )
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.csv"))
     assert left == ["quarantine/2024-01-31/1/plans.csv", "quarantine/2024-01-31/2/visits.csv"]
-
-
-def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files, "fsync_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_quarantines(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, RECORD)})
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 ENTRY = {

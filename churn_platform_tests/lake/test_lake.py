@@ -4,8 +4,6 @@ import datetime as dt
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.base.errors import UsageError
@@ -61,34 +59,6 @@ def test_a_first_delivery_is_published_whole_and_read_back_equal(lake):
     assert lake.digest(JANUARY) == publication.digest
     for name, frame in lake.tables(JANUARY).items():
         pd.testing.assert_frame_equal(frame.astype(delivered[name].dtypes), delivered[name])
-
-
-def test_null_stays_null_and_types_are_those_of_the_contract(lake):
-    lake.publish(JANUARY, tables(), ARRIVED, "f")
-    found = lake.tables(JANUARY)
-    assert found["members"]["has_app"].isna().tolist() == [True, False, False, False, False, True]
-    assert {str(dtype) for dtype in found["members"].dtypes} == {"object", "Int64", "boolean"}
-    path = lake.view(FAR, as_at_scoring=False)["members"][JANUARY]
-    assert [
-        str(pq.read_schema(path).field(name).type) for name in ("member", "months", "has_app")
-    ] == [
-        "string",
-        "int64",
-        "bool",
-    ]
-
-
-def test_the_same_tables_again_change_nothing_on_disk(lake):
-    first = lake.publish(JANUARY, tables(), ARRIVED, "f")
-    before = files(lake)
-    again = lake.publish(JANUARY, tables(), ARRIVED + dt.timedelta(days=9), "f")
-    assert (again.kind, again.tables, again.digest, again.rows) == (
-        "unchanged",
-        (),
-        first.digest,
-        first.rows,
-    )
-    assert files(lake) == before
 
 
 def test_the_same_tables_in_rewritten_files_only_move_the_fingerprint(lake):
@@ -250,16 +220,6 @@ def test_a_crash_before_the_manifest_publishes_nothing(lake, monkeypatch, after,
         pd.testing.assert_frame_equal(frame.astype(corrected[name].dtypes), corrected[name])
 
 
-def test_timestamps_in_parquet_are_microseconds_in_utc(lake):
-    lake.publish(JANUARY, tables(hours=1.0), ARRIVED, "f")
-    lake.publish(JANUARY, tables(hours=2.0), ARRIVED, "g")
-    table = pq.ParquetFile(lake.view(FAR, as_at_scoring=False)["visits"][JANUARY]).read()
-    for name in ("event_timestamp", "created_timestamp"):
-        assert table.schema.field(name).type == pa.timestamp("us", tz="UTC")
-    assert set(table["event_timestamp"].to_pylist()) == {dt.datetime(2024, 1, 31, tzinfo=dt.UTC)}
-    assert set(table["created_timestamp"].to_pylist()) == {ARRIVED}
-
-
 def test_a_month_that_was_never_published_is_said_with_those_that_were(lake):
     with pytest.raises(
         UsageError, match=r"no snapshot of 2024-02-29; published months: none yet\.$"
@@ -301,23 +261,6 @@ ASIDE = Quarantine(
 REPEATED = Quarantine("", QuarantineRecord(rows=8, quarantined=0, duplicates=2, reasons=()))
 
 
-def test_rows_put_aside_are_named_by_the_delivery_and_by_the_newest_state(lake):
-    lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE, "members": REPEATED})
-    [delivery] = lake.deliveries(JANUARY)
-    path = "quarantine/2024-01-31/1/visits.csv"
-    assert delivery.tables["visits"].quarantine.as_json() == {
-        **ASIDE.record.as_json(),
-        "file": path,
-        "digest": ASIDE.digest,
-    }
-    assert (lake.folder.parent / path).read_text() == ASIDE.rows
-    assert {name: found.duplicates for name, found in lake.quarantines(JANUARY).items()} == {
-        "visits": 0,
-        "members": 2,
-    }
-    assert lake.quarantines(FEBRUARY) == {}
-
-
 def test_the_same_tables_and_rows_put_aside_again_change_nothing(lake):
     first = lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE})
     before = files(lake)
@@ -338,21 +281,6 @@ def test_other_rows_put_aside_leave_the_table_where_and_since_when_it_was(lake):
     assert hours_known(lake, FAR, as_at_scoring=True) == hours_known(lake, FAR, as_at_scoring=False)
     assert lake.publish(JANUARY, tables(), later, "h").kind == "correction"
     assert lake.quarantines(JANUARY) == {}
-
-
-def test_a_crash_before_the_manifest_names_no_rows_put_aside(lake, monkeypatch):
-    def cut(*_):
-        raise PowerCut
-
-    with monkeypatch.context() as patch:
-        patch.setattr("churn_platform.lake.lake.write_json", cut)
-        with pytest.raises(PowerCut):
-            lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE, "members": ASIDE})
-    assert lake.quarantines(JANUARY) == {}
-    lake.publish(JANUARY, tables(), ARRIVED, "f", {"members": ASIDE})
-    assert [path.name for path in (lake.folder.parent / "quarantine").rglob("*.csv")] == [
-        "members.csv"
-    ]
 
 
 def test_the_keys_of_a_month_are_those_of_its_tables_as_newest_known(lake):

@@ -109,12 +109,6 @@ def test_a_month_is_complete_when_the_calendar_says_so(one, other):
     assert later.after(born) > moment
 
 
-def test_the_key_comes_before_a_table_s_own_columns(gym):
-    columns = gym.delivered("plans")
-    assert list(columns) == ["member", "tier", "autopay", "monthly_fee"]
-    assert (columns["member"].dtype, columns["member"].nullable) == ("string", False)
-
-
 def test_every_feature_has_one_dtype_whichever_store_it_came_from(gym):
     assert canonical_dtypes(gym) == {
         "monthly_fee": "float64", "tier": "object", "autopay": "boolean", "visits": "Int64", "minutes": "float64",

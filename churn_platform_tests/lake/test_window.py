@@ -5,7 +5,7 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.contract.policy import Policy, PromotionPolicy, TrainingPolicy
+from churn_platform.contract.policy import Policy, TrainingPolicy
 from churn_platform.lake.window import Classes, Window, choose_window, matured_months
 
 JANUARY, FEBRUARY, MARCH, APRIL = (
@@ -59,15 +59,6 @@ def test_pooling_ends_at_its_limit_and_never_takes_fewer_months_than_asked_for()
     assert choose_window(rare, policy(pooled_months=1)) == Window((APRIL,), (APRIL,), (MARCH,))
 
 
-def test_an_easier_policy_pools_less():
-    few = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(70, 9000))
-    easy = Policy(
-        promotion=PromotionPolicy(min_holdout_churners=10),
-        training=TrainingPolicy(min_training_churners=20),
-    )
-    assert choose_window(few, easy) == Window((APRIL,), (APRIL,), (MARCH,))
-
-
 COUNTS = st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 2000)), min_size=1, max_size=30)
 
 
@@ -90,11 +81,6 @@ def test_the_holdout_is_the_shortest_run_of_newest_months_with_enough_of_both_cl
         assert scarcer(len(chosen) - 1) < enough
     if len(chosen) < min(len(months), max(least, most)):
         assert scarcer(len(chosen)) >= enough
-
-
-def test_months_are_pooled_until_there_are_stayers_enough_too():
-    few_stayed = dict.fromkeys((JANUARY, FEBRUARY, MARCH, APRIL), Classes(9000, 140))
-    assert choose_window(few_stayed, Policy()) == Window((APRIL,), (MARCH, APRIL), (MARCH,))
 
 
 def test_a_month_of_churners_only_is_left_out_with_a_sentence_and_one_of_stayers_only_is_pooled():

@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from churn_platform.base.errors import DropRefused, HomeBusy, IntegrityError, UsageError
+from churn_platform.base.errors import HomeBusy, IntegrityError, UsageError
+from churn_platform.ingestion.validation import DropRefused
 from churn_platform.ledger.erasures import salted
 from churn_platform.maintenance.erasure import FOLDER
 from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction

@@ -20,8 +20,7 @@ from churn_platform.replay.backtest import (
     run_past_month,
     with_policy,
 )
-from churn_platform.replay.history import PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonths
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.simulator.core_loop import lived_month
 

@@ -8,8 +8,7 @@ import pytest
 from churn_platform.base.errors import DataError
 from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.evaluation.statistics import auc
-from churn_platform.replay.history import PastMonth, PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonth, PastMonths
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
-from churn_platform.training.candidate import MODEL_FILE
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
+from churn_platform.training.release import MODEL_FILE
 from churn_platform_tests.promotion.test_promotions import STEPS, PowerCut, cut_at_receipt
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, candidate, open_home, with_policy
 from churn_platform_tests.system.trusted_home import exchange_model, verification

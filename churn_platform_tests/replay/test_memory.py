@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from churn_platform.promotion.gate import gather
-from churn_platform.replay.history import PastMonth, PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonth, PastMonths
 from churn_platform.training.candidate import fit_candidate, shuffled_refit
 from churn_platform.training.model import Recipe
 

@@ -9,7 +9,7 @@ from churn_platform.replay.result import Replay, ReplayedMonth
 
 def made(name, aucs, decisions, mean=0.7):
     months = tuple(
-        ReplayedMonth(f"2024-0{n}-28", 1, auc, None, None, decision, "why")
+        ReplayedMonth(as_of=f"2024-0{n}-28", version=1, auc=auc, decision=decision, reason="why")
         for n, (auc, decision) in enumerate(zip(aucs, decisions, strict=True), start=1)
     )
     return Replay(name, months, (), mean)

@@ -361,7 +361,7 @@ def test_a_passport_says_by_which_costs_the_threshold_was_chosen(january):
     assert not declared().threshold_given(passport)
     assert not declared(costs=costs | {"missed_churner": 8}).threshold_given(passport)
     assert not given.threshold_given({})  # of an earlier platform
-    assert "costs" in production_candidate(january.releases).card.made_from["recipe"]
+    assert "costs" in production_candidate(january.releases).card.made_from.recipe
 
 
 def test_a_list_of_a_version_that_cannot_score_any_more_says_so(january_copy):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from churn_platform.contract.model import Column, Contract
+from churn_platform.contract.model import Column
 from churn_platform.scoring.reasons import sentence, shown
 
 
@@ -26,15 +26,6 @@ from churn_platform.scoring.reasons import sentence, shown
 )  # fmt: skip
 def test_a_reason_is_a_sentence_with_its_value(column, value, push, said):
     assert sentence(Column(**column), "spent_last_month", value, push) == said
-
-
-def test_the_contract_that_ships_says_failed_payments_in_its_own_words(streamflow):
-    features = Contract.model_validate(streamflow).features
-    name = next(name for name in features if "failed" in name)
-    assert sentence(features[name], name, 3, 0.2) == "3 failed payments in 90 days raises the risk"
-    for name, column in features.items():
-        value = {"boolean": True, "category": "DSL"}.get(column.dtype, 2)
-        assert shown(column, value) in sentence(column, name, value, 0.2)
 
 
 def test_a_value_that_the_model_never_saw_has_no_effect_on_the_risk():

@@ -50,24 +50,18 @@ def test_a_month_of_an_earlier_version_of_the_platform_is_read_as_before(served_
         columns=["already_left", "trained_on"]
     )
     known = served_copy.records.read("scores", JANUARY)
-    old = {
-        name: known[name]
-        for name in known
-        if name not in ("already_left", "list_note", "list_hash")
-    }
+    old = {n: v for n, v in known.items() if n not in ("already_left", "list_note", "list_hash")}
     served_copy.records.write("scores", JANUARY, old, scores.assign(rank=1, decile=1))
     path = served_copy.reports / JANUARY.isoformat() / "at_risk.parquet"
     pd.read_parquet(path).drop(columns="trained_on").to_parquet(path, index=False)
     history = ScoreHistory(served_copy.folder, served_copy.contract)
     standing = history.standing()
-    assert (standing.as_of, standing.already_left, standing.list_note) == (
-        JANUARY,
-        frozenset(),
-        None,
-    )
-    assert set(history.at_risk()[0]) == {"member", "rank", "probability", "decile", "reasons"}
+    assert (standing.as_of, standing.already_left) == (JANUARY, frozenset())
+    assert standing.list_note is None
+    shown = set(history.at_risk()[0].as_json("member"))
+    assert shown == {"member", "rank", "probability", "decile", "reasons"}
     [month] = history.customer("m00001")
-    assert (month["rank"], month["already_left"], month["trained_on"]) == (1, None, None)
+    assert (month.rank, month.already_left, month.trained_on) == (1, None, None)
 
 
 def test_every_customer_has_the_decile_of_the_list(served, history):
@@ -84,43 +78,40 @@ def test_every_customer_has_the_decile_of_the_list(served, history):
     assert (standing.decile(2, 1.0), standing.decile(2, 0.0)) == (1, 10)
 
 
-def test_a_version_that_scored_nothing_yet_has_no_deciles(history):
-    assert history.standing().decile(3, 0.5) is None
-    assert ScoresSummary().decile(3, 0.5) is None
-
-
-def test_a_new_month_and_its_stand_down_are_seen(served_copy, history):
+def test_a_new_month_is_seen_once_a_model_scored_it_and_it_can_be_read(served_copy, history):
     assert history.standing().stand_down is None
-    record(served_copy, "2024-02-29", stand_down="Version 2 is no better than chance.")
-    assert history.standing().as_of == dt.date(2024, 2, 29)
-    assert history.standing().stand_down == "Version 2 is no better than chance."
-
-
-def test_a_month_that_no_model_scored_is_passed_over(served_copy, history):
+    assert history.standing().decile(3, 0.5) is None  # a version that scored nothing yet
     record(served_copy, "2024-02-29", version=None)
     assert history.standing().as_of == JANUARY
-
-
-def test_a_record_that_cannot_be_read_leaves_the_last_one(served_copy, history):
-    history.standing()
-    (served_copy.folder / "lake" / "derived" / "scores" / "2024-02-29.json").write_text("{")
-    assert history.standing().as_of == JANUARY
+    record(served_copy, "2024-02-29", stand_down="why")
+    (served_copy.folder / "lake" / "derived" / "scores" / "2024-03-31.json").write_text("{")
+    standing = history.standing()
+    assert standing.as_of == JANUARY  # the newest record cannot be read
+    (served_copy.folder / "lake" / "derived" / "scores" / "2024-03-31.json").unlink()
+    standing = history.standing()
+    assert (standing.as_of, standing.stand_down) == (dt.date(2024, 2, 29), "why")
 
 
 def test_a_home_that_was_never_scored_has_an_empty_standing(served_copy, tmp_path):
     history = ScoreHistory(tmp_path, served_copy.contract)
-    assert history.standing() == ScoresSummary()
-    assert history.at_risk() == []
-    assert history.customer("m00001") == []
+    assert (history.standing(), history.standing().decile(2, 0.5)) == (ScoresSummary(), None)
+    assert history.at_risk() == history.customer("m00001") == []
 
 
 def test_the_at_risk_list_is_the_one_of_the_report_with_reasons(served_copy, history):
     listed = pd.read_parquet(served_copy.reports / JANUARY.isoformat() / "at_risk.parquet")
     found = history.at_risk()
-    assert [item["member"] for item in found] == listed["member"].tolist()
-    assert [item["probability"] for item in found] == listed["probability"].tolist()
-    assert found[0]["reasons"] == listed.loc[0, ["reason_1", "reason_2", "reason_3"]].tolist()
-    assert set(found[0]) == {"member", "rank", "probability", "decile", "trained_on", "reasons"}
+    assert [item.key for item in found] == listed["member"].tolist()
+    assert [item.probability for item in found] == listed["probability"].tolist()
+    assert found[0].reasons == listed.loc[0, ["reason_1", "reason_2", "reason_3"]].tolist()
+    assert set(found[0].as_json("member")) == {
+        "member",
+        "rank",
+        "probability",
+        "decile",
+        "trained_on",
+        "reasons",
+    }
 
 
 def test_a_list_that_was_written_anew_is_read_again_and_else_kept(served_copy, history):
@@ -138,18 +129,15 @@ def test_a_customer_s_history_is_every_month_it_was_scored_in(served_copy, histo
     scores.reset_index().query("member != 'm00002'").assign(rank=1).to_parquet(later, index=False)
     member = scores.index[0]
     first, second = history.customer(member)
-    assert first == {
+    assert first.model_dump() == {
         "as_of": "2024-01-31", "probability": scores.loc[member, "probability"], "version": 2,
         "rank": 1, "decile": 1, "already_left": False, "trained_on": scores.loc[member, "trained_on"],
     }  # fmt: skip
     left = scores.index[-1]
-    assert [history.customer(left)[0][name] for name in ("rank", "decile", "already_left")] == [
-        None,
-        None,
-        True,
-    ]
-    assert (second["as_of"], second["rank"]) == ("2024-02-29", 1)
-    assert [month["as_of"] for month in history.customer("m00002")] == ["2024-01-31"]
+    gone = history.customer(left)[0]
+    assert (gone.rank, gone.decile, gone.already_left) == (None, None, True)
+    assert (second.as_of, second.rank) == ("2024-02-29", 1)
+    assert [month.as_of for month in history.customer("m00002")] == ["2024-01-31"]
     assert history.customer("nobody") == []
 
 
@@ -168,11 +156,7 @@ def test_without_the_rows_as_in_a_bento_nobody_knows_who_has_left(served_copy, h
     assert standing.has_left("m00001", dt.date(2024, 2, 29)) is False
     assert standing.decile_of("m00001", JANUARY, 2, 1.0) is None
     assert standing.decile_of("m00001", None, 2, 1.0) == 1  # a what-if of every feature
-
-
-def test_without_rows_a_month_that_nobody_has_left_has_every_decile(served_copy, history):
     record(served_copy, JANUARY, already_left=0)
-    served_copy.records.path("scores", JANUARY, ".parquet").unlink()
     standing = history.standing()
     assert (standing.left, standing.has_left("m00001", JANUARY)) == (0, False)
     assert standing.decile_of("m00001", JANUARY, 2, 1.0) == 1

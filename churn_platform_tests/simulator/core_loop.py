@@ -12,8 +12,7 @@ from churn_platform.lake.tables import feature_frame
 from churn_platform.loop.retraining import RetrainingAnswer
 from churn_platform.promotion.decision import Decision
 from churn_platform.replay.backtest import Alternative, BacktestSteps, run_past_month
-from churn_platform.replay.history import PastMonth, PastMonths
-from churn_platform.replay.memory import Memory
+from churn_platform.replay.history import Memory, PastMonth, PastMonths
 from churn_platform.simulator import SimulatedMonth, best_auc
 
 

@@ -1,4 +1,4 @@
-"""The deliveries: which files arrive when, and the whole truth beside them."""
+"""The deliveries: which files arrive when, and their truth."""
 
 import datetime as dt
 import json
@@ -7,150 +7,118 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from churn_platform.base.digests import canonical_json
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.ingestion.rules import conform, missing_tables
-from churn_platform.simulator.months import deliver, simulate, truth_of
+from churn_platform.ingestion.rules import conform
+from churn_platform.simulator.months import Truth, deliver, simulate
 from churn_platform.simulator.scenarios import SCENARIOS
 
 STREAMFLOW = read_contract(default_contract_path())
-KEY, LABELS = STREAMFLOW.entity.column, STREAMFLOW.label.table
-MARCH = dt.date(2024, 3, 31)
+LABELS = STREAMFLOW.label.table
+MONTHS = ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"]
 
 
-def deliveries(name, months=4, users=300):
-    return list(deliver(STREAMFLOW, users, months, 1, scenario=SCENARIOS[name]))
+def deliveries(scenario, months=4):
+    if isinstance(scenario, str):
+        scenario = SCENARIOS[scenario]
+    return list(deliver(STREAMFLOW, 300, months, 1, scenario=scenario))
 
 
-def drawn(name, months=4, users=300):
-    return list(simulate(STREAMFLOW, users, months, 1, scenario=SCENARIOS[name]))
+def drawn(name, months=4):
+    return list(simulate(STREAMFLOW, 300, months, 1, scenario=SCENARIOS[name]))
 
 
-@pytest.mark.parametrize(
-    "name", ["quiet", "sudden-shift", "gradual-shift", "covariate-shift", "seasonal", "leak"]
-)
-def test_where_nothing_is_late_or_wrong_a_month_is_one_whole_drop(name):
-    found = deliveries(name)
-    assert [delivery.folder for delivery in found] == [
-        "2024-01-31",
-        "2024-02-29",
-        "2024-03-31",
-        "2024-04-30",
-    ]
-    for delivery, month in zip(found, drawn(name), strict=True):
-        assert delivery.truth == month.truth
-        assert delivery.note == ""
-        assert all(delivery.tables[table].equals(frame) for table, frame in month.tables.items())
+def folders(found):
+    return [delivery.folder for delivery in found]
+
+
+def equal(delivery, month):
+    return all(frame.equals(month.tables[table]) for table, frame in delivery.tables.items())
+
+
+def test_where_nothing_is_late_or_wrong_a_month_is_one_complete_drop():
+    found = deliveries("leak")
+    assert folders(found) == MONTHS
+    for delivery, month in zip(found, drawn("leak"), strict=True):
+        assert (delivery.truth, delivery.note) == (month.truth, "")
+        assert delivery.tables.keys() == month.tables.keys()
+        assert equal(delivery, month)
 
 
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "broken-file"])
 def test_every_delivery_keeps_the_contract(name):
     for delivery in deliveries(name, months=3):
         for table, frame in delivery.tables.items():
-            text = pd.DataFrame(frame.astype("string"))
-            assert conform(STREAMFLOW, table, text)[1] == []
+            assert conform(STREAMFLOW, table, pd.DataFrame(frame.astype("string")))[1] == []
 
 
-def test_late_labels_arrive_on_their_own_after_the_next_month_and_the_last_ones_never():
+def test_late_labels_arrive_alone_after_the_next_month_and_the_last_ones_never():
     found = deliveries("late-labels", months=3)
-    assert [delivery.folder for delivery in found] == [
-        "2024-01-31", "2024-02-29", "labels/2024-01-31", "2024-03-31", "labels/2024-02-29",
-    ]  # fmt: skip
+    assert folders(found) == [*MONTHS[:2], f"labels/{MONTHS[0]}", MONTHS[2], f"labels/{MONTHS[1]}"]
     months = {month.as_of: month for month in drawn("late-labels", months=3)}
     for delivery in found:
         late = delivery.folder.startswith("labels/")
-        assert (LABELS in delivery.tables) == late
-        assert (delivery.truth is None) == late
-        assert (len(delivery.tables) == 1) == late
-        if late:
-            assert delivery.tables[LABELS].equals(months[delivery.as_of].tables[LABELS])
+        assert ([*delivery.tables] == [LABELS], delivery.truth is None) == (late, late)
+        assert late or LABELS not in delivery.tables
+        assert equal(delivery, months[delivery.as_of])
 
 
 def test_labels_in_a_table_of_features_cannot_be_late():
-    wide = STREAMFLOW.as_mapping() | {"slices": []}
-    wide["tables"]["users"]["columns"]["left_us"] = {"dtype": "boolean"}
-    wide |= {"label": {"table": "subscriptions", "column": "paperless_billing"}, "costs": {}}
+    wide = STREAMFLOW.as_mapping() | {"slices": [], "costs": {}}
+    wide["label"] = {"table": "subscriptions", "column": "paperless_billing"}
     wide["feature_views"]["subs_profile_fv"]["features"].remove("paperless_billing")
     contract = type(STREAMFLOW).model_validate(wide)
     found = deliver(contract, 60, 2, 1, scenario=SCENARIOS["late-labels"])
-    assert [delivery.folder for delivery in found] == ["2024-01-31", "2024-02-29"]
+    assert folders(found) == MONTHS[:2]
 
 
 def test_a_correction_arrives_after_the_next_month_with_the_right_values_of_one_table():
     found = deliveries("corrections")
-    folders = [delivery.folder for delivery in found]
-    assert folders == [
-        "2024-01-31",
-        "2024-02-29",
-        "2024-03-31",
-        "2024-04-30",
-        "corrections/2024-03-31",
-    ]
-    wrong, right, truth = found[2], found[-1], drawn("corrections")[2]
-    [(table, corrected)] = right.tables.items()
-    assert corrected.equals(truth.tables[table])
+    assert folders(found) == [*MONTHS, f"corrections/{MONTHS[2]}"]
+    truth = drawn("corrections")[2]
     column = truth.truth.drivers[0]
-    differing = (wrong.tables[table][column] != corrected[column]).fillna(value=False)
-    assert 0.2 < differing.mean() <= 1 / 3
-    assert wrong.tables[table].drop(columns=column).equals(corrected.drop(columns=column))
-    assert sorted(wrong.tables[table][column].dropna()) == sorted(corrected[column].dropna())
-    assert wrong.tables[table].dtypes.equals(corrected.dtypes)
-    assert wrong.note == f"every third value of {table}.{column} is another customer's"
+    [(table, right)] = found[-1].tables.items()
+    assert equal(found[-1], truth)
+    wrong = found[2].tables[table]
+    assert 0.2 < (wrong[column] != right[column]).fillna(value=False).mean() <= 1 / 3
+    assert wrong.drop(columns=column).equals(right.drop(columns=column))
+    assert sorted(wrong[column].dropna()) == sorted(right[column].dropna())
+    assert wrong.dtypes.equals(right.dtypes)
+    assert f"{table}.{column}" in found[2].note
 
 
-def test_a_broken_file_lacks_a_column_and_its_repair_comes_last_of_all():
+def test_a_broken_file_lacks_a_column_and_its_repair_comes_last():
     found = deliveries("broken-file")
-    assert [delivery.folder for delivery in found][2:] == [
-        "2024-03-31",
-        "2024-04-30",
-        "repairs/2024-03-31",
-    ]
-    broken, repair = found[2], found[-1]
-    faults = [
+    assert folders(found)[2:] == [*MONTHS[2:], f"repairs/{MONTHS[2]}"]
+    truth = drawn("broken-file")[2]
+    [fault] = [
         fault
-        for table, frame in broken.tables.items()
+        for table, frame in found[2].tables.items()
         for fault in conform(STREAMFLOW, table, frame)[1]
     ]
-    assert len(faults) == 1
-    assert drawn("broken-file")[2].truth.drivers[0] in faults[0].sentence()
-    assert missing_tables(STREAMFLOW, set(repair.tables)) == []
-    assert all(
-        repair.tables[table].equals(frame)
-        for table, frame in drawn("broken-file")[2].tables.items()
-    )
+    assert fault.column == truth.truth.drivers[0]
+    assert found[-1].tables.keys() == truth.tables.keys()
+    assert equal(found[-1], truth)
 
 
 def test_deliveries_are_made_one_at_a_time():
     endless = deliver(STREAMFLOW, 60, 10**9, 1, scenario=SCENARIOS["late-labels"])
-    assert [next(endless).folder for _ in range(3)] == [
-        "2024-01-31",
-        "2024-02-29",
-        "labels/2024-01-31",
-    ]
+    assert [next(endless).folder for _ in range(3)] == [*MONTHS[:2], f"labels/{MONTHS[0]}"]
 
 
-def test_the_pieces_combine():
+def test_the_parts_of_scenarios_combine():
     both = replace(SCENARIOS["corrections"], late_labels=True)
-    found = [delivery.folder for delivery in deliver(STREAMFLOW, 60, 4, 1, scenario=both)]
-    assert found[-3:] == ["2024-04-30", "corrections/2024-03-31", "labels/2024-03-31"]
+    late = [MONTHS[3], f"corrections/{MONTHS[2]}", f"labels/{MONTHS[2]}"]
+    assert folders(deliveries(both))[-3:] == late
 
 
 def test_the_truth_is_plain_json_with_every_month_and_every_delivery_in_order():
     scenario = SCENARIOS["late-labels"]
-    told = json.loads(
-        canonical_json(truth_of(scenario, 300, 1, deliveries("late-labels", months=2)).as_json())
-    )
-    assert (told["scenario"], told["users"], told["seed"]) == ("late-labels", 300, 1)
-    assert (told["summary"], told["loop_should"]) == (scenario.summary, scenario.loop_should)
-    assert set(told["months"][0]) == {
-        "as_of",
-        "best_auc",
-        "churn_rate",
-        "drivers",
-        "what_changed",
-        "leak",
-    }
-    assert [month["as_of"] for month in told["months"]] == ["2024-01-31", "2024-02-29"]
-    assert told["deliveries"][2] == {
-        "folder": "labels/2024-01-31", "as_of": "2024-01-31", "note": "the labels of 2024-01-31",
-    }  # fmt: skip
+    truth = Truth.of(scenario, 300, 1, deliveries("late-labels", months=2))
+    found = json.loads(json.dumps(truth.as_json()))
+    assert (found["scenario"], found["users"], found["seed"]) == ("late-labels", 300, 1)
+    assert [month["as_of"] for month in found["months"]] == MONTHS[:2]
+    fields = {"as_of", "best_auc", "churn_rate", "drivers", "what_changed", "leak"}
+    assert set(found["months"][0]) == fields
+    assert found["deliveries"][2]["folder"] == f"labels/{MONTHS[0]}"
+    assert truth.deliveries[2].as_of == dt.date(2024, 1, 31)
+    assert Truth.read(found, "the truth") == truth

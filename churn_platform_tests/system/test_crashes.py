@@ -77,7 +77,7 @@ def story(home: Services) -> dict[str, Any]:
     return {
         "production": production_candidate(home.releases).digest,
         "registered": sorted(
-            home.registry.load(version).digest for version in home.registry.versions()
+            home.registry.load(version).digest for version in sorted(home.registry.tags())
         ),
         "released": sorted(
             home.releases.manifest(version).candidate_digest for version in home.releases.versions()

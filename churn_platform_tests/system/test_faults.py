@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from churn_platform.base.errors import DropRefused, IntegrityError
+from churn_platform.base.errors import IntegrityError
+from churn_platform.ingestion.validation import DropRefused
 from churn_platform.promotion.promotions import production_candidate
 from churn_platform.training.registry import PRODUCTION
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied, deliver, open_home

@@ -17,7 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from churn_platform.base.errors import DropRefused, IntegrityError
+from churn_platform.base.errors import IntegrityError
+from churn_platform.ingestion.validation import DropRefused
 from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform_tests.servers import BODY, Running
 from churn_platform_tests.small_business import FEBRUARY, copied, deliver, month_tables, open_home

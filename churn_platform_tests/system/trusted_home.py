@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from churn_platform.services import Services
-from churn_platform.training.candidate import MODEL_FILE
+from churn_platform.training.release import MODEL_FILE
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,

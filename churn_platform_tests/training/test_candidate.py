@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.base.errors import IntegrityError, NotANumber
+from churn_platform.base.errors import NotANumber
 from churn_platform.contract.model import Costs
 from churn_platform.evaluation.statistics import auc, chance_p_value
 from churn_platform.features.training_dataset import TrainingDataset, entity_hashes
@@ -36,12 +36,8 @@ def files(candidate):
     """A version's files as the registry keeps them."""
     entities = io.BytesIO()
     np.save(entities, candidate.training_entities)
-    contents = (
-        candidate.model.to_bytes(),
-        json.dumps(candidate.card.as_json()).encode(),
-        entities.getvalue(),
-        b"{}",
-    )
+    card = json.dumps(candidate.card.as_json()).encode()
+    contents = (candidate.model.to_bytes(), card, entities.getvalue(), b"{}")
     return dict(zip(FILES, contents, strict=True))
 
 
@@ -56,44 +52,40 @@ def leaking(dataset):
 def test_the_model_card_says_what_the_candidate_is_and_has_seen(gym, two_months, candidate):
     train = two_months.training_rows()
     card = candidate.card
-    assert (card.model_name, card.algorithm) == ("gym_churn", "logistic_regression")
-    assert (card.as_of, card.months) == ("2024-02-29", ["2024-02-29"])
-    assert card.training_rows == len(train)
-    assert card.training_churners == int(train["label"].sum())
-    assert (card.dataset_digest, card.contract_hash) == (
-        two_months.digest,
-        gym.model_hash,
-    )
-    assert card.threshold == candidate.model.threshold
-    assert [feature.name for feature in card.features] == list(gym.features)
-    assert card.digest == candidate.digest == candidate_digest(two_months, Recipe.of(gym), "code")
-    assert json.loads(json.dumps(card.as_json())) == card.as_json()
-    assert candidate.version is None
-
-
-def test_the_candidate_knows_its_training_entities_and_none_of_the_holdout(two_months, candidate):
-    train, holdout = two_months.training_rows(), two_months.holdout_rows()
+    written = json.loads(json.dumps(card.as_json()))
+    metrics = written.pop("metrics")
+    made_from = written.pop("made_from")
+    assert written == {
+        "digest": candidate_digest(two_months, Recipe.of(gym), "code"),
+        "model_name": "gym_churn",
+        "algorithm": "logistic_regression",
+        "as_of": "2024-02-29",
+        "months": ["2024-02-29"],
+        "training_rows": len(train),
+        "training_churners": int(train["label"].sum()),
+        "dataset_digest": two_months.digest,
+        "contract_hash": gym.model_hash,
+        "code_digest": "code",
+        "threshold": candidate.model.threshold,
+        "features": [{"name": name, "dtype": c.dtype} for name, c in gym.features.items()],
+    }
+    assert metrics == holdout_metrics(gym, two_months, candidate.model).as_dict()
+    assert list(made_from) == [
+        *("recipe", "holdout", "slices", "window", "known_at", "tables", "with")
+    ]
+    assert made_from["recipe"]["features"][0] == ["monthly_fee", "float"]
+    assert made_from["window"] == {
+        "training": ["2024-02-29"], "holdout": ["2024-02-29"], "forward": ["2024-01-31"],
+    }  # fmt: skip
     assert np.array_equal(candidate.training_entities, entity_hashes(train["member"]))
-    assert len(np.intersect1d(candidate.training_entities, entity_hashes(holdout["member"]))) == 0
 
 
 def test_its_metrics_are_those_of_the_holdout_rows(gym, two_months, candidate):
     holdout = two_months.holdout_rows()
-    metrics = candidate.card.metrics
-    assert metrics["rows"] == len(holdout)
-    assert metrics["churners"] == int(holdout["label"].sum())
-    assert metrics["auc"] == auc(holdout["label"].to_numpy(), candidate.model.probability(holdout))
-    assert metrics["auc"] > 0.65
-    assert holdout_metrics(gym, two_months, candidate.model).as_dict() == metrics
-
-
-def test_the_same_data_recipe_and_code_make_the_same_candidate(gym, two_months, candidate):
-    again = fit_candidate(gym, two_months, "code")
-    assert again.card == candidate.card
-    assert np.array_equal(
-        again.model.probability(two_months.frame), candidate.model.probability(two_months.frame)
-    )
-    assert again.model.threshold == candidate.model.threshold
+    metrics = holdout_metrics(gym, two_months, candidate.model)
+    assert metrics.rows == len(holdout)
+    assert metrics.auc == auc(holdout["label"].to_numpy(), candidate.model.probability(holdout))
+    assert metrics.auc > 0.65
 
 
 @pytest.mark.parametrize("algorithm", ["logistic_regression", "lightgbm"])
@@ -144,21 +136,12 @@ def test_anything_else_changes_the_digest(declare, gym, two_months):
 
 def test_a_candidate_is_the_same_again_from_its_files(two_months, candidate, files):
     again = candidate_of(files, version=4)
-    assert (again.version, again.digest, again.card) == (
-        4,
-        candidate.digest,
-        candidate.card,
-    )
+    assert (again.version, again.card) == (4, candidate.card)
     assert again.model.features == candidate.model.features
     assert np.array_equal(again.training_entities, candidate.training_entities)
     assert np.array_equal(
         again.model.probability(two_months.frame), candidate.model.probability(two_months.frame)
     )
-
-
-def test_a_model_file_that_is_none_is_refused(files):
-    with pytest.raises(IntegrityError):
-        candidate_of({**files, "model.skops": b"not a model"}, version=4)
 
 
 def test_training_entities_that_need_a_pickle_are_refused(files):
@@ -175,13 +158,10 @@ def test_the_forward_scores_come_from_the_month_before(gym, two_months):
     assert np.array_equal(forward_scores(gym, two_months), older.probability(holdout))
 
 
-def test_the_first_month_has_no_forward_scores(gym, month, dataset_of):
-    assert forward_scores(gym, dataset_of(gym, month(customers=50))) is None
-
-
 def test_a_month_before_with_too_few_churners_has_no_forward_scores_and_stops_nothing(
     gym, month, dataset_of
 ):
+    assert forward_scores(gym, dataset_of(gym, month(customers=50))) is None  # no month before
     quiet = month(customers=200).assign(label=False)
     dataset = dataset_of(gym, quiet, month(dt.date(2024, 2, 29), customers=200, seed=2))
     assert len(dataset.forward_rows()) > 100
@@ -189,19 +169,14 @@ def test_a_month_before_with_too_few_churners_has_no_forward_scores_and_stops_no
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_refit_on_shuffled_labels_is_at_chance_without_a_leak(boosted, month, dataset_of, seed):
-    refit = shuffled_refit(boosted, dataset_of(boosted, month(seed=seed)))
+def test_a_refit_on_shuffled_labels_is_at_chance_unless_rows_leak(boosted, month, dataset_of, seed):
+    dataset = dataset_of(boosted, month(seed=seed))
+    refit = shuffled_refit(boosted, dataset)
     assert chance_p_value(refit.labels, refit.scores) > 0.001
     assert abs(auc(refit.labels, refit.scores) - 0.5) < 0.1
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_refit_on_shuffled_labels_shows_holdout_rows_among_the_training_rows(
-    boosted, month, dataset_of, seed
-):
-    refit = shuffled_refit(boosted, leaking(dataset_of(boosted, month(seed=seed))))
-    assert chance_p_value(refit.labels, refit.scores) < 1e-6
-    assert auc(refit.labels, refit.scores) > 0.65
+    leaked = shuffled_refit(boosted, leaking(dataset))
+    assert chance_p_value(leaked.labels, leaked.scores) < 1e-6
+    assert auc(leaked.labels, leaked.scores) > 0.65
 
 
 def test_the_labels_are_shuffled_over_all_customers_once_a_row(gym, two_months):

@@ -46,12 +46,6 @@ def test_the_rows_of_one_entity_lie_in_one_fold(months_of_members):
     assert np.ptp(fitted.out_of_fold_) == 0
 
 
-def test_without_groups_the_rows_of_one_entity_are_split(months_of_members):
-    x, y, _ = months_of_members
-    fitted = SigmoidCalibrated(Memoriser()).fit(x, y)
-    assert np.ptp(fitted.out_of_fold_) > 0
-
-
 def test_groups_of_one_row_each_are_folded_like_no_groups(linear):
     x, y = linear
     alone = SigmoidCalibrated(LogisticRegression()).fit(x, y)
@@ -78,25 +72,6 @@ def test_the_out_of_fold_scores_come_from_models_that_did_not_see_the_row():
     assert fitted.out_of_fold_.mean() == pytest.approx(y.mean(), abs=0.01)
 
 
-def test_one_seed_makes_one_model_and_another_seed_other_folds(linear):
-    x, y = linear
-    first, again, other = (
-        SigmoidCalibrated(LogisticRegression(), seed).fit(x, y) for seed in (1, 1, 2)
-    )
-    assert np.array_equal(first.predict_proba(x), again.predict_proba(x))
-    assert not np.array_equal(first.out_of_fold_, other.out_of_fold_)
-
-
-def test_predict_answers_at_the_threshold_and_includes_it(linear):
-    x, y = linear
-    fitted = SigmoidCalibrated(LogisticRegression()).fit(x, y)
-    probability = fitted.predict_proba(x)
-    assert probability.shape == (800, 2)
-    assert np.allclose(probability.sum(axis=1), 1)
-    fitted.threshold = float(np.sort(probability[:, 1])[-10])
-    assert fitted.predict(x).sum() == 10
-
-
 def test_contributions_to_a_linear_model_are_exact(linear):
     x, y = linear
     fitted = SigmoidCalibrated(LogisticRegression()).fit(x, y)
@@ -104,17 +79,6 @@ def test_contributions_to_a_linear_model_are_exact(linear):
     assert np.allclose(
         fitted.contributions(x), fitted.slope_ * weights * (x - x.mean(axis=0)), atol=1e-9
     )
-
-
-def test_contributions_to_lightgbm_and_its_expected_value_sum_to_the_log_odds(linear):
-    x, y = linear
-    fitted = build_pipeline("lightgbm", (), 7).named_steps["classify"].fit(x, y)
-    pushes = fitted.contributions(x)
-    expected = fitted.estimator_.booster_.predict(x, pred_contrib=True)[:, -1]
-    total = pushes.sum(axis=1) + fitted.slope_ * expected + fitted.intercept_
-    assert pushes.shape == (800, 3)
-    assert np.allclose(total, log_odds(fitted.predict_proba(x)[:, 1]), atol=1e-9)
-    assert np.abs(pushes[:, 1]).mean() > np.abs(pushes[:, 0]).mean() > np.abs(pushes[:, 2]).mean()
 
 
 def test_a_missing_number_does_not_hide_the_mean_that_a_column_is_compared_with(linear):
@@ -145,23 +109,18 @@ def test_log_odds_stay_finite_at_0_and_1():
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "name", "fixed"),
+    ("algorithm", "name"),
     [
-        ("lightgbm", "LGBMClassifier",
-         {"n_estimators": 120, "num_leaves": 8, "learning_rate": 0.05, "min_child_samples": 40}),
-        ("hist_gradient_boosting", "HistGradientBoostingClassifier", {"max_iter": 120, "max_leaf_nodes": 8}),
-        ("logistic_regression", "LogisticRegression", {"max_iter": 1000}),
-        ("random_forest", "RandomForestClassifier", {"n_estimators": 300, "class_weight": "balanced"}),
+        ("lightgbm", "LGBMClassifier"),
+        ("hist_gradient_boosting", "HistGradientBoostingClassifier"),
+        ("logistic_regression", "LogisticRegression"),
+        ("random_forest", "RandomForestClassifier"),
     ],
-)  # fmt: skip
-def test_each_algorithm_has_its_recipe_and_the_seed(algorithm, name, fixed):
-    classifier = (
-        build_pipeline(algorithm, (("tier", "category"), ("fee", "float")), 11)
-        .named_steps["classify"]
-        .estimator
-    )
-    assert type(classifier).__name__ == name
-    assert {**fixed, "random_state": 11}.items() <= classifier.get_params().items()
+)
+def test_each_algorithm_has_its_classifier_and_the_seed(algorithm, name):
+    pipeline = build_pipeline(algorithm, (("tier", "category"), ("fee", "float")), 11)
+    classifier = pipeline.named_steps["classify"].estimator
+    assert (type(classifier).__name__, classifier.random_state) == (name, 11)
 
 
 def test_a_fold_that_would_be_fitted_on_one_class_is_a_sentence_about_the_data():

@@ -9,7 +9,6 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import FunctionTransformer
 
@@ -128,9 +127,6 @@ def test_a_model_written_and_read_again_is_the_same_bit_for_bit(model, rows):
     again = load_model(model.to_bytes(), model.features)
     assert np.array_equal(again.probability(test), model.probability(test))
     assert again.threshold == model.threshold
-    assert np.array_equal(
-        again.contributions(test[:9]).to_numpy(), model.contributions(test[:9]).to_numpy()
-    )
 
 
 def test_the_order_of_columns_and_of_rows_does_not_matter(model, rows):
@@ -141,26 +137,15 @@ def test_the_order_of_columns_and_of_rows_does_not_matter(model, rows):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_same_rows_and_seed_make_the_same_model(fit, rows, algorithm):
-    small = FEATURES[1:4]
-    first, again = (fit(algorithm, customers=120, features=small) for _ in range(2))
+def test_the_same_rows_and_seed_make_the_same_model_and_another_seed_another(fit, rows, algorithm):
     test = rows(100, 8)
+    first, again, other = (
+        fit(algorithm, customers=120, features=FEATURES[1:4], recipe_seed=seed)
+        for seed in (7, 7, 8)
+    )
     assert np.array_equal(first.probability(test), again.probability(test))
     assert first.threshold == again.threshold
-
-
-def test_another_seed_makes_another_model(fit, logistic, rows):
-    test = rows(50, 8)
-    assert not np.array_equal(
-        fit("logistic_regression", recipe_seed=8).probability(test), logistic.probability(test)
-    )
-
-
-def test_signal_is_found_and_ranks_the_reasons(model, rows):
-    strength = model.contributions(rows(80, 9)).abs().mean()
-    assert strength["visits"] > 1.5 * strength["autopay"]
-    assert strength["visits"] > 1.2 * strength["minutes"]
-    assert strength["nothing"] == 0
+    assert not np.array_equal(first.probability(test), other.probability(test))
 
 
 @pytest.mark.parametrize("algorithm", ["lightgbm", "logistic_regression"])
@@ -172,41 +157,6 @@ def test_contributions_sum_to_the_log_odds_up_to_one_constant(fit, rows, algorit
     rest = np.log(probability / (1 - probability)) - pushes.sum(axis=1).to_numpy()
     assert np.ptp(rest) < 1e-9
     assert np.ptp(probability) > 0.3
-
-
-def test_a_more_expensive_fee_raises_and_more_visits_lower_the_risk(logistic, rows):
-    one = rows(1, 1)
-    many = pd.concat(
-        [one.assign(monthly_fee=10.0, visits=5), one.assign(monthly_fee=30.0, visits=15)]
-    )
-    pushes = logistic.contributions(many)
-    assert (np.sign(pushes["monthly_fee"]) == [-1, 1]).all()
-    assert pushes["visits"].iloc[1] < -1
-
-
-def test_a_category_that_reads_like_another_feature_keeps_its_contribution():
-    random = np.random.default_rng(0)
-    plan, plan_type = random.choice(["type_x", "other"], 600), random.choice(["x", "y"], 600)
-    frame = pd.DataFrame(
-        {"plan": plan, "plan_type": plan_type, "plan_other": random.normal(size=600)}, dtype=object
-    )
-    churned = pd.Series(random.random(600) < np.where(plan == "type_x", 0.6, 0.2))
-    features = (("plan_other", "float"), ("plan", "category"), ("plan_type", "category"))
-    entities = pd.Series(np.arange(600))
-    strength = (
-        Recipe("logistic_regression", 7, features, Costs())
-        .fit(frame, churned, entities)
-        .contributions(frame)
-        .abs()
-    )
-    assert strength["plan"].mean() > 0.5
-    assert strength[["plan_type", "plan_other"]].mean().max() < 0.2
-
-
-def test_a_model_of_categories_alone_or_of_numbers_alone_is_explained(fit, rows):
-    for features in (FEATURES[:1], FEATURES[1:5]):
-        model = fit("logistic_regression", features=features)
-        assert model.contributions(rows(5, 2)).columns.tolist() == [name for name, _ in features]
 
 
 def test_the_threshold_follows_the_costs(fit, logistic, rows):
@@ -243,29 +193,49 @@ def test_the_rows_of_one_entity_never_calibrate_a_model_that_saw_it(fit, rows):
     assert split.pipeline[-1].slope_ > 1.2 * grouped.pipeline[-1].slope_
 
 
-@pytest.mark.parametrize(("churners", "others"), [(9, 200), (200, 9), (0, 50)])
-def test_too_few_customers_of_one_class_are_an_error_that_says_how_many(rows, churners, others):
-    train = rows(churners + others, 1)
-    labels = pd.Series([True] * churners + [False] * others)
-    with pytest.raises(DataError, match=f"{churners} churners and {others} others; at least 10"):
-        Recipe("logistic_regression", 7, FEATURES, Costs()).fit(train, labels, train["member"])
+@pytest.mark.parametrize(
+    ("churners", "others", "counted"),
+    [(9, 200, "9 churners and 200"), (200, 9, "200 churners and 9 "), (0, 50, "0 churners and 50")],
+)
+def test_ten_customers_of_each_class_are_needed_however_many_rows_they_have(
+    rows, churners, others, counted
+):
+    recipe = Recipe("logistic_regression", 7, FEATURES[1:4], Costs())
+    train = rows(churners + others + 2, 1)
+    labels = pd.Series([True] * (churners + 1) + [False] * (others + 1))
+    entities = train["member"].copy()
+    with pytest.raises(DataError, match=counted) as caught:
+        recipe.fit(train[1:-1], labels[1:-1], entities[1:-1])
+    assert caught.value.code == "TOO_FEW_ROWS"
+    entities.iloc[[0, -1]] = entities.iloc[[1, -2]].to_numpy()
+    if churners:
+        with pytest.raises(DataError, match=counted):
+            recipe.fit(train, labels, entities)
 
 
-def test_many_rows_of_one_churner_are_one_churner(rows):
-    train = rows(300, 1)
-    labels = pd.Series([True] * 100 + [False] * 200)
-    entities = train["member"].where(~labels, "the one")
-    with pytest.raises(DataError, match="1 churner and 200 others"):
-        Recipe("logistic_regression", 7, FEATURES, Costs()).fit(train, labels, entities)
-
-
-def test_ten_customers_of_each_class_are_enough(rows):
+def test_the_fewest_customers_are_enough(rows):
     train = rows(20, 1)
     labels = pd.Series([True] * 10 + [False] * 10)
     model = Recipe("logistic_regression", 7, FEATURES[1:4], Costs()).fit(
         train, labels, train["member"]
     )
     assert np.isfinite(model.probability(train)).all()
+
+
+def test_a_category_named_like_another_feature_keeps_its_contribution(rows):
+    train = rows(600, 1)
+    train = train.assign(plan=train["tier"].map({"basic": "type_x", "plus": "other"}))
+    train = train.assign(plan_type=np.tile(["x", "y"], 300), plan_other=np.arange(600.0) % 7)
+    often, seldom = np.arange(600) % 3 > 0, np.arange(600) % 5 == 0
+    labels = pd.Series(np.where(train["plan"] == "type_x", often, seldom))
+    features = (("plan_other", "float"), ("plan", "category"), ("plan_type", "category"))
+    for chosen in (features, features[:1], features[1:]):
+        recipe = Recipe("logistic_regression", 7, chosen, Costs())
+        pushes = recipe.fit(train, labels, train["member"]).contributions(train).abs()
+        assert pushes.columns.tolist() == [name for name, _ in chosen]
+        if len(chosen) > 1:
+            assert pushes["plan"].mean() > 0.5
+            assert pushes["plan_type"].mean() < 0.2
 
 
 def test_a_pipeline_reads_numbers_as_floats_and_a_null_category_as_a_word(rows):
@@ -302,13 +272,6 @@ def test_a_file_that_names_a_foreign_type_is_refused_and_nothing_of_it_is_built(
     assert BUILT == []
 
 
-def test_the_foreign_type_would_have_been_built_by_a_loader_that_trusts_the_file():
-    hidden = skops.io.dumps(Foreign())
-    BUILT.clear()
-    skops.io.loads(hidden, trusted=skops.io.get_untrusted_types(data=hidden))
-    assert len(BUILT) == 1
-
-
 def test_a_pickle_is_no_model_and_is_not_executed(tmp_path):
     class Bomb:
         def __reduce__(self):
@@ -328,12 +291,3 @@ def test_a_cut_or_foreign_archive_is_no_model(logistic):
     for wrong in (content[: len(content) // 2], archive.getvalue(), b""):
         with pytest.raises(IntegrityError, match="not a skops file"):
             load_model(wrong, FEATURES)
-
-
-def test_a_fault_of_the_code_is_no_word_about_the_data(fit, monkeypatch):
-    def broken(*_, **__):
-        raise ValueError("shapes (3,) and (4,) are not aligned")
-
-    monkeypatch.setattr(estimator.SigmoidCalibrated, "fit", broken)
-    with pytest.raises(ValueError, match="not aligned"):
-        fit("logistic_regression")

@@ -1,6 +1,5 @@
 """The registry on MLflow's real SQLite store: what goes in comes out bit for bit, or not at all."""
 
-import dataclasses
 import json
 import pickletools
 import shutil
@@ -19,7 +18,7 @@ from churn_platform.training.candidate import FILES, Candidate, candidate_digest
 from churn_platform.training.estimator import model_input
 from churn_platform.training.model import Recipe
 from churn_platform.training.registry import CANDIDATE, PRODUCTION, ModelRegistry
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, declared, mlflow_run
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, mlflow_run
 
 
 @pytest.fixture(scope="session")
@@ -66,20 +65,6 @@ def test_a_version_is_loaded_with_the_probabilities_it_was_registered_with(
     assert len(loaded.training_entities) == fitted.card.training_rows == 1129
 
 
-def test_lightgbm_goes_through_bit_for_bit_too(january_decided_copy, rows):
-    home, dataset = january_decided_copy, january_decided_copy.training_datasets.load(JANUARY)
-    contract = declared(policy={"training": {"algorithm": "lightgbm"}})
-    candidate = fit_candidate(contract, dataset, "code")
-    with mlflow_run(home) as run_id:
-        version = home.registry.register(candidate, dataset.training_rows(), {}, run_id)
-    loaded = home.registry.load(version)
-    assert loaded.card.algorithm == "lightgbm"
-    np.testing.assert_array_equal(loaded.model.probability(rows), candidate.model.probability(rows))
-    assert home.registry.alias(CANDIDATE) == version == 2
-    assert home.registry.find(candidate.digest) == 2
-    assert home.registry.alias(PRODUCTION) is None
-
-
 def as_csv(rows, tmp_path):
     """The rows as pandas reads them from a CSV file: booleans with gaps are objects, whole numbers floats."""
     rows.to_csv(tmp_path / "rows.csv", index=False)
@@ -117,23 +102,13 @@ def test_mlflows_own_model_takes_rows_as_they_are_with_the_same_probability(
     np.testing.assert_allclose(answer[:, 1], fitted.model.probability(rows), rtol=0, atol=1e-12)
 
 
-def test_mlflows_own_model_takes_the_rows_of_the_lake(january_decided, pyfunc, fitted):
-    tables = january_decided.lake.tables(JANUARY)
-    rows = tables["members"].merge(tables["visits"], on="member")
-    np.testing.assert_allclose(
-        pyfunc(rows)[:, 1], fitted.model.probability(rows), rtol=0, atol=1e-12
-    )
-
-
 def test_the_signature_and_the_feature_schema_name_every_feature_in_order(january_decided, fitted):
     import mlflow.models
 
     signature = mlflow.models.get_model_info(str(stored(january_decided, 1))).signature
+    names = [feature.name for feature in fitted.card.features]
     assert [(column.name, str(column.type)) for column in signature.inputs] == [
-        ("months", "Any"),
-        ("plan", "Any"),
-        ("has_app", "Any"),
-        ("hours", "Any"),
+        (name, "Any") for name in names
     ]
     assert signature.outputs.inputs[0].shape == (-1, 2)
     schema = {
@@ -141,16 +116,12 @@ def test_the_signature_and_the_feature_schema_name_every_feature_in_order(januar
         "contract_hash": january_decided.contract.model_hash,
     }
     assert json.loads(stored_file(january_decided, 1, "feature_schema.json").read_text()) == schema
-    assert schema["features"][2] == {"name": "has_app", "dtype": "boolean"}
     client = january_decided.registry._client()
     run_id = client.get_model_version("gym_churn", "1").tags["mlflow_run"]
     artifacts = Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://"))
     assert json.loads((artifacts / "feature_schema.json").read_text()) == schema
-    assert sorted(path.name for path in (artifacts / "plots").iterdir()) == [
-        "calibration.png",
-        "lift.png",
-        "roc.png",
-    ]
+    plots = sorted(path.stem for path in (artifacts / "plots").iterdir())
+    assert plots == ["calibration", "lift", "roc"]
 
 
 def test_the_run_carries_the_metrics_and_the_parameters(january_decided, fitted):
@@ -160,16 +131,6 @@ def test_the_run_carries_the_metrics_and_the_parameters(january_decided, fitted)
         name: value for name, value in fitted.card.metrics.items() if not isinstance(value, list)
     }
     assert run.metrics == metrics
-    assert {
-        "auc",
-        "pr_auc",
-        "f1",
-        "accuracy",
-        "brier",
-        "log_loss",
-        "lift_at_10",
-        "recall_at_10",
-    } <= set(run.metrics)
     assert run.params["algorithm"] == "logistic_regression"
     assert run.params["as_of"] == "2024-01-31"
     assert run.params["dataset_digest"] == fitted.card.dataset_digest
@@ -208,11 +169,8 @@ def test_a_changed_file_is_named_and_the_version_never_loaded(january_decided_co
     if change == "gone":
         path.unlink()
     else:
-        path.write_bytes(
-            content[:-1]
-            if change == "cut"
-            else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
-        )
+        flipped = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        path.write_bytes({"cut": content[:-1], "one byte": flipped}[change])
     said = rf"Version 1 of gym_churn: {name} does not match the digest recorded when it was registered .*: not loaded"
     with pytest.raises(IntegrityError, match=said):
         january_decided_copy.registry.load(1)
@@ -249,23 +207,11 @@ def test_a_model_of_a_type_that_is_not_ours_is_not_built_even_with_its_digest(
 
 
 def test_the_same_data_recipe_and_code_are_found_and_any_other_is_not(january_decided):
-    dataset, recipe = (
-        january_decided.training_datasets.load(JANUARY),
-        Recipe.of(january_decided.contract),
-    )
-    registry = january_decided.registry
-    assert registry.find(candidate_digest(dataset, recipe, code_digest())) == 1
-    assert registry.find(candidate_digest(dataset, recipe, "other code")) is None
-    assert (
-        registry.find(candidate_digest(dataset, dataclasses.replace(recipe, seed=8), code_digest()))
-        is None
-    )
-    assert (
-        ModelRegistry(january_decided.folder, "other_model").find(
-            candidate_digest(dataset, recipe, code_digest())
-        )
-        is None
-    )
+    dataset = january_decided.training_datasets.load(JANUARY)
+    digest = candidate_digest(dataset, Recipe.of(january_decided.contract), code_digest())
+    assert january_decided.registry.find(digest) == 1
+    assert january_decided.registry.find(digest[::-1]) is None
+    assert ModelRegistry(january_decided.folder, "other_model").find(digest) is None
 
 
 def test_a_version_that_was_cut_off_before_its_digest_is_never_found(january_decided_copy, fitted):
@@ -301,32 +247,20 @@ def test_an_alias_moves_and_an_unknown_one_is_none(january_decided_copy):
         registry.remove_alias(PRODUCTION)
         assert (registry.alias(CANDIDATE), registry.alias(PRODUCTION)) == (1, None)
     assert ModelRegistry(january_decided_copy.folder, "other_model").alias(PRODUCTION) is None
-
-
-def test_a_version_is_known_until_it_is_deleted(january_decided_copy):
-    registry = january_decided_copy.registry
     assert (registry.has(1), registry.has(2)) == (True, False)
-    registry._client().delete_model_version("gym_churn", "1")
-    assert not registry.has(1)
+    with pytest.raises(UsageError, match=r"^gym_churn has no version 2\.$"):
+        registry.load(2)
 
 
 def test_a_store_that_cannot_be_read_is_not_the_same_as_no_alias(tmp_path):
+    assert ModelRegistry(tmp_path, "gym_churn").alias(PRODUCTION) is None
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "mlflow.db").write_text("this was a database once")
     with pytest.raises(
         IntegrityError,
         match=r"mlflow\.db cannot be read \(.*file is not a database.*\): restore it",
     ):
         ModelRegistry(tmp_path, "gym_churn").alias(PRODUCTION)
-
-
-def test_asking_a_home_without_a_store_makes_none(tmp_path):
-    assert ModelRegistry(tmp_path, "gym_churn").alias(PRODUCTION) is None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unknown_version_is_wrong_use(january_decided):
-    with pytest.raises(UsageError, match=r"^gym_churn has no version 7\.$"):
-        january_decided.registry.load(7)
 
 
 def test_a_candidate_is_logged_to_the_run_that_is_named_and_to_no_other(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from churn_platform.evaluation.bootstrap import entity_codes
+from churn_platform.evaluation.comparison import entity_codes
 from churn_platform.evaluation.statistics import auc, chance_p_value
 from churn_platform.promotion.criteria.base import Criterion, CriterionResult, Outcome
 from churn_platform.promotion.evidence import Evidence

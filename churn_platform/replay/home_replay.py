@@ -1,23 +1,29 @@
-"""The scoreboard of a home: every decision judged on the labels that matured since. Reads only."""
+"""Backtests and the scoreboard of a home: its past months under other policies, and its decisions
+judged on the labels that matured since. Reads only.
+"""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from churn_platform.base.errors import IntegrityError, UsageError
+from churn_platform.base.errors import ContractError, IntegrityError, UsageError
 from churn_platform.base.provenance import code_digest
 from churn_platform.contract.model import Contract
+from churn_platform.contract.reading import read_policy
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.evaluation.statistics import BoolArray
-from churn_platform.lake.lake import Lake
+from churn_platform.lake.lake import Lake, instant
+from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.monitoring.versions import Versions
 from churn_platform.promotion.decision import Decision
-from churn_platform.replay.memory import Memory
-from churn_platform.replay.replaying import history_of
+from churn_platform.replay.backtest import Alternative, with_policy
+from churn_platform.replay.history import Memory, PastMonth, PastMonths
+from churn_platform.replay.result import OnMonth, Replay, replay
 from churn_platform.replay.scoreboard import (
     JudgedDecision,
     Takeover,
@@ -30,8 +36,90 @@ from churn_platform.replay.scoreboard import (
 )
 from churn_platform.training.candidate import Candidate
 
+THIS = "this policy"
 IN_COSTS = "in the contract's costs"
 IN_AUC = "in AUC times months"
+
+
+def replay_home(
+    contract: Contract,
+    lake: Lake,
+    known_at: dt.datetime,
+    files: Sequence[Path],
+    on_month: OnMonth = lambda _, __: None,
+) -> list[Replay]:
+    """The home's months under its own policy, never retraining, always retraining, and the
+    policies in `files`.
+
+    Raises:
+        UsageError: a file's name is taken, or there is no month.
+        ContractError: a file holds no valid policy, or the lake was written under another
+            contract.
+    """
+    alternatives = [
+        Alternative(THIS, contract),
+        Alternative.never(contract),
+        Alternative.always(contract),
+    ]
+    for file in files:
+        policy = read_policy(file, contract)
+        if file.stem in {one.name for one in alternatives}:
+            raise UsageError(
+                f"Two policies are called {file.stem!r}: a policy is named after its file,"
+                " rename one."
+            )
+        alternatives.append(Alternative(file.stem, with_policy(contract, policy)))
+    history = history_of(contract, lake, known_at)
+    return replay(alternatives, history, code_digest(), contract.policy, on_month)
+
+
+def history_of(contract: Contract, lake: Lake, known_at: dt.datetime) -> PastMonths:
+    """Every published month as it was known.
+
+    A month's tables are those of its scoring: what came up to `delivery_days` after it. Labels
+    are known in a month when they were there as many days after its as_of.
+
+    Raises:
+        UsageError: no month was published.
+        ContractError: the lake lacks columns of the contract.
+    """
+    months = lake.months()
+    if not months:
+        raise UsageError(
+            "There is no month to replay yet: `churn run` publishes the months of the drops.",
+            code="MONTH_UNKNOWN",
+        )
+    if behind := lake.behind():
+        raise ContractError(
+            f"The lake lacks {behind[0]}, which the contract names: the months were published"
+            " under another contract, so they cannot be replayed under this one.",
+            code="CONTRACT_CHANGED",
+        )
+    view = lake.view(known_at, as_at_scoring=True)
+    found = {}
+    for month in months:
+        known = {name: files[month] for name, files in view.items() if month in files}
+        tables = {name: lake.read(known[name]) for name in contract.feature_tables if name in known}
+        if len(tables) == len(contract.feature_tables):
+            labels = _labels(contract, lake, month, months)
+            found[month] = PastMonth(feature_frame(contract, tables), labels)
+    return PastMonths(found)
+
+
+def _labels(
+    contract: Contract, lake: Lake, month: dt.date, months: Sequence[dt.date]
+) -> tuple[tuple[dt.date, pd.Series], ...]:
+    """Each delivery of the month's labels with the first month in which it was known; today's
+    is known at the last.
+    """
+    found = []
+    for delivery in lake.deliveries(month):
+        entry = delivery.tables.get(contract.label_table)
+        if entry is not None:
+            wait = dt.timedelta(days=contract.delivery_days)
+            since = next((m for m in months if entry.created <= instant(m) + wait), dt.date.max)
+            found.append((since, lake.read_labels(lake.folder / entry.file)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -41,14 +129,6 @@ class JudgedDecisions:
     gained: str
     totals: Totals
     decisions: tuple[JudgedDecision, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "gained": self.gained,
-            "totals": self.totals.as_dict(),
-            "decisions": [one.as_dict() for one in self.decisions],
-        }
 
 
 class Scoreboard:
@@ -99,15 +179,15 @@ class Scoreboard:
         unjudged = judge(decision, None, policy.promotion, final=final)
         if not months:
             return unjudged
-        numbers = [decision.candidate_version]
-        if decision.production_version is not None:
-            numbers.append(decision.production_version)
-        for number in numbers:
+        compared = (decision.candidate_version, decision.production_version)
+        for number in (version for version in compared if version is not None):
             why = self._why_not_scored(number)
             if why is not None:
                 return replace(unjudged, sentence=f"Not judged: {why}")
-        candidate = self._versions.load(numbers[0])
-        incumbent = self._versions.load(numbers[1]) if len(numbers) > 1 else None
+        candidate = self._versions.load(decision.candidate_version)
+        incumbent = None
+        if decision.production_version is not None:
+            incumbent = self._versions.load(decision.production_version)
         gain = self._later.gain(candidate, incumbent, months)
         gained = None
         if gain is not None and self._contract.costs_given:
