@@ -167,13 +167,14 @@ def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:
     aucs = sorted(alone.aucs.items(), key=lambda found: -found[1])
     rows = [(name, f"{auc:.3f}") for name, auc in aucs]
     named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
+    said = "No feature alone predicts churn."
+    if named:
+        said = f"Known only after churning? {named}"
     return dg.AssetCheckResult(
         passed=not alone.leaks,
         severity=dg.AssetCheckSeverity.WARN,
         check_name="no_feature_tells_the_label",
-        description=f"Known only after churning? {named}"
-        if named
-        else "No feature alone predicts churn.",
+        description=said,
         metadata=month
         | {"limit": alone.limit, "beyond luck above": alone.certain}
         | {"alone": markdown_table(["feature", "AUC alone:"], rows)},
