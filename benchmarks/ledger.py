@@ -22,15 +22,19 @@ from benchmarks import harness
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.store import LedgerStore
 
-RECEIPTS, QUICK_RECEIPTS, EARLY, APPENDS = 100_000, 3_000, 1_000, 300
-APPEND_GOAL, FLAT_GOAL, VERIFY_GOAL = 5.0, 1.3, 3.0
-EARLY_APPEND, LATE_APPEND, APPEND_FLOOR = (
-    "append to the early chain",
-    "append to the whole chain",
-    "floor: bare appends",
-)
+RECEIPTS = 100_000
+QUICK_RECEIPTS = 3_000
+EARLY = 1_000
+APPENDS = 300
+APPEND_GOAL = 5.0
+FLAT_GOAL = 1.3
+VERIFY_GOAL = 3.0
+EARLY_APPEND = "append to the early chain"
+LATE_APPEND = "append to the whole chain"
 APPEND_FLOOR = "floor: bare appends"
-VERIFY, VERIFY_FLOOR = "verify the whole chain", "floor: read and parse it"
+APPEND_FLOOR = "floor: bare appends"
+VERIFY = "verify the whole chain"
+VERIFY_FLOOR = "floor: read and parse it"
 ACT: dict[str, Any] = {
     "actor": "monthly",
     "act": "decision",
@@ -49,7 +53,8 @@ ACT: dict[str, Any] = {
 
 def fill(folder: Path, count: int) -> None:
     """A ledger of `count` receipts with its anchor."""
-    store, head = _store(folder), None
+    store = _store(folder)
+    head = None
     with _made(folder).open("wb") as stream:
         for _ in range(count - 1):
             head = ledger.append(head, time="2024-02-29T06:00:00.000000+00:00", **ACT)
@@ -130,7 +135,8 @@ def _report(options: argparse.Namespace) -> None:
         found = harness.in_turns(measures, 1 if options.quick else harness.ROUNDS)
         size = (folders["late"] / "ledger" / "receipts.jsonl").stat().st_size
     print(f"{count:,} receipts of {size / count:,.0f} bytes; {APPENDS} appends a round")
-    appends, verifying = (EARLY_APPEND, LATE_APPEND, APPEND_FLOOR), (VERIFY, VERIFY_FLOOR)
+    appends = (EARLY_APPEND, LATE_APPEND, APPEND_FLOOR)
+    verifying = (VERIFY, VERIFY_FLOOR)
     harness.table({name: found[name] for name in appends}, APPEND_FLOOR)
     harness.table({name: found[name] for name in verifying}, VERIFY_FLOOR)
     early, late, floor = (

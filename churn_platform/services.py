@@ -261,7 +261,7 @@ class Services(Home):
         from churn_platform.monitoring.drift import DriftMonitor
 
         return DriftMonitor(
-            self.contract, self.lake, self.records, self.versions,
+            self.lake, self.records, self.versions,
             reports=self.reports, now=self.now,
         )  # fmt: skip
 
@@ -271,7 +271,7 @@ class Services(Home):
         from churn_platform.monitoring.performance_monitor import PerformanceMonitor
 
         return PerformanceMonitor(
-            self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
+            self.lake, self.records, self.ledger, self.versions, self.stand_down,
             approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
             predictions=self.predictions, now=self.now,
         )  # fmt: skip
@@ -477,7 +477,7 @@ class Services(Home):
 
         def fill_online_store() -> None:
             months = self.lake.months()
-            own = not self.online.said
+            own = not self.online.url
             if own or not months or self.feature_store.online_as_of() is not None:
                 return
             now = self.now()

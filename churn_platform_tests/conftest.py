@@ -8,6 +8,7 @@ import os
 import pytest
 
 from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform_tests.drafted_businesses import laundry, phone  # noqa: F401 - fixtures
 from churn_platform_tests.gym import (  # noqa: F401 - fixtures
     candidate,
     dataset_of,

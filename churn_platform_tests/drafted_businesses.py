@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 SUNDAYS = [dt.date(2024, 1, 7) + dt.timedelta(weeks=week) for week in range(7)]
 LABELLED = dt.date(2024, 1, 14)
@@ -89,3 +90,15 @@ def deliver_phone(folder: Path) -> Path:
     drop.mkdir(parents=True)
     phone_table().to_parquet(drop / "Customer Base.parquet", index=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def laundry(tmp_path_factory):
+    """The drops of the laundry. Read only."""
+    return deliver_laundry(tmp_path_factory.mktemp("laundry"))
+
+
+@pytest.fixture(scope="session")
+def phone(tmp_path_factory):
+    """The drop of the phone company. Read only."""
+    return deliver_phone(tmp_path_factory.mktemp("phone"))

@@ -64,6 +64,11 @@ DECLARED: dict[str, Any] = {
 }
 
 
+def plain(values) -> list[Any]:
+    """The values of a column, None for null."""
+    return [None if pd.isna(value) else value for value in values]
+
+
 @pytest.fixture(scope="session")
 def declared() -> dict[str, Any]:
     """The gym's contract as plain values."""

@@ -88,10 +88,7 @@ class Home:
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        if seconds is None:
-            patience = self.settings.lock_seconds
-        else:
-            patience = seconds
+        patience = self.settings.lock_seconds if seconds is None else seconds
         lock = FileLock(
             self.folder / "home.lock", timeout=self.settings.lock_seconds, is_singleton=True
         )

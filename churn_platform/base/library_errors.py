@@ -53,6 +53,9 @@ TEXT_FILE = Known(
     "A file cannot be read as what it should be",
     f"`churn verify --deep` names it; {RESTORE}",
 )
+MODEL = Known(
+    "MODEL_UNREADABLE", "A model cannot be used", "`churn doctor --fix` makes a release again"
+)
 RECORD = Known("RECORD_UNREADABLE", "A record has other fields than expected", TEXT_FILE.remedy)
 BY_TEXT = (
     (
@@ -81,16 +84,8 @@ BY_PACKAGE = {
     "evidently": Known(
         "EVIDENTLY_FAILED", "Evidently cannot do this", "`churn verify --deep` checks its input"
     ),
-    "lightgbm": Known(
-        "MODEL_UNREADABLE",
-        "A model cannot be used",
-        "`churn doctor --fix` makes a release again",
-    ),
-    "skops": Known(
-        "MODEL_UNREADABLE",
-        "A model cannot be used",
-        "`churn doctor --fix` makes a release again",
-    ),
+    "lightgbm": MODEL,
+    "skops": MODEL,
     "yaml": TEXT_FILE,
     "json": TEXT_FILE,
     "pydantic_core": RECORD,
@@ -188,9 +183,7 @@ def one_line(text: str) -> str:
     be customers' values.
     """
     line = " ".join(re.split(r"\[SQL:|For further information visit", text)[0].split()).rstrip(".")
-    if len(line) <= LONGEST:
-        return line
-    return f"{line[:LONGEST]} ..."
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
 
 
 def _message(error: BaseException) -> str:

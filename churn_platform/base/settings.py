@@ -225,14 +225,7 @@ class Settings(BaseSettings):
         text = self.alert_urls.get_secret_value()
         if self.alert_urls_file is not None:
             path = self.alert_urls_file.expanduser()
-            try:
-                text += f"\n{path.read_text(encoding='utf-8')}"
-            except (OSError, UnicodeDecodeError) as error:
-                why = getattr(error, "strerror", None) or "no UTF-8 text"
-                raise UsageError(
-                    f"CHURN_ALERT_URLS_FILE names {path}, which cannot be read: {why}.",
-                    code="SETTING_FILE_UNREADABLE",
-                ) from None
+            text += f"\n{_text_of('CHURN_ALERT_URLS_FILE', path)}"
         lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0] for line in text.splitlines()]
         return tuple(dict.fromkeys(url for line in lines for url in line.split()))
 
@@ -325,16 +318,21 @@ def expand(text: str) -> str:
                 f"{name} is not set: set it, or {name}_FILE to a file that holds it.",
                 code="SETTING_MISSING",
             )
-        try:
-            return Path(file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "no UTF-8 text"
-            raise UsageError(
-                f"{name}_FILE names {file}, which cannot be read: {why}.",
-                code="SETTING_FILE_UNREADABLE",
-            ) from None
+        return _text_of(f"{name}_FILE", Path(file).expanduser()).strip()
 
     return REFERENCE.sub(value, text)
+
+
+def _text_of(variable: str, path: Path) -> str:
+    """The text of the file that a variable names."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "no UTF-8 text"
+        raise UsageError(
+            f"{variable} names {path}, which cannot be read: {why}.",
+            code="SETTING_FILE_UNREADABLE",
+        ) from None
 
 
 def prepare_environment(settings: Settings) -> None:
@@ -345,19 +343,24 @@ def prepare_environment(settings: Settings) -> None:
     """
     for name, value in LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ[
-        "TZ"
-    ] = (  # Feast reads and writes SQLite's instants in the machine's time zone, and means UTC
-        "UTC"
-    )
+    # Feast reads and writes SQLite's instants in the machine's time zone, and means UTC.
+    os.environ["TZ"] = "UTC"
     time.tzset()
     os.environ["CHURN_HOME"] = str(settings.home_folder)
-    if settings.contract is None:  # another home's, set earlier in this process, is not this one's
-        os.environ.pop("CHURN_CONTRACT", None)
-    else:  # child processes run in the home: a relative path would lead elsewhere
-        os.environ["CHURN_CONTRACT"] = str(settings.contract.expanduser().resolve())
-    _hand_on("CHURN_DAGSTER_POSTGRES", settings.dagster_postgres.get_secret_value())
-    _hand_on("CHURN_MLFLOW_URI", settings.mlflow_uri)
+    contract = ""
+    if settings.contract is not None:
+        # Child processes run in the home: a relative path would lead elsewhere.
+        contract = str(settings.contract.expanduser().resolve())
+    handed_on = {
+        "CHURN_CONTRACT": contract,
+        "CHURN_DAGSTER_POSTGRES": settings.dagster_postgres.get_secret_value(),
+        "CHURN_MLFLOW_URI": settings.mlflow_uri,
+    }
+    for name, value in handed_on.items():
+        # Another home's, set earlier in this process, is not this one's.
+        os.environ.pop(name, None)
+        if value:
+            os.environ[name] = value
     if settings.alert_urls_file is not None:
         os.environ["CHURN_ALERT_URLS_FILE"] = str(settings.alert_urls_file.expanduser().resolve())
     os.environ["DAGSTER_HOME"] = str(settings.home_folder / "dagster")
@@ -370,13 +373,6 @@ def dagster_is_temporary() -> bool:
     return "DAGSTER_IS_DEV_CLI" in os.environ and not os.environ.get("DAGSTER_HOME")
 
 
-def _hand_on(name: str, value: str) -> None:
-    if value:
-        os.environ[name] = value
-    else:  # another home's, set earlier in this process, is not this one's
-        os.environ.pop(name, None)
-
-
 def prepare_serving(settings: Settings, port: int, workers: int) -> None:
     """Set what BentoML and its workers read from the environment, for one server of this home.
 
@@ -384,7 +380,8 @@ def prepare_serving(settings: Settings, port: int, workers: int) -> None:
     """
     prepare_environment(settings)
     os.environ["BENTOML_HOME"] = str(settings.home_folder / "serving" / str(port))
-    os.environ["CHURN_API_PORT"], os.environ["CHURN_API_WORKERS"] = str(port), str(workers)
+    os.environ["CHURN_API_PORT"] = str(port)
+    os.environ["CHURN_API_WORKERS"] = str(workers)
 
 
 def build_environment() -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
 from churn_platform.contract.consistency import faults_of
@@ -13,6 +13,7 @@ from churn_platform.contract.parts import (
     Age,
     Column,
     ColumnCost,
+    ContractPart,
     Costs,
     DatabaseSource,
     Dtype,
@@ -47,10 +48,8 @@ CADENCES: dict[str, Span] = {
 }
 
 
-class Contract(BaseModel):
+class Contract(ContractPart):
     """A contract; every schema, view, model column and API field is derived from it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Name
     """Name of the business, part of the names in Feast. Example: `gym`"""

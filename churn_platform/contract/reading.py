@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
 
+Part = TypeVar("Part", bound=BaseModel)
 OWN_WORDS = ("extra_forbidden", "value_error")
 """Pydantic errors that are not about the value of one field: an unknown name, or our own rule."""
 
@@ -30,12 +31,7 @@ def read_contract(path: Path) -> Contract:
             with its line and path.
     """
     value, node = _parsed(path, "contract", "`churn init` writes one to start from")
-    try:
-        return Contract.model_validate(value)
-    except ValidationError as error:
-        raise ContractError(
-            "\n".join(_fault(path, node, fault) for fault in error.errors())
-        ) from None
+    return _validated(Contract, value, path, node)
 
 
 def read_policy(path: Path, contract: Contract) -> Policy:
@@ -60,12 +56,22 @@ def read_policy(path: Path, contract: Contract) -> Policy:
             merged[name] = {**known, **section}
         else:
             merged[name] = section
+    return _validated(Policy, merged, path, node, "policy")
+
+
+def _validated(
+    part: type[Part],
+    value: Any,  # noqa: ANN401 - whatever YAML can hold
+    path: Path,
+    node: yaml.Node | None,
+    *above: str,
+) -> Part:
+    """The file's value as a part of the contract, which lies below `above` in the file."""
     try:
-        return Policy.model_validate(merged)
+        return part.model_validate(value)
     except ValidationError as error:
-        raise ContractError(
-            "\n".join(_fault(path, node, fault, "policy") for fault in error.errors())
-        ) from None
+        faults = [_fault(path, node, fault, *above) for fault in error.errors()]
+        raise ContractError("\n".join(faults)) from None
 
 
 def _parsed(path: Path, what: str, remedy: str) -> tuple[Any, yaml.Node | None]:

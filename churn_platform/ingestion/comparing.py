@@ -66,14 +66,13 @@ def comparison_warnings(
 
 def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison:
     as_of = drop.as_of
-    known = lake.keys(as_of) if as_of in lake.months() else {}
-    features = _of_features(lake.contract, {**known, **_delivered_keys(found)})
-    absent = lacking(features) if features else {}
+    features = _of_features(lake.contract, {**lake.keys(as_of), **_delivered_keys(found)})
+    absent = lacking(features)
     before = lake.month_before(as_of)
     customers = None
     if before is not None and features:
         customers = _customers(lake, features, before)
-    valid = {name: table.sound for name, table in found.tables.items()}
+    valid = {name: table.valid for name, table in found.tables.items()}
     content = _content(lake, as_of, lake_tables(lake.contract, valid, as_of))
     numeric = {name: _mostly_numbers(lake.contract, name) for name in content.own}
     repeated = repeated_tables(content.own, content.others, numeric)
@@ -84,7 +83,7 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     extra = {} if earlier is None else earlier.extra_columns
     extra = {**extra, **_extra_columns(lake.contract, drop)}
     return MonthComparison(
-        count=len(everyone(features)) if features else 0,
+        count=len(everyone(features)),
         customers=customers,
         lacking={name: len(keys) for name, keys in absent.items()},
         repeated=repeated,
@@ -98,9 +97,7 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
 
 def _compared_before(lake: Lake, as_of: dt.date) -> MonthComparison | None:
     before = lake.month_before(as_of)
-    if before is None:
-        return None
-    return lake.compared(before)
+    return None if before is None else lake.compared(before)
 
 
 def _delivered_keys(found: ValidatedDrop) -> dict[str, pd.Series]:
@@ -140,12 +137,11 @@ def _delivered_customers(
     """The comparison of the customers in the drop's own feature tables; a drop cannot repair
     others.
     """
-    known = set(lake.keys(found.as_of)) if found.as_of in lake.months() else set()
     delivered = _of_features(lake.contract, _delivered_keys(found))
     customers = comparison.customers
     if customers is None or not customers.near or not delivered:
         return None
-    if known <= set(delivered):
+    if set(lake.entries(found.as_of)) <= set(delivered):
         return customers
     return _customers(lake, delivered, customers.before)
 
@@ -215,9 +211,8 @@ def _without_ages(contract: Contract, name: str, table: "pa.Table") -> "pa.Table
 
 
 def _ages(contract: Contract, name: str) -> set[str]:
-    if name not in contract.tables:
-        return set()
-    return set(contract.tables[name].ages)
+    table = contract.tables.get(name)
+    return set() if table is None else set(table.ages)
 
 
 def _mostly_numbers(contract: Contract, name: str) -> bool:
@@ -256,7 +251,7 @@ def _header(path: Path, contract: Contract) -> list[str]:
 def _without_line_end(files: Iterable[Path]) -> tuple[str, ...]:
     """The CSV files whose last row has no line end, where other CSV files of the drop have one.
 
-    A cut file cannot be told from a complete one by itself: many programs write no line end
+    A cut file looks like a complete one: many programs write no line end
     after the last row.
     """
     texts = [path for path in files if is_text(path)]

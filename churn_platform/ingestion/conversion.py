@@ -6,7 +6,7 @@ Text is held by Arrow: a million Python strings would cost more than everything 
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,11 +18,6 @@ from churn_platform.ingestion.faults import Mask
 
 NULL_WORDS = ("", "null", "none", "nan", "-nan", "+nan", "-nan(ind)", "na", "n/a")
 """In lower case. Read as missing in every column but a text."""
-_SPELLINGS = [
-    s for word in NULL_WORDS for s in (word, word.upper(), word.capitalize(), word.title())
-]
-NULL_SPELLINGS = tuple(dict.fromkeys([*_SPELLINGS, "NaN", "-NaN", "+NaN"]))
-"""As pyarrow needs them; another mix of cases is read by the slower way."""
 GAP_WORDS = frozenset({
     "-", "--", "---", "?", ".", "*", "\\n", "#n/a", "#n/v", "#na", "#value!", "#div/0!",
     "#ref!", "<na>", "<null>", "(null)", "(blank)", "n.a.", "n.v.", "k.a.", "nil", "nat",
@@ -57,6 +52,16 @@ OTHER_DATE = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"
 
 Masks = dict[str, Mask]
 """Code of a kind -> the values (rows,) that have it."""
+
+
+def spellings(words: Collection[str]) -> list[str]:
+    """The words as pyarrow needs them; another mix of cases is read by the slower way."""
+    cases = [
+        spelling
+        for word in words
+        for spelling in (word, word.upper(), word.capitalize(), word.title())
+    ]
+    return list(dict.fromkeys([*cases, *(word.replace("nan", "NaN") for word in words)]))
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,9 @@ def convert(
     writing = writing or Writing()
     if dtype in ("string", "category"):
         text = _text(values)
-        return (
-            text.mask(text.str.strip().isin(writing.missing), None) if writing.missing else text
-        ), {}
+        if writing.missing:
+            text = text.mask(text.str.strip().isin(writing.missing), None)
+        return text, {}
     converted, masks = _converted(values, dtype, writing)
     if not writing.missing:
         return converted, masks
@@ -120,11 +125,11 @@ def convert(
 
 
 def _converted(values: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Series, Masks]:
-    if _is_text(values):
+    if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
         return _from_text(values.astype(TEXT).str.strip(), dtype, writing)
     if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
         if dtype == "date":
-            return (_midnight(values), {})
+            return _midnight(values), {}
         return _from_text(values.astype(TEXT), dtype, writing)
     if dtype == "date":  # numbers
         return _from_text(_text(values), dtype, writing)
@@ -134,10 +139,6 @@ def _converted(values: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Se
 def excel_day(number: str) -> dt.date:
     """The date that Excel means by a number."""
     return EXCEL_EPOCH + dt.timedelta(days=int(float(number)))
-
-
-def _is_text(values: pd.Series) -> bool:
-    return values.dtype == object or isinstance(values.dtype, pd.StringDtype)
 
 
 def _text(values: pd.Series) -> pd.Series:
@@ -195,10 +196,7 @@ def _without_signs(text: pd.Series, writing: Writing) -> pd.Series:
         text = text.str.replace(rf"^([+-]?){SPACE}*{unit}{SPACE}*", r"\1", regex=True)
         text = text.str.replace(rf"{SPACE}*{unit}$", "", regex=True)
     if writing.thousands:
-        if writing.thousands in SPACE:
-            separator = SPACE
-        else:
-            separator = re.escape(writing.thousands)
+        separator = SPACE if writing.thousands in SPACE else re.escape(writing.thousands)
         grouped = text.str.fullmatch(
             rf"[+-]?[0-9]{{1,3}}({separator}[0-9]{{3}})+({re.escape(writing.decimal)}[0-9]*)?"
         )
@@ -322,12 +320,8 @@ def _far_date(word: str) -> np.datetime64:
 
 
 def _midnight(dates: pd.Series) -> pd.Series:
-    if isinstance(dates.dtype, pd.DatetimeTZDtype):
-        local = dates.dt.tz_localize(None)
-    else:
-        local = dates
     # One unit: the same dates in Parquet of another unit are no correction.
-    midnight: pd.Series = local.dt.normalize().astype(DATE)
+    midnight: pd.Series = dates.dt.tz_localize(None).dt.normalize().astype(DATE)
     return midnight
 
 

@@ -4,6 +4,7 @@ of one.
 
 import datetime as dt
 import decimal
+import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,19 @@ from churn_platform.contract.parts import DatabaseSource
 if TYPE_CHECKING:
     import pyarrow as pa
     import sqlalchemy as sa
+
+
+CHUNK = 50_000
+CONNECT_SECONDS = 10
+SHOWN = 300
+"""Characters of a database's message that are shown."""
+DRIVERS = {
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "pyodbc": "pyodbc",
+    "psycopg": "psycopg[binary]",
+}
+TIMES = (dt.date, dt.datetime)
 
 
 def next_as_of(contract: Contract, newest: dt.date) -> dt.date:
@@ -45,12 +59,10 @@ def due_pull(
         for name in contract.tables
         if name not in contract.pulled and name != contract.label.table
     ]
-    if not contract.pulled or by_files:
-        if contract.pulled:
-            what = f"files deliver {', '.join(by_files)}"
-        else:
-            what = "no table is in a database"
-        return None, f"Nothing is read by the clock: {what}."
+    if not contract.pulled:
+        return None, "Nothing is read by the clock: no table is in a database."
+    if by_files:
+        return None, f"Nothing is read by the clock: files deliver {', '.join(by_files)}."
     if not months:
         return None, "Ingest the first month by hand: `churn ingest --as-of DATE`."
     following = next_as_of(contract, months[-1])
@@ -60,19 +72,6 @@ def due_pull(
     if late is not None and contract.label.table in contract.pulled:
         return late, f"The labels of {late} have matured and are not here yet."
     return None, f"The next {contract.cadence} is {following}."
-
-
-CHUNK = 50_000
-CONNECT_SECONDS = 10
-SHOWN = 300
-"""Characters of a database's message that are shown."""
-DRIVERS = {
-    "psycopg2": "psycopg2-binary",
-    "MySQLdb": "mysqlclient",
-    "pyodbc": "pyodbc",
-    "psycopg": "psycopg[binary]",
-}
-TIMES = (dt.date, dt.datetime)
 
 
 def pull(
@@ -117,10 +116,8 @@ def _engine(where: str, url: str) -> "sa.Engine":
 
     try:
         address = sa.engine.make_url(expand(url))
-        if address.get_backend_name() == "postgresql":
-            options = {"connect_timeout": CONNECT_SECONDS}
-        else:
-            options = {}
+        postgres = address.get_backend_name() == "postgresql"
+        options = {"connect_timeout": CONNECT_SECONDS} if postgres else {}
         engine = sa.create_engine(address, connect_args=options, poolclass=sa.pool.NullPool)
     except UsageError as error:
         raise UsageError(f"{where}.url: {error}", code=error.code) from None
@@ -139,7 +136,7 @@ def _engine(where: str, url: str) -> "sa.Engine":
     if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
         raise DataError(
             f"{where}: there is no SQLite file {address.database}.", code="SOURCE_FAILED"
-        )  # SQLite would make an empty one
+        )  # SQLite would make an empty one.
     return engine
 
 
@@ -158,10 +155,8 @@ def _connected(engine: "sa.Engine", where: str) -> "sa.Connection":
     except sa.exc.SQLAlchemyError as error:
         shown = engine.url.render_as_string(hide_password=True)
         said = _said(error, engine)
-        if re.search("authentication|password|access denied", said, re.I):
-            what = "refuses the login"
-        else:
-            what = "does not answer"
+        login = re.search("authentication|password|access denied", said, re.I)
+        what = "refuses the login" if login else "does not answer"
         raise DataError(
             f"{where}: the database {shown} {what}: {said}", code="SOURCE_FAILED"
         ) from None
@@ -179,13 +174,11 @@ def _write(
     where = f"tables.{name}.source"
     source = contract.pulled[name]
     headers = [column.source or own for own, column in contract.delivered(name).items()]
-    if contract.wide and name == contract.label.table:
-        optional = {contract.label.column}
-    else:
-        optional = set()
+    optional = {contract.label.column} if contract.wide and name == contract.label.table else set()
     try:
         result = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
-            _query(source, headers, connection), {"as_of": _parameter(as_of, connection)}
+            _query(source, headers),
+            {"as_of": as_of},
         )
         present = list(result.keys())
         missing = [header for header in headers if header not in present and header not in optional]
@@ -214,29 +207,16 @@ def _write(
     return int(table.num_rows)
 
 
-def _query(source: DatabaseSource, headers: Sequence[str], connection: "sa.Connection") -> Any:  # noqa: ANN401
+def _query(source: DatabaseSource, headers: Sequence[str]) -> Any:  # noqa: ANN401
     import sqlalchemy as sa
 
+    as_of: sa.BindParameter[Any] = sa.bindparam("as_of", type_=sa.Date())
     if source.query:
-        return sa.text(source.query)
+        return sa.text(source.query).bindparams(as_of)
     schema, _, name = source.table.rpartition(".")
     month: sa.ColumnClause[Any] = sa.column(source.as_of_column)
     table = sa.table(name, *(sa.column(header) for header in headers), schema=schema or None)
-    return sa.select(*table.c).where(month == sa.bindparam("as_of", type_=_plain_type(connection)))
-
-
-def _plain_type(connection: "sa.Connection") -> Any:  # noqa: ANN401 - SQLAlchemy's own
-    import sqlalchemy as sa
-
-    if connection.dialect.name == "sqlite":
-        return sa.String()
-    return sa.Date()
-
-
-def _parameter(as_of: dt.date, connection: "sa.Connection") -> Any:  # noqa: ANN401 - what the driver takes
-    if connection.dialect.name == "sqlite":
-        return as_of.isoformat()
-    return as_of  # SQLite has no dates
+    return sa.select(*table.c).where(month == as_of)
 
 
 def _chunks(result: Any, places: Sequence[int], names: Sequence[str]) -> Iterator["pa.Table"]:  # noqa: ANN401
@@ -255,8 +235,8 @@ def _column(values: Sequence[Any]) -> "pa.Array":
 
     kinds = {type(value) for value in values} - {type(None)}
     if decimal.Decimal in kinds:  # rounded by Python, as a number in a file is
-        whole = not any(_is_nan(value) for value in values)
-        whole = whole and all(value == int(value) for value in values if value is not None)
+        known = [value for value in values if value is not None]
+        whole = all(not math.isnan(value) and value == int(value) for value in known)
         number = int if whole else float
         values = [None if value is None else number(value) for value in values]
         kinds = {type(value) for value in values} - {type(None)}
@@ -274,10 +254,6 @@ def _column(values: Sequence[Any]) -> "pa.Array":
         except (pa.ArrowException, OverflowError):  # a whole number of more than 64 bits
             pass
     return pa.array([None if value is None else str(value) for value in values], pa.string())
-
-
-def _is_nan(value: Any) -> bool:  # noqa: ANN401 - a cell
-    return isinstance(value, decimal.Decimal | float) and value != value  # noqa: PLR0124 - NaN is no number's equal
 
 
 def _joined(chunks: Sequence["pa.Table"]) -> "pa.Table":

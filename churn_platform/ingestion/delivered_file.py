@@ -169,7 +169,7 @@ def table_files(folder: Path) -> dict[str, list[Path]]:
     both.
     """
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir() if folder.is_dir() else []):
+    for path in sorted(folder.glob("*")):
         if suffix_of(path) and path.is_file():
             found.setdefault(stem_of(path), []).append(path)
     return {
@@ -232,7 +232,7 @@ def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
             parsed.
     """
     mark, encoding = marked_encoding(raw[:4], encoding)
-    content = raw[len(mark) :] if mark else raw
+    content = raw[len(mark) :]
     if codecs.lookup(encoding).name not in ("utf-8", "ascii"):
         content = memoryview(str(content, encoding).encode())
     if hint := SEPARATOR_LINE.match(content):

@@ -203,7 +203,7 @@ def find_drops(folder: Path, contract: Contract, digests: FileDigests | None = N
     A folder that `churn ingest` is still writing is not a drop yet.
     """
     drops = []
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for entry in sorted(folder.glob("*")):
         try:
             as_of = dt.date.fromisoformat(entry.name)
         except ValueError:
@@ -278,8 +278,9 @@ def source_folder(
                 code="DROP_MISSING",
             )
     first = named[0].resolve()
-    alone = len(named) == 1 and first.is_dir()
-    if alone and not any(_archives(folder) for folder in (first, *_folders(first))):
+    inside = (*first.glob("*"), *first.glob("*/*"))
+    zipped = any(path.suffix.lower() == ZIP and path.is_file() for path in inside)
+    if len(named) == 1 and first.is_dir() and not zipped:
         yield SourceFolder(named[0], tuple(named))
         return
     with tempfile.TemporaryDirectory(prefix=".delivery.", suffix=".tmp", dir=place) as temporary:
@@ -291,33 +292,22 @@ def source_folder(
         yield SourceFolder(folder, tuple(named))
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir())
-
-
-def _archives(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() == ZIP and path.is_file()
-    )
-
-
 def _put(path: Path, folder: Path) -> None:
     """Link or unpack what a path names into a folder; a folder of folders stays one."""
     if path.is_dir():
-        for paths in table_files(path).values():
-            for own in paths:
-                _put(own, folder)
-        for archive in _archives(path):
-            _put(archive, folder)
-        for inner in _folders(path):
-            target = folder / inner.name
-            if target.exists():
+        for entry in sorted(path.iterdir()):
+            target = folder / entry.name
+            if not entry.is_dir():
+                if suffix_of(entry) or entry.suffix.lower() == ZIP:
+                    _put(entry, folder)
+            elif target.exists():
                 raise UsageError(
-                    f"{inner}: there are two folders named {inner.name}. Name one of them at a"
+                    f"{entry}: there are two folders named {entry.name}. Name one of them at a"
                     " time."
                 )
-            target.mkdir()
-            _put(inner, target)
+            else:
+                target.mkdir()
+                _put(entry, target)
     elif path.suffix.lower() == ZIP:
         _unpack(path, folder)
     elif suffix_of(path):

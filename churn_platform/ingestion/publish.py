@@ -262,7 +262,7 @@ class Ingestion:
         self, found: ValidatedDrop
     ) -> tuple[dict[str, pd.DataFrame], dict[str, Quarantine]]:
         """The tables of a valid drop as the lake keeps them, and the quarantined rows of each."""
-        valid = {name: table.sound for name, table in found.tables.items()}
+        valid = {name: table.valid for name, table in found.tables.items()}
         quarantines = {name: _quarantine(table) for name, table in found.tables.items()}
         return (
             lake_tables(self._contract, valid, found.as_of),
@@ -348,12 +348,12 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _quarantine(table: ValidatedTable) -> Quarantine | None:
-    if table.aside is None and not table.report.duplicates:
+    if table.quarantined is None and not table.report.duplicates:
         return None
-    if table.aside is None:
+    if table.quarantined is None:
         rows = ""
     else:
-        rows = table.aside.to_csv(index=False, lineterminator="\n")
+        rows = table.quarantined.to_csv(index=False, lineterminator="\n")
     return Quarantine(rows, table.report.record())
 
 

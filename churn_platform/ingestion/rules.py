@@ -2,19 +2,14 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from churn_platform.base.text import EXAMPLES
 from churn_platform.contract.model import Column, Contract
-from churn_platform.ingestion.faults import TEXT_LIMIT, Mask
-
-if TYPE_CHECKING:
-    import pandera.pandas as pa
-from concurrent.futures import ThreadPoolExecutor
-
-import numpy as np
-
 from churn_platform.ingestion.conversion import (
     EXACT_FLOAT,
     EXACT_FLOAT32,
@@ -23,7 +18,10 @@ from churn_platform.ingestion.conversion import (
     convert,
     excel_day,
 )
-from churn_platform.ingestion.faults import Fault, Positions, fault
+from churn_platform.ingestion.faults import TEXT_LIMIT, Fault, Mask, Positions, fault
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
 
 Rule = Callable[[pd.Series], pd.Series]
 """Typed values (rows,) -> whether each breaks the rule; null breaks only the rule that forbids
@@ -46,9 +44,8 @@ def broken_rules(
     import pandera.errors
 
     try:
-        schema(contract, table, as_of).validate(
-            frame, lazy=True, inplace=True
-        )  # without a copy: nothing is coerced
+        # Without a copy: nothing is coerced.
+        schema(contract, table, as_of).validate(frame, lazy=True, inplace=True)
     except pandera.errors.SchemaErrors as found:
         return {
             (e.schema.name, e.check.name): ~e.check_output.to_numpy(dtype=bool)
@@ -70,30 +67,16 @@ def schema(contract: Contract, table: str, as_of: dt.date | None = None) -> "pa.
             lambda values: ~breaks(values), name=code, ignore_na=False, n_failure_cases=1
         )
 
-    dated = set()
-    if table in contract.tables:
-        dated = {age.of for age in contract.tables[table].ages.values()}
-    key = contract.entity.column
     columns = {}
     for name, spec in contract.delivered(table).items():
-        rules = [*_rules(spec), *(_key_rules(spec) if name == key else _nullability(spec))]
-        if name == contract.label.column and table in (
-            contract.label.table,
-            contract.label_table,
-        ):
-            rules.append(("label_not_binary", lambda values: values.notna() & ~values.isin([0, 1])))
-        if as_of is not None and name in dated:
-            rules.append(("after_as_of", _after(pd.Timestamp(as_of))))
-        columns[name] = pa.Column(checks=[check(code, rule) for code, rule in rules], nullable=True)
+        checks = [check(code, rule) for code, rule in _rules(contract, table, name, spec, as_of)]
+        columns[name] = pa.Column(checks=checks, nullable=True)
     return pa.DataFrameSchema(columns)
 
 
-def bounds(spec: Column) -> Mapping[str, str]:
-    """The words of a column's own limits, for the sentence of a fault: code -> bound."""
-    return {"below_min": _number(spec.min), "above_max": _number(spec.max)}
-
-
-def _rules(spec: Column) -> Iterator[tuple[str, Rule]]:
+def _rules(
+    contract: Contract, table: str, name: str, spec: Column, as_of: dt.date | None
+) -> Iterator[tuple[str, Rule]]:
     if spec.values is not None:
         allowed = list(spec.values)
         yield "unknown_category", lambda values: values.notna() & ~values.isin(allowed)
@@ -103,29 +86,24 @@ def _rules(spec: Column) -> Iterator[tuple[str, Rule]]:
     if spec.max is not None:
         most = spec.max
         yield "above_max", lambda values: (values > most).fillna(value=False)
-    if spec.dtype in ("string", "category"):
+    text = spec.dtype in ("string", "category")
+    if text:
         yield "too_long", lambda values: (values.str.len() > TEXT_LIMIT).fillna(value=False)
-
-
-def _nullability(spec: Column) -> Iterator[tuple[str, Rule]]:
-    if not spec.nullable:
+    if name == contract.entity.column:
+        yield "empty_key", lambda values: values.isna()
+        if text:
+            yield (
+                "key_with_spaces",
+                lambda values: (values.str.strip() != values).fillna(value=False),
+            )
+    elif not spec.nullable:
         yield "empty", lambda values: values.isna()
-
-
-def _key_rules(spec: Column) -> Iterator[tuple[str, Rule]]:
-    yield "empty_key", lambda values: values.isna()
-    if spec.dtype == "string":
-        yield "key_with_spaces", lambda values: (values.str.strip() != values).fillna(value=False)
-
-
-def _after(moment: pd.Timestamp) -> Rule:
-    return lambda values: values > moment
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:g}"
+    if name == contract.label.column and table in (contract.label.table, contract.label_table):
+        yield "label_not_binary", lambda values: values.notna() & ~values.isin([0, 1])
+    ages = contract.tables[table].ages.values() if table in contract.tables else ()
+    if as_of is not None and name in {age.of for age in ages}:
+        moment = pd.Timestamp(as_of)
+        yield "after_as_of", lambda values: values > moment
 
 
 Broken = dict[tuple[str, str], Mask]
@@ -214,8 +192,8 @@ def conform(
         for own, _ in broken
     }
     key = contract.entity.column
-    with ThreadPoolExecutor(1) as beside:  # sorting text does not hold the interpreter
-        sorting = beside.submit(frame[key].array.argsort)
+    with ThreadPoolExecutor(1) as thread:  # sorting text does not hold the interpreter
+        sorting = thread.submit(frame[key].array.argsort)
         broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
     order = sorting.result()
     extra, conflicting = _repeated_keys(key, frame, order, unreadable)
@@ -227,7 +205,10 @@ def conform(
         for (column, code), mask in broken.items()
         if (mask & ~extra).any()
     ]
-    return _sound(frame, order, np.logical_or.reduce([extra, *broken.values()])), faults
+    left_out = np.logical_or.reduce([extra, *broken.values()])
+    valid = frame.take(order[~left_out[order]])
+    valid.index = pd.RangeIndex(len(valid))
+    return valid, faults
 
 
 def _label_may_come_later(contract: Contract, name: str) -> bool:
@@ -295,20 +276,11 @@ def _readable_that_break_rules(broken: Broken, unreadable: Mapping[str, Mask]) -
     """Broken rules without the values that could not be read: they are not empty ones."""
     found = {}
     for (column, code), mask in broken.items():
-        if code in ("empty", "empty_key") and column in unreadable:
-            seen = mask & ~unreadable[column]
-        else:
-            seen = mask
+        absent = code in ("empty", "empty_key") and column in unreadable
+        seen = mask & ~unreadable[column] if absent else mask
         if seen.any():
             found[column, code] = seen
     return found
-
-
-def _sound(frame: pd.DataFrame, order: Positions, faulty: Mask) -> pd.DataFrame:
-    """The rows that are not faulty, in order of their keys."""
-    sound = frame.take(order[~faulty[order]] if faulty.any() else order)
-    sound.index = pd.RangeIndex(len(sound))
-    return sound
 
 
 def _repeated_keys(
@@ -359,13 +331,17 @@ def _cell_fault(
     as_of: dt.date | None,
 ) -> Fault:
     positions = np.flatnonzero(mask)
-    if code in ("empty", "empty_key"):
-        seen = []
-    else:
-        seen = [str(value) for value in raw.iloc[positions[:3]].tolist()]
-    details: dict[str, object] = {"as_of": as_of, "bound": bounds(spec).get(code, "")}
-    details["values"] = ", ".join(spec.values or ())
-    details["form"] = spec.date_format or "2024-01-31"
+    seen = []
+    if code not in ("empty", "empty_key"):
+        seen = [str(value) for value in raw.iloc[positions[:EXAMPLES]].tolist()]
+    details: dict[str, object] = {
+        "as_of": as_of,
+        "values": ", ".join(spec.values or ()),
+        "form": spec.date_format or "2024-01-31",
+    }
+    bound = {"below_min": spec.min, "above_max": spec.max}.get(code)
+    if bound is not None:
+        details["bound"] = f"{bound:g}"
     if code == "excel_date":
         details |= {"first": seen[0], "date": excel_day(seen[0])}
     return fault(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import Column, FileFormat
-from churn_platform.ingestion.conversion import FALSE_WORDS, NULL_SPELLINGS, TRUE_WORDS
+from churn_platform.ingestion.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, spellings
 from churn_platform.ingestion.delivered_file import (
     HEAD,
     PARQUET,
@@ -30,6 +30,7 @@ from churn_platform.ingestion.delivered_file import (
 )
 from churn_platform.ingestion.faults import Fault, fault
 from churn_platform.ingestion.rules import header_faults
+from churn_platform.lake.arrow_tables import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 
 MIXED = 4
 """Columns with a bad value, from which on all are read as text: each costs another try."""
+LISTED = 10
+DELIMITERS = (",", ";", "\t", "|", " ")
+SHOWN = {"\t": "\\t", " ": "a blank"}
+"""Delimiters that are not shown as they are."""
+OFFICE = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+FORMATS = {b"PAR1": "Parquet", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"SQLi": "SQLite"}
+HTML = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<head")
 
 
 def read_table(
@@ -147,24 +155,13 @@ def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.Da
 
     A whole-number key is read as text: its leading zeros would be lost.
     """
-    import pyarrow as pa
-
-    arrow = {
-        "integer": pa.int64(),
-        "float": pa.float64(),
-        "boolean": pa.bool_(),
-        "date": pa.date32(),
-    }
-    columns = contract.delivered(name).items()
     types = {
-        spec.source or own: (
-            arrow.get(spec.dtype, pa.string())
-            if _pyarrow_reads(contract.files, spec)
-            else pa.string()
+        spec.source or own: arrow_type(
+            spec.dtype if _pyarrow_reads(contract.files, spec) else "string"
         )
-        for own, spec in columns
+        for own, spec in contract.delivered(name).items()
     }
-    types[contract.key.source or contract.entity.column] = pa.string()
+    types[contract.key.source or contract.entity.column] = arrow_type("string")
     return {name: kind for name, kind in types.items() if name in header}
 
 
@@ -183,13 +180,9 @@ def _typed(contract: Contract, types: dict[str, "pa.DataType"]) -> "arrow_csv.Co
     return arrow_csv.ConvertOptions(
         column_types=types,
         include_columns=list(types),
-        null_values=[*NULL_SPELLINGS, *contract.files.missing],
-        true_values=[
-            form for word in TRUE_WORDS for form in (word, word.capitalize(), word.upper())
-        ],
-        false_values=[
-            form for word in FALSE_WORDS for form in (word, word.capitalize(), word.upper())
-        ],
+        null_values=[*spellings(NULL_WORDS), *contract.files.missing],
+        true_values=spellings(TRUE_WORDS),
+        false_values=spellings(FALSE_WORDS),
         strings_can_be_null=False,
         decimal_point=contract.files.decimal,
     )
@@ -268,13 +261,6 @@ def _plain_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return column.cast(pa.float64())
 
 
-LISTED = 10
-DELIMITERS = (",", ";", "\t", "|", " ")
-OFFICE = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-FORMATS = {b"PAR1": "Parquet", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"SQLi": "SQLite"}
-HTML = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<head")
-
-
 def inspect(path: Path, contract: Contract, table: str) -> tuple[Text | None, list[Fault]]:
     """What keeps the file from being read as the table at all; without a fault, the text of a
     CSV file.
@@ -291,12 +277,6 @@ def inspect(path: Path, contract: Contract, table: str) -> tuple[Text | None, li
         return None, []
     if found := _other_format(path, table, head):
         return None, [found]
-    return _opened(path, contract, table, raw)
-
-
-def _opened(
-    path: Path, contract: Contract, table: str, raw: "memoryview[int]"
-) -> tuple[Text | None, list[Fault]]:
     try:
         text = open_text(raw, contract.files.encoding, contract.files.delimiter)
         _ = text.quoted
@@ -334,22 +314,26 @@ def encoding_fault(path: Path, contract: Contract, table: str) -> Fault:
     mark, encoding = marked_encoding(raw, contract.files.encoding)
     content = bytes(raw[len(mark) :])
     likely = likely_encoding(content)
-    words: dict[str, Any] = {
-        "encoding": encoding,
-        "likely": f", likely to {likely}" if likely else "",
-    }
+    named = f", likely to {likely}" if likely else ""
+    row = ""
+    examples = []
     try:
         content.decode(encoding)
     except UnicodeDecodeError as error:
         before = io.StringIO(content[: error.start].decode(encoding), newline="")
-        row = (
-            sum(1 for cells in csv.reader(before, delimiter=contract.files.delimiter) if cells) - 1
-        )
+        rows = sum(1 for cells in csv.reader(before, delimiter=contract.files.delimiter) if cells)
+        row = f" in row {rows - 1}" if rows > 1 else " in the header"
         line = content[content.rfind(b"\n", 0, error.start) + 1 :].split(b"\n", 1)[0].strip()
-        seen = line.decode(likely or "latin-1", errors="replace")
-        where = f" in row {row}" if row > 0 else " in the header"
-        return fault("wrong_encoding", table, file=path.name, row=where, examples=[seen], **words)
-    return fault("wrong_encoding", table, file=path.name, row="", **words)
+        examples = [line.decode(likely or "latin-1", errors="replace")]
+    return fault(
+        "wrong_encoding",
+        table,
+        file=path.name,
+        examples=examples,
+        encoding=encoding,
+        row=row,
+        likely=named,
+    )
 
 
 def _header_faults(path: Path, contract: Contract, table: str, text: Text) -> list[Fault]:
@@ -360,15 +344,17 @@ def _header_faults(path: Path, contract: Contract, table: str, text: Text) -> li
         d for d in DELIMITERS if d != text.delimiter and wanted & set(header_of(head, "utf-8", d))
     )
     if not wanted & set(header) and (other := next(others, None)):
-        words: dict[str, Any] = {"found": _shown(other), "delimiter": _shown(text.delimiter)}
         return [
-            fault("wrong_delimiter", table, file=path.name, examples=[",".join(header)], **words)
+            fault(
+                "wrong_delimiter",
+                table,
+                file=path.name,
+                examples=[",".join(header)],
+                found=SHOWN.get(other, other),
+                delimiter=SHOWN.get(text.delimiter, text.delimiter),
+            )
         ]
     return header_faults(contract, table, header, path.name)
-
-
-def _shown(delimiter: str) -> str:
-    return {"\t": "\\t", " ": "a blank"}.get(delimiter, delimiter)
 
 
 def listing(folder: Path) -> tuple[str, ...]:

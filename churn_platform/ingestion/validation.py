@@ -1,7 +1,7 @@
 """Judges all files of a drop: valid tables, quarantined rows, and every fault of every file."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ class TableReport:
         rows: Data rows in the file.
         duplicates: Rows that repeated an earlier one exactly and were dropped.
         faults: All faults, of cells and of the file.
-        allowed: Share of the rows that may be put aside.
+        allowed: Share of the rows that may be quarantined.
     """
 
     table: str
@@ -93,9 +93,9 @@ class ValidatedTable:
     """One file of a drop after validation."""
 
     report: TableReport
-    sound: pd.DataFrame
+    valid: pd.DataFrame
     """The rows without a fault, typed, sorted by entity."""
-    aside: pd.DataFrame | None
+    quarantined: pd.DataFrame | None
     """The rows with a fault as they were in the file, with number and reasons; None without
     any.
     """
@@ -134,7 +134,7 @@ class ValidatedDrop:
 
     @property
     def quarantined_sentence(self) -> str:
-        """How many rows of which tables are put aside; empty when none is."""
+        """How many rows of which tables are quarantined; empty when none are."""
         return quarantined_sentence({name: len(t.report.faulty) for name, t in self.tables.items()})
 
 
@@ -171,19 +171,11 @@ def validate(
         published: the months that the lake holds; a new one may not lie within one cadence of
             another.
     """
-    of_the_drop = [
-        *_future(contract, drop, today),
-        *_too_close(contract, drop, published),
-        *(
-            []
-            if known is not None
-            else missing_tables(contract, set(drop.files), listing(drop.folder))
-        ),
-        *(
-            fault("two_files", name, examples=[drop.files[name].name, other.name])
-            for name, other in drop.doubles.items()
-        ),
-    ]
+    of_the_drop = list(_of_the_as_of(contract, drop.as_of, today, published))
+    if known is None:
+        of_the_drop += missing_tables(contract, set(drop.files), listing(drop.folder))
+    for name, other in drop.doubles.items():
+        of_the_drop.append(fault("two_files", name, examples=[drop.files[name].name, other.name]))
     tables = {
         name: _validated(contract, name, path, drop.as_of)
         for name, path in drop.files.items()
@@ -217,41 +209,27 @@ def _between_tables(
     return unmatched(features, files, policy.unmatched_share)
 
 
-def _future(contract: Contract, drop: Drop, today: dt.date) -> list[Fault]:
-    if drop.as_of <= contract.step.after(today):
-        return []
-    return [fault("future", "", as_of=drop.as_of, cadence=contract.cadence, year=drop.as_of.year)]
-
-
-def _too_close(contract: Contract, drop: Drop, published: Collection[dt.date]) -> list[Fault]:
-    if drop.as_of in published:
-        other = None
-    else:
-        other = contract.too_close(drop.as_of, published)
-    if other is None:
-        return []
-    apart = counted(abs((drop.as_of - other).days), "day")
-    return [
-        fault(
-            "as_of_too_close",
-            "",
-            as_of=drop.as_of,
-            other=other,
-            days=apart,
-            cadence=contract.cadence,
-        )
-    ]
+def _of_the_as_of(
+    contract: Contract, as_of: dt.date, today: dt.date, published: Collection[dt.date]
+) -> Iterator[Fault]:
+    cadence = contract.cadence
+    if as_of > contract.step.after(today):
+        yield fault("future", "", as_of=as_of, cadence=cadence, year=as_of.year)
+    other = None if as_of in published else contract.too_close(as_of, published)
+    if other is not None:
+        days = counted(abs((as_of - other).days), "day")
+        yield fault("as_of_too_close", "", as_of=as_of, other=other, days=days, cadence=cadence)
 
 
 def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> ValidatedTable:
-    raw, sound, faults = _conformed(contract, name, path, as_of)
+    raw, valid, faults = _conformed(contract, name, path, as_of)
     allowed = contract.policy.ingestion.quarantine_share
     report = TableReport(name, path.name, len(raw), 0, tuple(faults), allowed)
     if not all(found.of_cells for found in faults):
-        return ValidatedTable(report, sound, None, pd.Series(dtype=object))
-    report = replace(report, duplicates=len(raw) - len(sound) - len(report.faulty))
-    keys = sound[contract.entity.column]
-    aside = None
+        return ValidatedTable(report, valid, None, pd.Series(dtype=object))
+    report = replace(report, duplicates=len(raw) - len(valid) - len(report.faulty))
+    keys = valid[contract.entity.column]
+    quarantined = None
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
         delivered = lost.reset_index(drop=True)
@@ -259,8 +237,8 @@ def _validated(contract: Contract, name: str, path: Path, as_of: dt.date) -> Val
             delivered, contract.entity.dtype, Writing.of(contract.files, contract.key)
         )[0].dropna()
         keys = pd.concat([keys, readable], ignore_index=True).drop_duplicates(ignore_index=True)
-        aside = None if report.refusals else quarantined_rows(report, raw)
-    return ValidatedTable(report, sound, aside, keys)
+        quarantined = None if report.refusals else quarantined_rows(report, raw)
+    return ValidatedTable(report, valid, quarantined, keys)
 
 
 def _conformed(
@@ -272,13 +250,13 @@ def _conformed(
     raw, faults = read_table(path, contract, name)
     if faults:
         return raw, raw, faults
-    sound, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
+    valid, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
     if any(found.of_cells for found in faults) and is_text(path):
         text, unreadable = read_table(path, contract, name, as_text=True)
         if unreadable:
             return text, text, unreadable
-        return text, sound, [in_words_of(text, found) for found in faults]
-    return raw, sound, faults
+        return text, valid, [in_words_of(text, found) for found in faults]
+    return raw, valid, faults
 
 
 def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFrame:
@@ -288,16 +266,16 @@ def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFra
         report: the table's report.
         delivered: (rows, columns) the complete file in its own order.
     """
-    aside = delivered.iloc[report.faulty].reset_index(drop=True)
+    quarantined = delivered.iloc[report.faulty].reset_index(drop=True)
     reasons = [
         pd.Series(f"{found.column}: {found.says}", index=found.positions)
         for found in report.faults
         if found.of_cells
     ]
     said = pd.concat(reasons).groupby(level=0, sort=True).agg("; ".join)
-    aside.insert(0, REASONS, said.to_numpy(), allow_duplicates=True)
-    aside.insert(0, ROW, report.faulty + 1, allow_duplicates=True)
-    return aside
+    quarantined.insert(0, REASONS, said.to_numpy(), allow_duplicates=True)
+    quarantined.insert(0, ROW, report.faulty + 1, allow_duplicates=True)
+    return quarantined
 
 
 def in_words_of(delivered: pd.DataFrame, found: Fault) -> Fault:
@@ -345,8 +323,6 @@ def unmatched(keys: Mapping[str, pd.Series], files: Mapping[str, str], share: fl
         files: the file of each table.
         share: the share of all customers that one table may lack.
     """
-    if not keys:
-        return []
     customers = len(everyone(keys))
     faults = []
     for table, absent in lacking(keys).items():

@@ -14,16 +14,14 @@ import pandas as pd
 
 from churn_platform.base.digests import canonical_json
 from churn_platform.base.files import replacing
-from churn_platform.contract.model import Column
+from churn_platform.contract.parts import Column, Dtype
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def to_arrow(frame: pd.DataFrame, columns: Mapping[str, Column]) -> "pa.Table":
-    """A table in the types that the lake keeps, one column for each of `columns`; the index is
-    left out.
-    """
+def arrow_type(dtype: Dtype) -> "pa.DataType":
+    """The type in which Arrow holds a dtype of the contract."""
     import pyarrow as pa
 
     kinds = {
@@ -32,9 +30,16 @@ def to_arrow(frame: pd.DataFrame, columns: Mapping[str, Column]) -> "pa.Table":
         "boolean": pa.bool_(),
         "date": pa.date32(),
     }
-    schema = pa.schema(
-        [(name, kinds.get(column.dtype, pa.string())) for name, column in columns.items()]
-    )
+    return kinds.get(dtype, pa.string())
+
+
+def to_arrow(frame: pd.DataFrame, columns: Mapping[str, Column]) -> "pa.Table":
+    """A table in the types that the lake keeps, one column for each of `columns`; the index is
+    left out.
+    """
+    import pyarrow as pa
+
+    schema = pa.schema([(name, arrow_type(column.dtype)) for name, column in columns.items()])
     # Without pandas' own notes: how a frame held its text in memory is nothing that a reader
     # should see.
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(
@@ -115,8 +120,5 @@ def _memory(column: "pa.Array") -> Iterator[Any]:
     elif pa.types.is_boolean(column.type):
         yield pc.cast(column.fill_null(False), pa.uint8()).to_numpy()  # noqa: FBT003 - Arrow's own
     else:
-        if pa.types.is_date32(column.type):
-            whole = pa.int32()
-        else:
-            whole = pa.int64()
-        yield column.cast(whole).fill_null(0).to_numpy()
+        number = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
+        yield column.cast(number).fill_null(0).to_numpy()

@@ -15,7 +15,6 @@ from churn_platform.base.text import EXAMPLES
 class Spelling:
     """One way in which two files write the same key."""
 
-    name: str
     difference: str
     """What the keys differ by."""
     how: str
@@ -23,39 +22,33 @@ class Spelling:
 
 
 SPELLINGS = {
-    "blanks": Spelling("blanks", "blanks", "blanks are removed", "write the key without blanks"),
+    "blanks": Spelling("blanks", "blanks are removed", "write the key without blanks"),
     "case": Spelling(
-        "case",
         "upper or lower case",
         "upper and lower case are ignored",
         "write the key in the same case in every file",
     ),
     "point_zero": Spelling(
-        "point_zero",
         "a trailing .0",
         "a trailing .0 is removed",
         "write the key as text or as a whole number, not as a float",
     ),
     "zeros": Spelling(
-        "zeros",
         "leading zeros",
         "leading zeros are removed",
         "export the key as text, because a spreadsheet drops leading zeros",
     ),
     "several": Spelling(
-        "several",
         "blanks, case, leading zeros or a trailing .0",
         "blanks, case, leading zeros and a trailing .0 are ignored",
         "write every key in the same way",
     ),
     "prefix": Spelling(
-        "prefix",
         "a prefix or another sign",
         "everything except the digits is removed",
         "write every key with the same prefix and the same signs",
     ),
 }
-_POINT_ZERO = r"\.0+$"
 
 
 @dataclass(frozen=True)
@@ -87,6 +80,8 @@ def everyone(tables: Mapping[str, pd.Series]) -> pd.Series:
     for keys in tables.values():
         if not any(_same_keys(keys, known) for known in distinct):
             distinct.append(keys.reset_index(drop=True))
+    if not distinct:
+        return pd.Series(dtype=object)
     if len(distinct) == 1:
         return distinct[0]
     return pd.concat(distinct, ignore_index=True).drop_duplicates(ignore_index=True)
@@ -106,11 +101,6 @@ def apart(one: pd.Series, other: pd.Series) -> tuple[pd.Series, pd.Series]:
         in_other, minlength=len(distinct)
     )
     return one[times[in_one] == 0], other[times[in_other] == 0]
-
-
-def shared_keys(keys: pd.Series, others: pd.Series) -> int:
-    """How many distinct keys are also among other distinct keys."""
-    return len(keys) - len(apart(keys, others)[0])
 
 
 def lacking(tables: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
@@ -170,10 +160,8 @@ def near_tables(tables: Mapping[str, pd.Series]) -> dict[str, NearKeys]:
     Where neither spelling is damaged (upper and lower case), the later table is named.
     """
     groups: list[tuple[list[str], pd.Series]] = []
-    for (
-        name,
-        keys,
-    ) in tables.items():  # tables with the same keys in the same order are compared once
+    for name, keys in tables.items():
+        # Tables with the same keys in the same order are compared once.
         equal = next((names for names, known in groups if _same_keys(keys, known)), None)
         if equal is None:
             groups.append(([name], keys))
@@ -185,7 +173,7 @@ def near_tables(tables: Mapping[str, pd.Series]) -> dict[str, NearKeys]:
     for place, (names, keys) in enumerate(groups):
         others = everyone({names[0]: known for names, known in groups if known is not keys})
         near = near_keys(*apart(keys, others))
-        if near is not None and (near.worse or (near.spelling.name == "case" and place > 0)):
+        if near is not None and (near.worse or (near.spelling == SPELLINGS["case"] and place > 0)):
             found |= dict.fromkeys(names, near)
     return found
 
@@ -213,8 +201,8 @@ def _near(pairs: pd.DataFrame, spelling: Spelling) -> NearKeys:
 
 
 def _digits(keys: pd.Series) -> pd.Series:
-    """The digits of each key without leading zeros; a key without digits as it is, so that it
-    matches no other.
+    """The digits of each key without leading zeros; a key without digits as it is:
+    it matches no other.
     """
     digits: pd.Series = keys.str.replace("[^0-9]", "", regex=True).str.lstrip("0")
     return digits.mask(digits == "", keys)
@@ -228,7 +216,7 @@ def _same_keys(one: pd.Series, other: pd.Series) -> bool:
 
 
 def _without_point_zero(keys: pd.Series) -> pd.Series:
-    text: pd.Series = keys.str.replace(_POINT_ZERO, "", regex=True)
+    text: pd.Series = keys.str.replace(r"\.0+$", "", regex=True)
     return text
 
 

@@ -29,12 +29,9 @@ from churn_platform.lake.deliveries import (
     quarantines_of,
     write_quarantines,
 )
-from churn_platform.lake.keys import everyone, shared_keys
+from churn_platform.lake.keys import apart, everyone
 from churn_platform.lake.month_comparison import MonthComparison
-from churn_platform.lake.window import (
-    Classes,
-    LabelCount,
-)
+from churn_platform.lake.window import Classes, LabelCount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -248,15 +245,15 @@ class Lake:
         do not count.
         """
         features = self.keys(as_of, self.contract.feature_tables)
-        customers = everyone(features) if features else pd.Series(dtype=object)
+        customers = everyone(features)
         entry = self.entries(as_of).get(self.contract.label_table)
         if entry is None or not features:
             return LabelCount(0, len(customers))
         known = self.keys(as_of, [self.contract.label_table])[self.contract.label_table]
-        labels = self.read(self.folder / entry.file, [self.contract.label.column])[
-            self.contract.label.column
-        ]
-        return LabelCount(shared_keys(known[labels.notna()], customers), len(customers))
+        labels = self.read(self.folder / entry.file, [self.contract.label.column]).iloc[:, 0]
+        labelled = known[labels.notna()]
+        strangers, _ = apart(labelled, customers)
+        return LabelCount(len(labelled) - len(strangers), len(customers))
 
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.
@@ -338,10 +335,9 @@ class Lake:
         """Month -> digests of its tables, for the months that a comparison names and the tables
         of the month itself.
         """
-        digests = {month: self._table_digests(month) for month in compared.months}
         return {
-            month: {name: digest for name, digest in found.items() if name in own}
-            for month, found in digests.items()
+            month: {n: digest for n, digest in self._table_digests(month).items() if n in own}
+            for month in compared.months
         }
 
     def _table_digests(self, as_of: dt.date) -> dict[str, str]:

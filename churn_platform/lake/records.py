@@ -48,22 +48,22 @@ class Records:
         `broken`.
         """
         path = self.path(kind, as_of, ".json")
-        if frame is None and path.exists():
-            rows = (read_json(path).get(DIGESTS) or {}).get("rows")
-        else:
-            rows = None
+        rows = None
         if frame is not None:
             with replacing(path.with_suffix(".parquet")) as temporary:
                 frame.to_parquet(temporary, index=False)
             rows = sha256_file(path.with_suffix(".parquet"))
+        elif path.exists():
+            rows = (read_json(path).get(DIGESTS) or {}).get("rows")
         write_json(path, record | {DIGESTS: {"record": digest_of(record), "rows": rows}})
 
     def read(self, kind: Kind, as_of: dt.date) -> dict[str, Any] | None:
         """A record; None when the step has not run for the month."""
         path = self.path(kind, as_of, ".json")
-        record: dict[str, Any] | None = read_json(path) if path.exists() else None
-        if record is not None:
-            record.pop(DIGESTS, None)
+        if not path.exists():
+            return None
+        record: dict[str, Any] = read_json(path)
+        record.pop(DIGESTS, None)
         return record
 
     def newest(self, kind: Kind) -> dict[str, Any] | None:
@@ -93,14 +93,9 @@ class Records:
 
     def frame(self, kind: Kind, as_of: dt.date) -> "pd.DataFrame":
         """The rows of a record; integers and booleans nullable, as in the lake."""
-        import pandas as pd
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        from churn_platform.lake.arrow_tables import read_frame
 
-        nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        table = pq.ParquetFile(self.path(kind, as_of, ".parquet")).read()
-        frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
-        return frame
+        return read_frame(self.path(kind, as_of, ".parquet"))
 
     def months(self, kind: Kind) -> list[dt.date]:
         """The months that have a record of the kind, oldest first."""

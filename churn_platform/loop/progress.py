@@ -156,7 +156,7 @@ class Progress(Months):
         """The online store that does not have the newest month yet: it is another store than
         before, or lost its rows.
         """
-        wanted = self._online.said
+        wanted = self._online.url
         try:
             month = read_month(self._home.folder / "feast")
         except StoreDown:

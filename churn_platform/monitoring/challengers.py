@@ -107,7 +107,11 @@ def propose(
 
     A challenger that people blocked or rejected is compared, and counted, but never proposed.
     """
-    measured = [one for one in challengers if _enough(one.gain, gate)]
+    measured = [
+        one
+        for one in challengers
+        if one.gain is not None and one.gain.churners >= gate.min_holdout_churners
+    ]
     level = adjusted_level(gate.level, max(len(measured), 1), policy.looks)
     found = [
         _proposal(challenger, challenger.gain, production, level)
@@ -184,10 +188,6 @@ def _not_inverted(
     return found
 
 
-def _enough(gain: Gain | None, gate: PromotionPolicy) -> bool:
-    return gain is not None and gain.churners >= gate.min_holdout_churners
-
-
 def _proposal(challenger: Challenger, gain: Gain, production: int, level: float) -> Proposal:
     interval = gain.interval(level)
     act: Literal["rollback proposed", "promotion proposed"] = "promotion proposed"
@@ -216,14 +216,17 @@ def _proposal(challenger: Challenger, gain: Gain, production: int, level: float)
 
 
 def _compared(challenger: Challenger, level: float) -> ComparedVersion:
+    compared = ComparedVersion(
+        version=challenger.version, blocked=challenger.blocked, level=level,
+        months=(), difference=None, interval=None,
+    )  # fmt: skip
     gain = challenger.gain
     if gain is None:
-        return ComparedVersion(
-            version=challenger.version, blocked=challenger.blocked, level=level,
-            months=(), difference=None, interval=None,
-        )  # fmt: skip
+        return compared
     interval = gain.interval(level)
-    return ComparedVersion(
-        version=challenger.version, blocked=challenger.blocked, level=level,
-        months=gain.months, difference=gain.difference, interval=(interval.low, interval.high),
-    )  # fmt: skip
+    figures = {
+        "months": gain.months,
+        "difference": gain.difference,
+        "interval": (interval.low, interval.high),
+    }
+    return compared.model_copy(update=figures)

@@ -148,15 +148,13 @@ def measured(
             version=version.version, as_of=as_of, rows=len(truth), metrics=None, note=note
         )
     metrics = MeasuredMetrics.of(evaluate(truth, probability, version.model.threshold))
-    bins = calibration_bins(truth, probability).to_dict("records")
+    bins = calibration_bins(truth, probability).astype(float).round(6)
     entry = VersionPerformance(
         version=version.version,
         as_of=as_of,
         rows=len(truth),
         metrics=metrics,
-        calibration=tuple(
-            {str(name): float(np.round(value, 6)) for name, value in row.items()} for row in bins
-        ),
+        calibration=tuple(bins.to_dict("records")),
     )
     if not metrics.inverted:
         return entry

@@ -61,21 +61,18 @@ class EvaluationRound:
             return
         newest = contract.policy.verdict.followed_versions
         for number in evaluated_versions(versions.released | decided, self.production, newest):
-            self._read(versions, number)
-
-    def _read(self, versions: Versions, number: int) -> None:
-        try:
-            candidate = versions.load(number)
-        except (IntegrityError, StoreDown, UsageError) as error:
-            if number == self.production:
-                raise
-            # A version that does not serve must not stop the month.
-            self.faults[number] = str(error)
-            return
-        if versions.fits_contract(number):
-            self.candidates[number] = candidate
-        else:
-            self.faults[number] = f"Version {number} was trained under another contract."
+            try:
+                candidate = versions.load(number)
+            except (IntegrityError, StoreDown, UsageError) as error:
+                if number == self.production:
+                    raise
+                # A version that does not serve must not stop the month.
+                self.faults[number] = str(error)
+                continue
+            if versions.fits_contract(number):
+                self.candidates[number] = candidate
+            else:
+                self.faults[number] = f"Version {number} was trained under another contract."
 
     def state(self, version: int) -> VersionState:
         """What became of a version."""
@@ -94,7 +91,6 @@ class PerformanceMonitor:
 
     def __init__(
         self,
-        contract: Contract,
         lake: Lake,
         records: Records,
         ledger: LedgerStore,
@@ -106,7 +102,7 @@ class PerformanceMonitor:
         predictions: Path,
         now: Callable[[], dt.datetime],
     ) -> None:
-        self._contract = contract
+        self._contract = lake.contract
         self._lake = lake
         self._records = records
         self._ledger = ledger
@@ -126,12 +122,23 @@ class PerformanceMonitor:
         matured = months.matured(as_of)
         made_from = months.made_from(as_of)
         versions = self._versions()
-        round_ = self._round(versions)
+        decided = {int(record["candidate_version"]) for record in self._records.decisions()}
+        promoted = set(self._ledger.state().promotions)
+        round_ = EvaluationRound(self._contract, versions, decided, promoted)
         labelled = self._labelled(matured[-policy.verdict.months :])
         evaluated: list[VersionPerformance] = []
         if matured and matured[-1] in labelled:
             evaluated = self._evaluated(round_, matured[-1], labelled[matured[-1]])
-        challengers = self._challengers(round_, labelled)
+        challengers = ChallengerEvaluation(compared=(), proposal=None)
+        if round_.production is not None and round_.production in round_.candidates:
+            challengers = evaluate_challengers(
+                self._contract,
+                round_.candidates,
+                round_.production,
+                labelled,
+                served=promoted,
+                barred=set(self._ledger.state().barred()),
+            )
         record = PerformanceRecord(
             **made_from,
             evaluated=tuple(evaluated),
@@ -147,16 +154,11 @@ class PerformanceMonitor:
         self._stand_down.record()
         return record
 
-    def _round(self, versions: Versions) -> EvaluationRound:
-        decided = {int(record["candidate_version"]) for record in self._records.decisions()}
-        promoted = set(self._ledger.state().promotions)
-        return EvaluationRound(self._contract, versions, decided, promoted)
-
     def _labelled(self, months: Sequence[dt.date]) -> dict[dt.date, LabelledRows]:
         """The rows of each month that have a label; months without a label are left out."""
         found = {}
         for month in months:
-            rows, labels = self._rows([month])
+            rows, labels = feature_rows(self._lake, [month], self._now())
             if labels is not None:
                 known = labels.notna().to_numpy(dtype=bool)
                 found[month] = (
@@ -194,20 +196,6 @@ class PerformanceMonitor:
             )  # fmt: skip
         return sorted(entries, key=lambda entry: (entry.state == "production", entry.version))
 
-    def _challengers(
-        self, round_: EvaluationRound, months: Mapping[dt.date, LabelledRows]
-    ) -> ChallengerEvaluation:
-        if round_.production is None or round_.production not in round_.candidates:
-            return ChallengerEvaluation(compared=(), proposal=None)
-        return evaluate_challengers(
-            self._contract,
-            round_.candidates,
-            round_.production,
-            months,
-            served=round_.promoted,
-            barred=set(self._ledger.state().barred()),
-        )
-
     def _served(self, versions: Versions, months: Sequence[dt.date]) -> list[ServedPerformance]:
         """The predictions served for these months, by month and version. Tidies the log first."""
         from churn_platform.monitoring.prediction_log import last_served, tidy
@@ -232,14 +220,11 @@ class PerformanceMonitor:
                 found.append(not_reviewed(rows, number, day, str(error)))
                 continue
             trained = [dt.date.fromisoformat(one) for one in version.card.months]
-            learnt, _ = self._rows(trained)
+            learnt, _ = feature_rows(self._lake, trained, now)
             reference = version.model.probability(learnt)
             truth = labels.dropna().astype(bool)
             found.append(review(contract, rows, truth, version, day, reference))
         return found
-
-    def _rows(self, months: Sequence[dt.date]) -> tuple[pd.DataFrame, pd.Series | None]:
-        return feature_rows(self._contract, self._lake, months, self._now())
 
     def _carry_out(self, proposal: Proposal) -> None:
         """Put the proposed version into production in the name of the policy.

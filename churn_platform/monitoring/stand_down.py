@@ -111,13 +111,17 @@ class StandDown:
         if act == "stand-down ended" and last is not None:
             subject = last.subject
         newest = None if version is None else _newest(self._performance.all(), version)
+        figures: dict[str, JsonValue] | None = None
+        if newest is not None and newest.metrics is not None:
+            low, high = newest.metrics.auc_interval
+            figures = {"as_of": newest.as_of, "auc": newest.metrics.auc, "interval": [low, high]}
         recorded = StandDownBegan if act == "stand-down began" else StandDownEnded
         self._ledger.append(
             recorded(
                 subject=subject,
                 reason=reason or _why_ended(subject, version, newest),
                 version=version,
-                performance=_figures(newest),
+                performance=figures,
             )
         )
 
@@ -143,16 +147,6 @@ def _newest(history: Sequence[VersionPerformance], version: int) -> VersionPerfo
     """The newest measured month of a version; None where it was never measured."""
     own = [entry for entry in history if entry.version == version and entry.metrics is not None]
     return max(own, key=lambda entry: entry.as_of, default=None)
-
-
-def _figures(newest: VersionPerformance | None) -> dict[str, JsonValue] | None:
-    if newest is None or newest.metrics is None:
-        return None
-    return {
-        "as_of": newest.as_of,
-        "auc": newest.metrics.auc,
-        "interval": list(newest.metrics.auc_interval),
-    }
 
 
 def _why_ended(subject: str, version: int | None, newest: VersionPerformance | None) -> str:

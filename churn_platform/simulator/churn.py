@@ -2,7 +2,6 @@
 it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,8 +78,8 @@ class World:
 
     def drivers(self, relation: float) -> tuple[str, ...]:
         """The features that drive churn, strongest first, without the weak ones."""
-        weights = (self.after if relation > HALF else self.before).weights
-        return tuple(self.features[place][1] for place in _strong(weights))
+        now = self.after if relation > HALF else self.before
+        return tuple(self.features[place][1] for place in _strong(now.weights))
 
     def distances(self, features: float, covariates: float) -> dict[Key, float]:
         """Feature -> how far it has moved, in standard deviations, at these shares of the complete
@@ -116,18 +115,29 @@ def build_world(contract: Contract, rng: np.random.Generator) -> World:
             "feature_views: no feature can take two values, so nothing can explain churn; add one."
         )
     old, new, fresh = _weights(len(features), rng.permutation(varied), rng)
-    moved = _numbers_first(shapes, features, fresh)[:MOVED_FEATURES]
+
+    def other_than_a_number(place: int) -> bool:
+        return not isinstance(shapes[features[place]], Numbers)
+
+    def unfit_to_leak(place: int) -> tuple[bool, bool, bool]:
+        nullable = contract.features[features[place][1]].nullable
+        return other_than_a_number(place), nullable, old[place] != 0
+
+    moved = sorted(fresh, key=other_than_a_number)[:MOVED_FEATURES]
     latent[:, moved] += MOVE
+    candidates = sorted(varied.tolist(), key=other_than_a_number)
+    strong = _strong(old)
+    weak = [place for place in candidates if place in strong[1:]] or strong
+    idle = [place for place in candidates if old[place] == 0]
     return World(
         shapes=shapes,
         features=features,
         before=_relation(old, encoded, RATE_BEFORE),
         after=_relation(new, _encode(shapes, features, latent), RATE_AFTER),
         relation_moves={features[place]: MOVE for place in moved},
-        covariate_moves={
-            features[place]: MOVE for place in _covariates(shapes, features, old, varied)
-        },
-        leak=_leak(contract, shapes, features, old, varied),
+        covariate_moves={features[place]: MOVE for place in (weak[-1], *idle[:1])},
+        # A number that is never null and does not drive churn, or the nearest to that.
+        leak=features[min(varied.tolist(), key=unfit_to_leak)],
     )
 
 
@@ -154,40 +164,6 @@ def _encode(shapes: dict[Key, ColumnShape], features: tuple[Key, ...], latent: F
 def _strong(weights: Floats) -> list[int]:
     order = np.argsort(-np.abs(weights), kind="stable")
     return [int(place) for place in order if abs(weights[place]) >= STRONG * np.abs(weights).max()]
-
-
-def _numbers_first(
-    shapes: dict[Key, ColumnShape], features: tuple[Key, ...], places: Iterable[int]
-) -> list[int]:
-    return sorted(places, key=lambda place: not isinstance(shapes[features[place]], Numbers))
-
-
-def _covariates(
-    shapes: dict[Key, ColumnShape], features: tuple[Key, ...], old: Floats, varied: np.ndarray
-) -> list[int]:
-    """The weakest driver and a feature that does not drive churn, numbers before others."""
-    candidates = _numbers_first(shapes, features, varied.tolist())
-    strong = _strong(old)
-    weak = [place for place in candidates if place in strong[1:]] or strong
-    idle = [place for place in candidates if old[place] == 0]
-    return [weak[-1], *idle[:1]]
-
-
-def _leak(
-    contract: Contract,
-    shapes: dict[Key, ColumnShape],
-    features: tuple[Key, ...],
-    old: Floats,
-    varied: np.ndarray,
-) -> Key:
-    """A number that is never null and does not drive churn, or the nearest to that."""
-
-    def faults(place: int) -> tuple[bool, bool, bool]:
-        key = features[place]
-        nullable = contract.features[key[1]].nullable
-        return not isinstance(shapes[key], Numbers), nullable, old[place] != 0
-
-    return features[min(varied.tolist(), key=faults)]
 
 
 def _weights(

@@ -143,8 +143,10 @@ def what_changed(world: World, before: Conditions, now: Conditions) -> str:
     """The change of a month against the month before, in plain words."""
     changes = []
     if now.relation != before.relation:
-        share = "" if now.relation == 1 else f" for {now.relation:.0%} of customers"
-        changes.append(f"churn now follows {', '.join(world.drivers(1.0))}{share}")
+        follows = f"churn now follows {', '.join(world.drivers(1.0))}"
+        if now.relation != 1:
+            follows += f" for {now.relation:.0%} of customers"
+        changes.append(follows)
     moved = world.distances(now.features - before.features, now.covariates - before.covariates)
     if moved:
         changes.append(f"distributed otherwise: {', '.join(name for _, name in moved)}")

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 
 from churn_platform.contract.model import Contract
 from churn_platform.simulator.churn import World
-from churn_platform.simulator.tables import Flags, Floats, Key, Numbers, table_frame
+from churn_platform.simulator.tables import Flags, Floats, Key, Numbers, delivered
 
 FIRST_KEY = 1_000_001
 # Two months of one entity correlate by 0.85, distant ones by 0.7: recognisable, yet changing.
@@ -116,17 +117,17 @@ class Population:
         churned: Flags,
         order: npt.NDArray[np.intp],
     ) -> pd.DataFrame:
-        columns = {}
-        empty = {}
-        for name in self._contract.tables[table].columns:
-            columns[name] = self._raw((table, name), latent, churned)[order]
-            if (table, name) in self._empty:
-                empty[name] = self._empty[table, name][order]
-        return table_frame(self._contract, table, entities, columns, empty)
+        columns: dict[str, npt.NDArray[Any] | ExtensionArray] = {
+            self._contract.entity.column: entities
+        }
+        for name, column in self._contract.tables[table].columns.items():
+            raw = self._raw((table, name), latent, churned)
+            columns[name] = delivered(name, column, raw, self._empty.get((table, name)))[order]
+        return pd.DataFrame(columns)
 
     def _raw(self, key: Key, latent: dict[Key, Floats], churned: Flags) -> npt.NDArray[Any]:
         if key == (self._contract.label.table, self._contract.label.column):
-            return (~churned if self._contract.label.inverted else churned).astype(np.float64)
+            return np.asarray(churned != self._contract.label.inverted, dtype=np.float64)
         if key in latent:
             return self._world.shapes[key].values(latent[key])
         if self._contract.tables[key[0]].columns[key[1]].dtype == "date":

@@ -2,7 +2,6 @@
 contract allows.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -20,6 +19,8 @@ Flags = npt.NDArray[np.bool_]
 Key = tuple[str, str]  # table, column
 
 UNLISTED_CATEGORIES = 4
+USUAL_COUNT = (1.5, 10.0)
+USUAL_AMOUNT = (5.0, 60.0)
 NOTHING = {"float": np.nan, "date": np.datetime64("NaT"), "category": None, "string": None}
 
 
@@ -79,22 +80,19 @@ def shapes_of(contract: Contract, rng: np.random.Generator) -> dict[Key, ColumnS
     Raises:
         ContractError: a column that no value can satisfy.
     """
-    apart = {(contract.label.table, contract.label.column)}
+    label = (contract.label.table, contract.label.column)
     return {
         (table_name, name): _shape(f"{table_name}.{name}", column, rng)
         for table_name, table in contract.tables.items()
         for name, column in table.columns.items()
-        if column.dtype not in ("string", "date")
-        and name != contract.entity.column
-        and (table_name, name) not in apart
+        if column.dtype not in ("string", "date") and (table_name, name) != label
     }
 
 
 def categories_of(name: str, column: Column) -> tuple[str, ...]:
     """The values that the contract lists, or made-up ones."""
-    allowed = column.values
-    if allowed is not None:
-        return allowed
+    if column.values is not None:
+        return column.values
     return tuple(f"{name}_{number}" for number in range(1, UNLISTED_CATEGORIES + 1))
 
 
@@ -125,48 +123,39 @@ def _numbers(where: str, column: Column, rng: np.random.Generator) -> Numbers:
         )
     # A negative minimum allows negative numbers but does not make them usual: start at 0.
     start = 0.0 if low < 0 < high else low
-    least, most = (1.5, 10.0) if whole else (5.0, 60.0)
-    typical = float(np.exp(rng.uniform(np.log(least), np.log(most))))
-    room = high - start + (1.0 if whole else 0.0)
-    median = min(typical, 0.35 * room) if room > 0 else 1.0
+    least, most = USUAL_COUNT if whole else USUAL_AMOUNT
+    median = float(np.exp(rng.uniform(np.log(least), np.log(most))))
+    room = high - start + whole
+    if room > 0:
+        median = min(median, 0.35 * room)
+    else:
+        median = 1.0
     return Numbers(start, low, high, median, float(rng.uniform(0.35, 0.7)), whole)
 
 
 def _bounds(column: Column, *, whole: bool) -> tuple[float, float]:
-    high = np.inf if column.max is None else column.max
-    low = min(0.0, high - 100.0) if column.min is None else column.min
+    high = column.max
+    if high is None:
+        high = np.inf
+    low = column.min
+    if low is None:
+        low = min(0.0, high - 100.0)
     if whole:
         return (float(np.ceil(low)), float(np.floor(high)))
     return (float(low), float(high))
 
 
-def table_frame(
-    contract: Contract,
-    table: str,
-    keys: npt.NDArray[Any],
-    columns: Mapping[str, npt.NDArray[Any]],
-    empty: Mapping[str, Flags],
-) -> pd.DataFrame:
-    """One table as a drop delivers it: the key, then the contract's columns in the contract's
-    dtypes.
-
-    Args:
-        contract: names, order, dtypes and categories.
-        table: which table.
-        keys: one key per entity, shape (n,).
-        columns: raw values by column name, shape (n,); positions for categories.
-        empty: where a nullable column is null, by column name, shape (n,).
-    """
-    delivered: dict[str, npt.NDArray[Any] | ExtensionArray] = {contract.entity.column: keys}
-    for name, column in contract.tables[table].columns.items():
-        if name != contract.entity.column:
-            delivered[name] = _delivered(name, column, columns[name], empty.get(name))
-    return pd.DataFrame(delivered)
-
-
-def _delivered(
+def delivered(
     name: str, column: Column, raw: npt.NDArray[Any], empty: Flags | None
 ) -> npt.NDArray[Any] | ExtensionArray:
+    """A column as a drop delivers it, in the contract's dtype, shape (n,).
+
+    Args:
+        name: the column's name, for made-up categories.
+        column: the contract's.
+        raw: raw values, shape (n,); positions for categories.
+        empty: where a nullable column is null, shape (n,).
+    """
     if column.dtype == "integer":
         whole = raw.astype(np.int64)
         if empty is None:

@@ -67,12 +67,6 @@ def test_the_order_of_keys_never_matters(value):
     assert digest_of(dict(reversed(value.items()))) == digest_of(value)
 
 
-@given(JSON, JSON)
-@settings(deadline=None, max_examples=30)
-def test_values_with_one_digest_have_one_canonical_json(one, other):
-    assert (digest_of(one) == digest_of(other)) == (canonical_json(one) == canonical_json(other))
-
-
 def test_an_equal_frame_has_the_same_digest_whatever_its_index():
     again = FRAME.copy()
     again.index = pd.Index([9, 7, 8])
@@ -80,31 +74,33 @@ def test_an_equal_frame_has_the_same_digest_whatever_its_index():
     assert len(frame_digest(FRAME)) == 64
 
 
+OTHER = {
+    "member": "mx",
+    "visits": 4,
+    "fee": 0.3,
+    "autopay": True,
+    "tier": "x",
+    "joined": pd.Timestamp(9),
+}
+EMPTY = {
+    "member": "",
+    "visits": 0,
+    "fee": 0.0,
+    "autopay": False,
+    "tier": "",
+    "joined": pd.Timestamp(0),
+}
+
+
 @pytest.mark.parametrize("column", FRAME.columns)
 @pytest.mark.parametrize("row", [0, 1, 2])
 def test_any_changed_cell_changes_the_digest(column, row):
-    other = FRAME.copy()
-    values = {
-        "member": "mx",
-        "visits": 4,
-        "fee": 0.3,
-        "autopay": None,
-        "tier": "x",
-        "joined": pd.Timestamp("2022-01-01"),
-    }
-    value = values[column]
-    if column == "autopay":
-        value = not bool(other.loc[row, column]) if pd.notna(other.loc[row, column]) else True
-    other.loc[row, column] = value
-    assert frame_digest(other) != frame_digest(FRAME)
-
-
-@pytest.mark.parametrize("value", [0, 0.0, False, ""])
-def test_a_null_is_no_zero(value):
-    frame = pd.DataFrame({"a": pd.Series([None], dtype=object)})
-    assert frame_digest(pd.DataFrame({"a": pd.Series([value], dtype=object)})) != frame_digest(
-        frame
-    )
+    for value in (OTHER[column], EMPTY[column], None):
+        other = FRAME.copy()
+        other.loc[row, column] = value
+        own = FRAME.loc[row, column]
+        same = pd.isna(own) if value is None else not pd.isna(own) and own == value
+        assert (frame_digest(other) == frame_digest(FRAME)) == same
 
 
 def test_rows_columns_names_and_dtypes_are_part_of_the_digest():

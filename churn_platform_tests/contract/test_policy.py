@@ -1,58 +1,9 @@
-"""The defaults a business gets without saying anything, and the thresholds no policy may hold."""
+"""The thresholds that a policy cannot have; the page of the contract shows the defaults."""
 
 import pytest
 from pydantic import ValidationError
 
 from churn_platform.contract.policy import Policy
-
-
-def test_the_defaults_are_the_ones_that_the_documents_name():
-    policy = Policy()
-    training, promotion, drift, retraining = (
-        policy.training,
-        policy.promotion,
-        policy.drift,
-        policy.retraining,
-    )
-    assert (training.algorithm, training.trailing_months, training.holdout_fraction) == (
-        "lightgbm",
-        1,
-        0.25,
-    )
-    assert (training.holdout_months, training.churn_rate_min, training.churn_rate_max) == (
-        1,
-        0.005,
-        0.6,
-    )
-    assert training.leak_auc == 0.95
-    assert (promotion.delta, promotion.level, promotion.power, promotion.min_holdout_churners) == (
-        0.01,
-        0.95,
-        0.8,
-        50,
-    )
-    assert (promotion.mode, promotion.approval_days) == ("automatic", 14)
-    assert (drift.share, drift.target, drift.prediction, drift.column_threshold) == (
-        0.05,
-        0.05,
-        0.1,
-        0.1,
-    )
-    assert (drift.few_values, drift.alarm_rate) == (5, 0.05)
-    assert (retraining.cooldown_cadences, retraining.hysteresis, retraining.max_age_cadences) == (
-        1,
-        0.8,
-        None,
-    )
-    assert (policy.scoring.listed, policy.scoring.reasons) == (500, 3)
-    verdict = policy.verdict
-    assert (verdict.followed_versions, verdict.months, verdict.looks, verdict.judged_months) == (
-        6,
-        3,
-        12,
-        6,
-    )
-    assert verdict.automatic is False
 
 
 @pytest.mark.parametrize(

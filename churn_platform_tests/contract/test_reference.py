@@ -57,19 +57,6 @@ def test_every_field_has_a_meaning_and_an_example_that_it_accepts():
     assert [fault for entry in entries() for fault in faults(entry)] == []
 
 
-def test_a_new_field_without_a_meaning_is_named():
-    class Part(BaseModel):
-        tempo: int = Field(default=3, json_schema_extra=ADDED)
-
-    [found] = [
-        ContractField("policy.drift", name, field, ()) for name, field in Part.model_fields.items()
-    ]
-    assert [fault.partition(" has no ")[::2] for fault in faults(found)] == [
-        ("policy.drift.tempo", "meaning: write a sentence as a docstring below the field"),
-        ("policy.drift.tempo", "example: end its docstring with: Example: `VALUE`"),
-    ]
-
-
 def test_every_model_of_the_contract_has_its_section():
     models = {model for entry in entries() for model in entry.parts} | {Contract}
     assert {model.__name__ for model in models} == {

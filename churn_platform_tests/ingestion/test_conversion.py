@@ -1,4 +1,4 @@
-"""Every form in which a value arrives becomes the one value it means, or a fault that says why it cannot."""
+"""Every form of a value becomes the value it means, or a fault with the reason."""
 
 import datetime as dt
 
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from churn_platform.contract.parts import Column, FileFormat
 from churn_platform.ingestion.conversion import (
     GAP_WORDS,
-    NULL_SPELLINGS,
     NULL_WORDS,
     Writing,
     convert,
+    spellings,
 )
+from churn_platform_tests.gym import plain
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = ("integer", "float")
@@ -24,44 +25,72 @@ NUMBERS = ("integer", "float")
 def read(values, dtype, decimal="."):
     """The values with None for null, the dtype, and the rows (from 1) of each kind of fault."""
     series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=object)
-    typed, masks = convert(series, dtype, Writing(decimal=decimal))
-    plain = [None if pd.isna(value) else value for value in typed]
-    return (
-        plain,
-        str(typed.dtype),
-        {code: (np.flatnonzero(mask) + 1).tolist() for code, mask in masks.items()},
-    )
+    found, masks = convert(series, dtype, Writing(decimal=decimal))
+    rows = {code: (np.flatnonzero(mask) + 1).tolist() for code, mask in masks.items()}
+    return plain(found), str(found.dtype), rows
 
 
-def test_booleans_are_read_from_every_usual_word():
-    yes = ["true", "True", "TRUE", "t", "yes", "Yes", "y", "1", "1.0", 1, 1.0, True, " yes "]
-    no = ["false", "False", "f", "no", "No", "n", "N", "0", "0.0", 0, 0.0, False, "NO"]
-    assert read([*yes, None, *no], "boolean") == (
-        [True] * 13 + [None] + [False] * 13,
-        "boolean",
-        {},
-    )
+DATE = pd.Timestamp("2024-01-31")
+YES = ["true", "True", "TRUE", "t", "yes", "Yes", "y", "1", "1.0", 1, 1.0, True, " yes "]
+NO = ["false", "False", "f", "no", "No", "n", "N", "0", "0.0", 0, 0.0, False, "NO"]
+NOT_WHOLE = ["2.5", 2.5, "three", "0x1G", "1_0", str(2**63), str(-(2**63) - 1), "9" * 400]
+DATES = [
+    "2024-01-31", "20240131", "2024-01-31T23:30:00", "2024-01-31 23:30:00.25", "2024-01-31T23:30:00Z",
+    "2024-01-31T00:30:00+02:00", "2024-01-31 23:30:00 -0500", "2024-01-31T23:30+01", dt.date(2024, 1, 31),
+    dt.datetime(2024, 1, 31, 12), pd.Timestamp("2024-01-31T00:30:00", tz="Europe/Berlin"), " 2024-01-31 ",
+]  # fmt: skip
+OTHER_DATES = [
+    "31/01/2024",
+    "1.2.24",
+    "2024/01/31",
+    "2024-02-30",
+    "45322",
+    45322,
+    "45322.0",
+    "soon",
+    "2024",
+    "2024-13-01",
+]
+STORED = {"boolean": "boolean", "integer": "Int64", "float": "float64", "date": "datetime64[s]"}
+
+
+def typed(values, dtype):
+    return pd.Series(values, dtype=dtype)
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("dtype", "values", "expected", "faults"),
     [
-        pd.Series([True, False, None], dtype="boolean"),
-        pd.Series([1, 0, None], dtype="Int64"),
-        pd.Series([1, 0, None], dtype="UInt64"),
-        pd.Series([1.0, 0.0, np.nan]),
+        ("boolean", [*YES, None, *NO], [True] * 13 + [None] + [False] * 13, {}),
+        ("boolean", ["yes", "maybe", "2", 2, 0.5, "-1"], [True, *[None] * 5], {"not_a_boolean": [2, 3, 4, 5, 6]}),
+        ("boolean", typed([1, 2, None, 0.5], float), [True, *[None] * 3], {"not_a_boolean": [2, 4]}),
+        ("boolean", typed([1, 0, None], "UInt64"), [True, False, None], {}),
+        ("boolean", typed([True, False, None], "boolean"), [True, False, None], {}),
+        ("boolean", typed(["2024-01-31"], "datetime64[ns]"), [None], {"not_a_boolean": [1]}),
+        ("integer", ["3", "3.0", " -7 ", "+4", "1e3", 3.0, 3, "0", None, "007", "0x1F", "0XfF"],
+         [3, 3, -7, 4, 1000, 3, 3, 0, None, 7, 31, 255], {}),
+        ("integer", ["1", *NOT_WHOLE, None], [1, *[None] * 9], {"not_a_whole_number": list(range(2, 10))}),
+        ("integer", typed([2**63 - 1, 2**53 + 1, 2**63, 2**64 - 1], "uint64"), [2**63 - 1, 2**53 + 1, None, None],
+         {"not_a_whole_number": [3, 4]}),
+        ("integer", typed([1.5, 2.0, 2.0**60, np.inf], float), [None, 2, None, None],
+         {"not_a_whole_number": [1, 3], "infinite": [4]}),
+        ("float", ["3.5", " 2", "-1e-3", 4, "1e308", None], [3.5, 2.0, -0.001, 4.0, 1e308, None], {}),
+        ("float", ["inf", "-Infinity", np.inf, -np.inf, "1e400", "1", "abc"], [*[None] * 5, 1.0, None],
+         {"infinite": [1, 2, 3, 4, 5], "not_a_number": [7]}),
+        ("float", typed([1.0, np.inf, np.nan], float), [1.0, None, None], {"infinite": [2]}),
+        ("float", typed([1, None], "boolean"), [1.0, None], {}),
+        ("float", typed(["2024-01-31"], "datetime64[ns]"), [None], {"not_a_number": [1]}),
+        ("date", [*DATES, None, "2024-02-29"], [*[DATE] * 12, None, pd.Timestamp("2024-02-29")], {}),
+        ("date", OTHER_DATES, [None] * 10,
+         {"date_in_another_form": [1, 2, 3], "not_a_date": [4, 8, 9, 10], "excel_date": [5, 6, 7]}),
+        ("date", typed([45322, None], "Int64"), [None, None], {"excel_date": [1]}),
+        ("date", typed([45322.0, np.nan], float), [None, None], {"excel_date": [1]}),
     ],
-)
-def test_booleans_that_are_typed_already_stay_what_they_are(values):
-    assert read(values, "boolean") == ([True, False, None], "boolean", {})
-    assert read(pd.Series([True, False]), "boolean") == ([True, False], "boolean", {})
-
-
-def test_what_is_neither_true_nor_false_is_a_fault():
-    assert read(["yes", "maybe", "2", 2, 0.5, "yess", "-1"], "boolean")[2] == {
-        "not_a_boolean": [2, 3, 4, 5, 6, 7]
-    }
-    assert read(pd.Series([1.0, 2.0, np.nan, 0.5]), "boolean")[2] == {"not_a_boolean": [2, 4]}
+)  # fmt: skip
+def test_a_value_is_read_as_what_it_means_or_is_a_fault_of_one_kind(
+    dtype, values, expected, faults
+):
+    assert read(values, dtype) == (expected, STORED[dtype], faults)
 
 
 @pytest.mark.parametrize("dtype", ["boolean", "integer", "float", "date"])
@@ -75,65 +104,16 @@ def test_a_word_for_nothing_is_null_and_never_a_value(dtype):
 def test_text_is_null_only_where_it_is_empty_and_stands_as_it_is(dtype):
     words = ["", None, np.nan, "No", "nan", 7, "007", " a ", "1.0"]
     assert read(words, dtype)[0] == [None, None, None, "No", "nan", "7", "007", " a ", "1.0"]
-    assert read(pd.Series([7, None], dtype="Int64"), dtype)[0] == ["7", None]
+    assert read(typed([7, None], "Int64"), dtype)[0] == ["7", None]
 
 
-def test_typed_nulls_stay_null_in_every_dtype():
-    for dtype, typed in (
-        ("boolean", "boolean"),
-        ("integer", "Int64"),
-        ("float", "Float64"),
-        ("date", "datetime64[ns]"),
-    ):
-        assert read(pd.Series([None, None], dtype=typed), dtype)[0::2] == ([None, None], {})
-
-
-def test_whole_numbers_are_read_in_every_form():
-    words = ["3", "3.0", " -7 ", "+4", "1e3", 3.0, 3, "0", None, "007", "0x1F", "0XfF"]
-    assert read(words, "integer") == ([3, 3, -7, 4, 1000, 3, 3, 0, None, 7, 31, 255], "Int64", {})
-
-
-def test_what_is_no_whole_number_of_64_bits_is_a_fault():
-    bad = ["2.5", 2.5, "three", "0x1G", "1_0", str(2**63), str(-(2**63) - 1), "9" * 400]
-    values, _, faults = read(["1", *bad, None], "integer")
-    assert (values, faults) == ([1, *[None] * 9], {"not_a_whole_number": list(range(2, 10))})
-    unsigned = pd.Series([2**63 - 1, 2**63, 2**64 - 1], dtype="uint64")
-    assert read(unsigned, "integer") == (
-        [2**63 - 1, None, None],
-        "Int64",
-        {"not_a_whole_number": [2, 3]},
-    )
-    assert read(pd.Series([1.5, 2.0, 2.0**60, np.inf]), "integer")[2] == {
-        "not_a_whole_number": [1, 3],
-        "infinite": [4],
-    }
-
-
-@given(numbers=st.lists(WHOLE, min_size=1, max_size=8), typed=st.booleans())
-@example(numbers=[2**53 + 1, -(2**53) - 1], typed=False)
-@example(numbers=[2**53 + 1, -(2**53) - 1], typed=True)
+@given(numbers=st.lists(WHOLE, min_size=1, max_size=8), held=st.booleans())
+@example(numbers=[2**53 + 1, -(2**53) - 1], held=False)
+@example(numbers=[2**53 + 1, -(2**53) - 1], held=True)
 @settings(deadline=None, max_examples=15)
-def test_no_whole_number_ever_becomes_its_neighbour(numbers, typed):
-    values = pd.Series(pd.array(numbers, dtype="Int64")) if typed else [*map(str, numbers), ""]
-    assert read(values, "integer") == (numbers if typed else [*numbers, None], "Int64", {})
-
-
-def test_numbers_are_read_in_every_form():
-    words = ["3.5", " 2", "-1e-3", 4, "1e308", None]
-    assert read(words, "float") == ([3.5, 2.0, -0.001, 4.0, 1e308, None], "float64", {})
-    for dtype in ("Int64", "UInt64", "Float64", "boolean"):
-        assert read(pd.Series([1, None], dtype=dtype), "float") == ([1.0, None], "float64", {})
-
-
-def test_an_infinity_is_a_fault_in_text_and_typed():
-    words = ["inf", "-Infinity", np.inf, -np.inf, "1e400", "1", "abc"]
-    values, _, faults = read(words, "float")
-    assert (values[5], faults) == (1.0, {"infinite": [1, 2, 3, 4, 5], "not_a_number": [7]})
-    assert read(pd.Series([1.0, np.inf, np.nan]), "float") == (
-        [1.0, None, None],
-        "float64",
-        {"infinite": [2]},
-    )
+def test_no_whole_number_ever_becomes_its_neighbour(numbers, held):
+    values = typed(numbers, "Int64") if held else [*map(str, numbers), ""]
+    assert read(values, "integer") == (numbers if held else [*numbers, None], "Int64", {})
 
 
 @pytest.mark.parametrize("dtype", NUMBERS)
@@ -155,64 +135,17 @@ def test_a_thousands_separator_is_named(word):
         assert read(["1", word], dtype)[2] == {"thousands_separator": [2]}
 
 
-def test_dates_are_read_as_written_whatever_their_time_and_zone():
-    forms = [
-        "2024-01-31", "20240131", "2024-01-31T23:30:00", "2024-01-31 23:30:00.25", "2024-01-31T23:30:00Z",
-        "2024-01-31T00:30:00+02:00", "2024-01-31 23:30:00 -0500", "2024-01-31T23:30+01", dt.date(2024, 1, 31),
-        dt.datetime(2024, 1, 31, 12), pd.Timestamp("2024-01-31T00:30:00", tz="Europe/Berlin"), " 2024-01-31 ",
-    ]  # fmt: skip
-    expected = [*[pd.Timestamp("2024-01-31")] * 12, None, pd.Timestamp("2024-02-29")]
-    assert read([*forms, None, "2024-02-29"], "date") == (expected, "datetime64[s]", {})
-
-
-@pytest.mark.parametrize("unit", ["s", "us", "ns"])
-@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
-def test_typed_dates_keep_their_date(zone, unit):
-    values = (
-        pd.Series(pd.to_datetime(["2024-01-31T00:30", None])).dt.as_unit(unit).dt.tz_localize(zone)
-    )
-    assert read(values, "date") == ([pd.Timestamp("2024-01-31"), None], "datetime64[s]", {})
-
-
 def test_a_date_that_stands_for_never_is_kept_in_text_and_typed():
     far = dt.datetime(9999, 12, 31)
-    for values in (["9999-12-31", "9999-02-30"], pd.Series([far, None], dtype="datetime64[s]")):
+    for values in (["9999-12-31", "9999-02-30"], typed([far, None], "datetime64[s]")):
         assert read(values, "date")[0][0].to_pydatetime() == far
     assert read(["9999-12-31", "9999-02-30"], "date")[2] == {"not_a_date": [2]}
 
 
-def test_what_is_no_iso_date_is_named_for_what_it_is():
-    words = [
-        "31/01/2024",
-        "1.2.24",
-        "2024/01/31",
-        "2024-02-30",
-        "45322",
-        45322,
-        "45322.0",
-        "soon",
-        "2024",
-        "2024-13-01",
-    ]
-    assert read(words, "date")[2] == {
-        "date_in_another_form": [1, 2, 3],
-        "not_a_date": [4, 8, 9, 10],
-        "excel_date": [5, 6, 7],
-    }
-    assert read(pd.Series([45322, None], dtype="Int64"), "date")[2] == {"excel_date": [1]}
-    assert read(pd.Series([45322.0, np.nan]), "date")[2] == {"excel_date": [1]}
-
-
-def test_a_date_in_a_number_column_is_a_fault():
-    values = pd.Series(pd.to_datetime(["2024-01-31"]))
-    assert read(values, "float")[2] == {"not_a_number": [1]}
-    assert read(values, "boolean")[2] == {"not_a_boolean": [1]}
-
-
 def written(values, dtype, **how):
     series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=object)
-    typed, masks = convert(series, dtype, Writing(**how))
-    return [None if pd.isna(value) else value for value in typed], set(masks)
+    found, masks = convert(series, dtype, Writing(**how))
+    return plain(found), set(masks)
 
 
 @pytest.mark.parametrize("dtype", ["integer", "float", "string", "category", "boolean"])
@@ -359,8 +292,9 @@ def test_yes_and_no_are_also_numbers_with_a_decimal_comma():
     assert convert(values, "boolean")[0].isna().tolist() == [True, True, False, False, False, True]
 
 
-def test_the_usual_spellings_of_null_words_are_known_to_the_fast_reader():
-    assert {word.lower() for word in NULL_SPELLINGS} == set(NULL_WORDS)
-    assert {"Null", "Na", "Nan", "NaN", "None", "NULL", "N/A", "n/a", "-NaN"} <= set(NULL_SPELLINGS)
-    assert len(set(NULL_SPELLINGS)) == len(NULL_SPELLINGS)
+def test_the_usual_spellings_of_words_are_known_to_the_fast_reader():
+    found = spellings(NULL_WORDS)
+    assert {word.lower() for word in found} == set(NULL_WORDS)
+    assert {"Null", "Na", "Nan", "NaN", "None", "NULL", "N/A", "n/a", "-NaN"} <= set(found)
+    assert len(set(found)) == len(found)
     assert not GAP_WORDS & set(NULL_WORDS)

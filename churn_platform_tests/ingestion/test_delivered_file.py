@@ -59,18 +59,7 @@ def test_excel_s_hint_is_no_header_and_names_the_delimiter(hint):
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
-        ("a,b\n1,2\n", ""),
-        ("Zoë\n", "utf-8"),
-        ("Gdańsk, Łódź\n", "utf-8"),
-    ],
-)
-def test_utf_8_is_recognised(text, encoding):
-    assert likely_encoding(text.encode()) == encoding
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding"),
-    [
+        ("Zoë, Gdańsk\n", "utf-8"),
         ("Łódź,Gdańsk,Kraków\n", "cp1250"),
         ("Šťáhlavy,Plzeň\n", "cp1250"),
         ("Köln,Düsseldorf,Groß\n", "cp1252"),
@@ -89,6 +78,7 @@ def test_utf_8_is_recognised(text, encoding):
 def test_an_encoding_is_recognised_by_its_letters_and_zeros(text, encoding):
     found = likely_encoding(text.encode(encoding))
     assert found == {"utf-16": "utf-16-le"}.get(encoding, encoding)
+    assert likely_encoding(b"a,b\n1,2\n") == ""
 
 
 def test_utf_16_without_a_mark_is_little_endian_as_windows_writes_it():
@@ -98,7 +88,7 @@ def test_utf_16_without_a_mark_is_little_endian_as_windows_writes_it():
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_line_ends_within_quotes_are_read_over_every_border_of_a_block(end):
-    """Pads the header so that a CR LF lies on the border of pyarrow's first block, within quotes and without."""
+    """Pads the header until a CR LF lies on the border of pyarrow's first block, within quotes and without."""
     cell = f"one{end}two"
     row = f'%07d,"{cell}",z{end}'
     count = BLOCK // 20

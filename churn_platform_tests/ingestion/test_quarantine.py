@@ -1,4 +1,4 @@
-"""Few faulty rows are put aside with their reasons; too many, or customers that a table lacks, refuse the drop."""
+"""Few faulty rows are quarantined with their reasons; too many, or customers that a table lacks, refuse the drop."""
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,11 @@ def test_a_row_with_two_faults_is_one_faulty_row():
     assert report().faulty.tolist() == []
 
 
-@pytest.mark.parametrize(("rows", "refused"), [(200, False), (199, True)])
-def test_exactly_the_allowed_share_is_put_aside_and_more_refuses(rows, refused):
-    found = report(cells("below_min", 3, 9), rows=rows)
+@pytest.mark.parametrize(
+    ("rows", "allowed", "refused"), [(200, 0.01, False), (199, 0.01, True), (10_000, 0, True)]
+)
+def test_exactly_the_allowed_share_is_quarantined_and_more_refuses(rows, allowed, refused):
+    found = report(cells("below_min", 3, 9), rows=rows, allowed=allowed)
     assert [fault.code for fault in found.refusals] == (["too_many_faulty_rows"] if refused else [])
 
 
@@ -39,11 +41,6 @@ def test_the_refusal_says_how_many_and_how_many_are_allowed():
     [refusal] = report(cells("below_min", *range(1, 51)), rows=1200).refusals
     for fact in ("50", "1,200", "4.17%", "1%"):
         assert fact in refusal.says
-
-
-def test_a_share_of_zero_refuses_the_first_faulty_row_and_no_sound_table():
-    assert report(cells("below_min", 1), rows=10_000, allowed=0).refusals
-    assert report(rows=10_000, allowed=0).refusals == ()
 
 
 def test_a_fault_of_the_file_refuses_whatever_its_rows():

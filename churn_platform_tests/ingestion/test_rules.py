@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.contract.model import Column
 from churn_platform.ingestion.faults import TEXT_LIMIT
-from churn_platform.ingestion.rules import bounds, broken_rules
+from churn_platform.ingestion.rules import broken_rules
 
 JANUARY = dt.date(2024, 1, 31)
 TEXT = "string[pyarrow]"
@@ -96,8 +95,3 @@ def test_a_date_with_an_age_may_not_lie_after_the_as_of(broken):
     assert broken(days, ages=ages, **spec) == {("x", "after_as_of"): [2, 4]}
     assert broken(days, **spec) == {}
     assert broken(days, ages=ages, as_of=None, **spec) == {}
-
-
-def test_a_bound_is_shown_as_it_is_written():
-    assert bounds(Column(dtype="float", min=0, max=2.5)) == {"below_min": "0", "above_max": "2.5"}
-    assert bounds(Column(dtype="float")) == {"below_min": "", "above_max": ""}

@@ -272,3 +272,20 @@ def test_a_quote_that_is_not_closed_is_refused_with_its_line_and_swallows_no_row
     assert frame.empty
     assert fault.code == "open_quote"
     assert "line 3" in fault.says
+
+
+def test_declared_signs_and_gaps_are_read_next_to_columns_that_are_typed_at_once(csv):
+    spec = {"dtype": "float", "nullable": True}
+    columns = {"hours": spec, "paid": {**spec, "unit": "€", "thousands": ","}}
+    tables = declared().as_mapping()["tables"] | {"visits": {"columns": columns}}
+    contract = declared(tables=tables, files={"missing": ["-", "?"]})
+    path = csv('member,hours,paid\nm1,1.5,"€ 1,234.50"\nm2,-1,-\nm3,?,€ 2\n', "visits")
+    raw = read(path, contract, "visits")
+    assert raw["hours"].dtype == "float64"
+    frame, faults = conform(contract, "visits", raw)
+    assert faults == []
+    assert frame.fillna(0.0).to_numpy().tolist() == [
+        ["m1", 1.5, 1234.5],
+        ["m2", -1, 0],
+        ["m3", 0, 2],
+    ]

@@ -106,14 +106,6 @@ def test_any_changed_cell_changes_the_digest_and_null_is_no_zero(values, column,
     assert (table_digest(table(other)) == table_digest(table())) == same
 
 
-def test_text_that_moves_to_the_neighbouring_cell_changes_the_digest():
-    columns = {"a": Column(dtype="string")}
-    one, other = (
-        table(pd.DataFrame({"a": cells}), columns) for cells in (["ab", "c"], ["a", "bc"])
-    )
-    assert table_digest(one) != table_digest(other)
-
-
 def test_rows_names_types_and_order_are_part_of_the_digest():
     renamed = {("price" if name == "fee" else name): spec for name, spec in COLUMNS.items()}
     others = [
@@ -124,7 +116,8 @@ def test_rows_names_types_and_order_are_part_of_the_digest():
         table(FRAME, COLUMNS | {"visits": Column(dtype="float")}),
         table(FRAME.iloc[:0]),
     ]
-    assert len({table_digest(other) for other in [table(), *others]}) == 7
+    moved = FRAME.assign(member=["m1m", "2", "m3"])  # text that moves to the next cell
+    assert len({table_digest(other) for other in [table(), table(moved), *others]}) == 8
 
 
 def test_a_stamped_file_says_when_its_rows_were_true_and_known(tmp_path):

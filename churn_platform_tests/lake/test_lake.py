@@ -61,18 +61,6 @@ def test_a_first_delivery_is_published_whole_and_read_back_equal(lake):
         pd.testing.assert_frame_equal(frame.astype(delivered[name].dtypes), delivered[name])
 
 
-def test_the_same_tables_in_rewritten_files_only_move_the_fingerprint(lake):
-    lake.publish(JANUARY, tables(), ARRIVED, "f")
-    before = files(lake)
-    assert lake.publish(JANUARY, tables(), ARRIVED, "g").kind == "unchanged"
-    assert lake.fingerprint(JANUARY) == "f"
-    lake.acknowledge(JANUARY, "g")
-    assert lake.fingerprint(JANUARY) == "g"
-    assert [path for path, content in files(lake).items() if before.get(path) != content] == [
-        Path("snapshots/2024-01-31.json")
-    ]
-
-
 def test_changed_tables_are_a_correction_with_its_arrival_beside_the_old_file(lake):
     first = lake.publish(JANUARY, tables(), ARRIVED, "f")
     before = files(lake)
@@ -103,16 +91,6 @@ def test_labels_that_come_later_are_an_addition_known_from_maturity(tmp_path):
     known = lake.labels(JANUARY, mature)
     assert known.tolist() == delivered["leavers"]["has_left"].tolist()
     assert known.index.tolist() == delivered["leavers"]["member"].tolist()
-
-
-def test_a_correction_with_a_new_table_is_both(lake):
-    delivered = tables()
-    lake.publish(JANUARY, only(delivered, "members", "visits"), ARRIVED, "f")
-    both = lake.publish(JANUARY, only(tables(hours=9.0), "visits", "leavers"), ARRIVED, "g")
-    assert (both.kind, both.tables) == ("correction", ("visits", "leavers"))
-    entries = lake.deliveries(JANUARY)[1].tables
-    assert entries["visits"].created == ARRIVED
-    assert entries["leavers"].created == instant(JANUARY)
 
 
 @pytest.mark.parametrize(("days", "in_training"), [(2, True), (5, True), (6, False), (400, False)])
@@ -221,15 +199,10 @@ def test_a_crash_before_the_manifest_publishes_nothing(lake, monkeypatch, after,
 
 
 def test_a_month_that_was_never_published_is_said_with_those_that_were(lake):
-    with pytest.raises(
-        UsageError, match=r"no snapshot of 2024-02-29; published months: none yet\.$"
-    ):
-        lake.tables(FEBRUARY)
     lake.publish(JANUARY, tables(), ARRIVED, "f")
-    with pytest.raises(
-        UsageError, match=r"no snapshot of 2024-02-29; published months: 2024-01-31\.$"
-    ):
+    with pytest.raises(UsageError, match=r"2024-02-29.*2024-01-31") as unknown:
         lake.tables(FEBRUARY)
+    assert unknown.value.code == "MONTH_UNKNOWN"
 
 
 def test_months_are_ordered_and_a_view_names_every_table(lake):
@@ -264,8 +237,11 @@ REPEATED = Quarantine("", QuarantineRecord(rows=8, quarantined=0, duplicates=2, 
 def test_the_same_tables_and_rows_put_aside_again_change_nothing(lake):
     first = lake.publish(JANUARY, tables(), ARRIVED, "f", {"visits": ASIDE})
     before = files(lake)
-    again = lake.publish(JANUARY, tables(), ARRIVED + dt.timedelta(days=9), "f", {"visits": ASIDE})
+    again = lake.publish(JANUARY, tables(), ARRIVED + dt.timedelta(days=9), "g", {"visits": ASIDE})
     assert (again.kind, again.digest, files(lake)) == ("unchanged", first.digest, before)
+    assert lake.fingerprint(JANUARY) == "f"
+    lake.acknowledge(JANUARY, "g")
+    assert lake.fingerprint(JANUARY) == "g"
 
 
 def test_other_rows_put_aside_leave_the_table_where_and_since_when_it_was(lake):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from churn_platform.contract.model import Contract
 from churn_platform.lake.tables import age, canonical_dtypes, feature_frame, lake_tables
+from churn_platform_tests.gym import plain
 
 FEBRUARY = dt.date(2024, 2, 29)
 WIDE = Contract.model_validate(
@@ -141,11 +142,6 @@ def tables():
 
 
 FEATURES = ["member", "monthly_fee", "tier", "autopay", "visits", "minutes"]
-
-
-def plain(values):
-    """Values with None for null."""
-    return [None if pd.isna(value) else value for value in values]
 
 
 def test_the_feature_frame_has_every_customer_and_null_where_a_table_lacks_one(gym, tables):

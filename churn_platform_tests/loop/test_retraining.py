@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms
+from churn_platform.drift.result import DriftResult, drift_alarms
 from churn_platform.ledger.receipts import append
 from churn_platform.loop.retraining import (
     ManualRequest,
@@ -23,7 +23,6 @@ from churn_platform.monitoring.performance import VersionPerformance
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (
     dt.date(2024, month, day) for month, day in ((1, 31), (2, 29), (3, 31), (4, 30), (5, 31))
 )
-LIMITS = Thresholds(share=0.05, target=0.05, prediction=0.1)
 ALARM = "drift share 20.0% is above 5.0% (visits)"
 FIGURES = st.floats(0, 1)
 
@@ -251,24 +250,26 @@ def test_a_verdict_retrains_when_it_has_a_trigger():
     assert not RetrainingAnswer(None, "", "").retrain
 
 
+def drift(share, target=None, prediction=None, **changes):
+    """A month's drift with these figures."""
+    figures = {"share": share, "target_drift": target, "prediction_drift": prediction}
+    limits = {"share_threshold": 0.05, "target_threshold": 0.05, "prediction_threshold": 0.1}
+    return DriftResult.model_construct(**{"drifted_columns": ()} | figures | limits | changes)
+
+
 def test_each_drift_figure_raises_its_own_alarm_above_its_own_threshold():
-    figures = DriftFigures(
-        drift_share=0.2,
-        drifted_columns=("visits", "minutes"),
-        target_drift=0.0701,
-        prediction_drift=0.25,
-    )
-    assert drift_alarms(figures, LIMITS, 0.8, alarmed=False) == (
+    moved = drift(0.2, 0.0701, 0.25, drifted_columns=("visits", "minutes"))
+    assert drift_alarms(moved, 0.8, alarmed=False) == (
         "drift share 20.0% is above 5.0% (visits, minutes)",
         "target drift 0.0701 is above 0.0500",
         "prediction drift 0.250 is above 0.100",
     )
-    for name, value in (("drift_share", 0.2), ("target_drift", 0.07), ("prediction_drift", 0.25)):
-        assert len(drift_alarms(DriftFigures(**{name: value}), LIMITS, 0.8, alarmed=False)) == 1
+    for figures in ((0.2, None, None), (0.0, 0.07, None), (0.0, None, 0.25)):
+        assert len(drift_alarms(drift(*figures), 0.8, alarmed=False)) == 1
 
 
 def test_a_figure_that_is_not_known_raises_no_alarm():
-    assert drift_alarms(DriftFigures(), LIMITS, 0.8, alarmed=True) == ()
+    assert drift_alarms(drift(0.0), 0.8, alarmed=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -279,15 +280,11 @@ def test_a_figure_that_is_not_known_raises_no_alarm():
 def test_an_alarm_goes_on_above_the_threshold_and_off_below_four_fifths_of_it(
     share, alarmed, alarm
 ):
-    assert (
-        bool(drift_alarms(DriftFigures(drift_share=share), LIMITS, 0.8, alarmed=alarmed)) is alarm
-    )
+    assert bool(drift_alarms(drift(share), 0.8, alarmed=alarmed)) is alarm
 
 
 def test_a_standing_alarm_names_the_threshold_that_keeps_it():
-    assert drift_alarms(DriftFigures(drift_share=0.045), LIMITS, 0.8, alarmed=True) == (
-        "drift share 4.5% is above 4.0%",
-    )
+    assert drift_alarms(drift(0.045), 0.8, alarmed=True) == ("drift share 4.5% is above 4.0%",)
 
 
 @given(FIGURES, FIGURES, FIGURES, FIGURES, st.floats(0.1, 1), st.booleans())
@@ -295,12 +292,8 @@ def test_more_drift_never_silences_an_alarm_and_an_alarm_never_makes_the_next_ha
     share, target, prediction, more, hysteresis, alarmed
 ):
     def count(extra, *, standing):
-        figures = DriftFigures(
-            drift_share=share + extra,
-            target_drift=target + extra,
-            prediction_drift=prediction + extra,
-        )
-        return len(drift_alarms(figures, LIMITS, hysteresis, alarmed=standing))
+        figures = drift(share + extra, target + extra, prediction + extra)
+        return len(drift_alarms(figures, hysteresis, alarmed=standing))
 
     assert count(more, standing=alarmed) >= count(0, standing=alarmed)
     assert count(0, standing=True) >= count(0, standing=False)

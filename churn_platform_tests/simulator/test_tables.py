@@ -1,12 +1,14 @@
 """Simulated columns: whatever the contract allows, and nothing else."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.base.errors import ContractError
-from churn_platform.simulator.tables import shapes_of, table_frame
+from churn_platform.contract.model import Column
+from churn_platform.simulator.tables import delivered, shapes_of
 from churn_platform_tests.simulator.shop import shop
 
 NORMAL = np.random.default_rng(1).standard_normal(2_000)
@@ -98,15 +100,13 @@ def test_floats_are_rounded_to_about_four_digits_whatever_their_size(high, digit
     ],
 )  # fmt: skip
 def test_a_column_has_the_contracts_dtype_and_a_null_stays_a_null(column, raw, plain, nullable):
-    contract = shop({"anchor": {"dtype": "integer"}, "x": column})
-    columns = {"anchor": np.zeros(2), "x": np.asarray(raw)}
-    kept = columns["x"].copy()
+    values = np.asarray(raw)
+    kept = values.copy()
     full, holed = (
-        table_frame(contract, "facts", np.array(["k1", "k2"], dtype=object), columns, empty)
-        for empty in ({}, {"x": np.array([True, False])})
+        pd.Series(delivered("x", Column.model_validate(column), values, empty))
+        for empty in (None, np.array([True, False]))
     )
-    assert list(full) == ["key", "anchor", "x"]
-    assert (str(full["x"].dtype), str(holed["x"].dtype)) == (plain, nullable)
-    assert holed["x"].isna().tolist() == [True, False]
-    assert holed["x"].iloc[1] == full["x"].iloc[1]
-    assert (columns["x"] == kept).all()
+    assert (str(full.dtype), str(holed.dtype)) == (plain, nullable)
+    assert holed.isna().tolist() == [True, False]
+    assert holed.iloc[1] == full.iloc[1]
+    assert (values == kept).all()

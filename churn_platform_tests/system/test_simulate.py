@@ -40,7 +40,7 @@ def test_the_drops_are_what_the_simulator_drew_and_the_contract_takes_them_in(tm
     for drop, month in zip(drops, months, strict=True):
         found = validate(contract, drop, today=drop.as_of, known=None)
         assert not found.refusals
-        tables = {name: table.sound for name, table in found.tables.items()}
+        tables = {name: table.valid for name, table in found.tables.items()}
         assert set(tables) == set(month.tables)
         key, label = contract.entity.column, contract.label
         churned = tables[label.table].set_index(key)[label.column]

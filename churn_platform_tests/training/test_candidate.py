@@ -152,7 +152,8 @@ def test_training_entities_that_need_a_pickle_are_refused(files):
 
 
 def test_the_forward_scores_come_from_the_month_before(gym, two_months):
-    before, holdout = two_months.forward_rows(), two_months.holdout_rows()
+    before = two_months.forward_rows()
+    holdout = two_months.holdout_rows()
     older = Recipe.of(gym).fit(before, before["label"], before["member"])
     assert set(before["as_of"]) == {"2024-01-31"}
     assert np.array_equal(forward_scores(gym, two_months), older.probability(holdout))
@@ -181,7 +182,8 @@ def test_a_refit_on_shuffled_labels_is_at_chance_unless_rows_leak(boosted, month
 
 def test_the_labels_are_shuffled_over_all_customers_once_a_row(gym, two_months):
     refit = shuffled_refit(gym, two_months)
-    train, holdout = two_months.training_rows(), two_months.holdout_rows()
+    train = two_months.training_rows()
+    holdout = two_months.holdout_rows()
     assert refit.scores.shape == refit.labels.shape == (len(holdout),)
     assert refit.labels.dtype == np.bool_
     assert 0 < refit.labels.sum() < int(train["label"].sum() + holdout["label"].sum())
