@@ -4,6 +4,7 @@ import ipaddress
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,10 +103,10 @@ def alert(
             code="ALERTS_NOT_CONFIGURED",
         )
     if test:
-        found = alerts.test()
+        found: list[dict[str, Any]] = [*alerts.test()]
     else:
         alerts.send(anyway=True)
-        found = alerts.waiting()
+        found = [asdict(channel) for channel in alerts.waiting()]
     if as_json:
         print_json(found)
     else:

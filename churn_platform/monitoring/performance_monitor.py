@@ -15,11 +15,10 @@ from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.window import Months
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
+from churn_platform.ledger.version_acts import PromotionProposed, Proposal, RollbackProposed
 from churn_platform.monitoring.challengers import (
     ChallengerEvaluation,
     LabelledRows,
-    Proposal,
     evaluate_challengers,
     evaluated_versions,
 )

@@ -12,7 +12,6 @@ from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
-from churn_platform.ledger.state import stand_down_act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.monitoring.performance import (
     PerformanceRecord,
@@ -99,17 +98,15 @@ class StandDown:
         scored or measured.
         """
         reason = self.reason()
-        acts = ("stand-down began", "stand-down ended")
-        states = [receipt for receipt in self._ledger.receipts() if receipt.act in acts]
-        last = states[-1] if states else None
+        state = self._ledger.state()
         version = self._version()
-        act = stand_down_act(last, version, reason)
+        act = state.stand_down_act(version, reason)
         if act is None:
             return
         subject = f"version {version}"
         # Also where another version took over: the receipt is about the one that stood down.
-        if act == "stand-down ended" and last is not None:
-            subject = last.subject
+        if act == "stand-down ended":
+            subject = f"version {state.standing_down}"
         newest = None if version is None else _newest(self._performance.all(), version)
         figures: dict[str, JsonValue] | None = None
         if newest is not None and newest.metrics is not None:

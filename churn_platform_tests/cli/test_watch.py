@@ -14,6 +14,7 @@ import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform_tests.cli.conftest import wrong
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.system.receiver import receiving
 
 
@@ -25,8 +26,12 @@ def receiver(environ):
 
 
 def happened(home, version):
-    home.ledger.write(
-        actor="ada", act="promotion done", subject=f"version {version}", reason="It is better."
+    record_act(
+        home.ledger,
+        actor="ada",
+        act="promotion done",
+        subject=f"version {version}",
+        reason="It is better.",
     )
 
 

@@ -9,6 +9,7 @@ from bento.production_record import ProductionRecords
 from churn_platform.lake.lake import instant
 from churn_platform.monitoring.challengers import adjusted_level
 from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     CUSTOMERS,
     FEBRUARY,
@@ -94,15 +95,15 @@ def test_a_proposal_lapses_when_production_has_changed_or_people_do_not_want_the
     overtaken_copy, february_decided
 ):
     home = overtaken_copy
-    home.ledger.write(
-        actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
+    record_act(
+        home.ledger, actor="Ada", act="version blocked", subject="version 2", reason="It was wrong."
     )
     assert home.status.proposal() is None
     home.performance_monitor.measure(MARCH)
     verdict = home.records.read("performance", MARCH)["verdict"]
     assert (verdict["proposal"], verdict["compared"][0]["blocked"]) == (None, True)
-    home.ledger.write(
-        actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
+    record_act(
+        home.ledger, actor="Ada", act="version unblocked", subject="version 2", reason="It was not."
     )
     home.performance_monitor.measure(MARCH)
     assert home.status.proposal() is not None

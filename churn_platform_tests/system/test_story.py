@@ -7,6 +7,7 @@ from rich.console import Console
 
 from churn_platform.cli.story import StoryMonth, show_story, story
 from churn_platform.simulator import Truth
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import make_home
 
 JANUARY, FEBRUARY, MARCH = "2024-01-31", "2024-02-29", "2024-03-31"
@@ -97,7 +98,7 @@ def test_corrections_and_requests_come_from_the_ledger(home):
         ("retraining requested", JANUARY, "It fell."),
         ("retraining requested", MARCH, "Not this month."),
     ):
-        home.ledger.write(actor="a", act=act, subject=subject, reason=reason, evidence={})
+        record_act(home.ledger, actor="a", act=act, subject=subject, reason=reason, evidence={})
     [january] = story(home, {"months": [JANUARY], "decisions": [], "performance": []}, None, {})
     assert (january.deliveries, january.asked) == (["Correction of people."], "It fell.")
 
