@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Column, Table
 from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import Policy
-from churn_platform.contract.reference import SCHEMA_FILE, inline_yaml
+from churn_platform.contract.reading import SCHEMA_FILE
 from churn_platform.drafting.check import check_drops
 from churn_platform.drafting.draft import Draft, draft, guess_times
 from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
@@ -210,3 +212,11 @@ def _line(found: Draft, place: Place, text: str) -> str:
     if doubt:
         return f"{text}   {CONFIRM}: {doubt}"
     return text
+
+
+def inline_yaml(value: object) -> str:
+    """A value on one line, as YAML that is safe within another."""
+    text: str = yaml.safe_dump(
+        [value], default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
+    )
+    return text.strip()[1:-1]
