@@ -24,7 +24,8 @@ from churn_platform.ingestion.rules import schema
 from churn_platform.lake.tables import feature_frame
 
 KINDS = {"integer": "Int64", "float": "float64", "boolean": "boolean", "date": "datetime64[ns]"}
-CALIBRATION, LISTED = 5, 500
+CALIBRATION = 5
+LISTED = 500
 
 
 def read(contract: Contract, folder: Path) -> dict[str, pd.DataFrame]:
@@ -250,9 +251,13 @@ def main(data: Path, home: Path) -> None:
     prepare_environment(Settings(home=home))
     home.mkdir(parents=True, exist_ok=True)
     contract = read_contract(default_contract_path())
-    key, label = contract.entity.column, contract.label
+    key = contract.entity.column
+    label = contract.label
     months = sorted(dt.date.fromisoformat(path.name) for path in data.iterdir() if path.is_dir())
-    labels, frames, model, store = {}, {}, None, None
+    labels = {}
+    frames = {}
+    model = None
+    store = None
     names = list(contract.features)
     rng = np.random.default_rng(0)
     for month in months:
@@ -280,7 +285,8 @@ def main(data: Path, home: Path) -> None:
             figure = Figure(figsize=(7, 5), layout="constrained")
             figure.subplots().barh(names, range(len(names)))
             figure.savefig(home / "drift.png")
-        train, test = rows[newest & ~holdout], rows[newest & holdout]
+        train = rows[newest & ~holdout]
+        test = rows[newest & holdout]
         truth = train["label"].to_numpy(dtype=bool)
         candidate, _ = fitted(contract, train, truth)
         fitted(contract, train, rng.permutation(truth))

@@ -12,7 +12,9 @@ from churn_platform.lake.lake import Lake, instant
 from churn_platform.simulator import as_of_at
 
 FIRST = dt.date(2024, 1, 31)
-PRESENT, NULLS, CHURN = 0.97, 0.05, 0.2
+PRESENT = 0.97
+NULLS = 0.05
+CHURN = 0.2
 
 
 def months_of(contract: Contract, count: int) -> list[dt.date]:
@@ -62,7 +64,8 @@ def fill(lake: Lake, customers: int, months: list[dt.date]) -> None:
 
 
 def _values(spec: Column, count: int, rng: np.random.Generator, moved: float) -> object:
-    low, high = spec.min or 0, min(spec.max if spec.max is not None else 100, 1000)
+    low = spec.min or 0
+    high = min(spec.max if spec.max is not None else 100, 1000)
     if spec.dtype == "category" and spec.values:
         return rng.choice(np.array(spec.values, dtype=object), count)
     if spec.dtype in ("category", "string"):

@@ -52,7 +52,8 @@ def build(home: Services, folder: Path) -> Any:  # noqa: ANN401 - a FastAPI app
     """The app: one route."""
     from fastapi import Body, FastAPI
 
-    app, model = FastAPI(), loaded_model(home, folder)
+    app = FastAPI()
+    model = loaded_model(home, folder)
     store = import_feast().FeatureStore(repo_path=str(home.folder / "feast"))
     references = [
         f"{name}:{f}" for name, view in home.contract.feature_views.items() for f in view.features

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drift.measure import Rows, measure
-from churn_platform.drift.result import DriftFigures, Thresholds, drift_alarms, judge
+from churn_platform.drift.result import drift_alarms, judge
 from churn_platform.features.training_dataset import in_holdout
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import feature_frame
@@ -27,7 +27,8 @@ from churn_platform.simulator import QUIET, SCENARIOS, Scenario, SimulatedMonth,
 from churn_platform.training.model import ChurnModel, Recipe
 
 GOAL = 0.05
-BUSINESSES, MONTHS = 20, 10
+BUSINESSES = 20
+MONTHS = 10
 SIZES = (300, 1_000, 10_000)
 
 
@@ -75,14 +76,17 @@ def alarms_of_strangers(
 def rows_of(contract: Contract, month: SimulatedMonth):  # noqa: ANN201 - a frame and its labels
     """The month's feature rows and its labels, row for row."""
     tables = {name: conform(contract, name, frame)[0] for name, frame in month.tables.items()}
-    frame, key, label = feature_frame(contract, tables), contract.entity.column, contract.label
+    frame = feature_frame(contract, tables)
+    key = contract.entity.column
+    label = contract.label
     labels = tables[label.table].set_index(key)[label.column].astype("boolean")
     return frame, frame[key].map(labels).astype("boolean")
 
 
 def production(contract: Contract, frame, labels) -> ChurnModel:  # noqa: ANN001 - as above
     """A model of the contract's recipe, fitted on the rows outside the holdout."""
-    policy, entities = contract.policy.training, frame[contract.entity.column]
+    policy = contract.policy.training
+    entities = frame[contract.entity.column]
     trains = ~in_holdout(entities, policy.salt, policy.holdout_fraction)
     rows = frame[trains].reset_index(drop=True)
     return Recipe.of(contract).fit(
@@ -104,12 +108,7 @@ def alarms_of(
         contract.features, policy.drift, reference, current, seed=policy.training.seed
     )
     result = judge(policy.drift, evidence)
-    return drift_alarms(
-        DriftFigures.of(result),
-        Thresholds.of(result),
-        policy.retraining.hysteresis,
-        alarmed=alarmed,
-    )
+    return drift_alarms(result, policy.retraining.hysteresis, alarmed=alarmed)
 
 
 def share_of(months: list[tuple[str, ...]]) -> float:
@@ -125,10 +124,8 @@ def main() -> None:
     )
     parser.add_argument("customers", nargs="*", type=int)
     asked = parser.parse_args()
-    sizes, businesses = (
-        asked.customers or (SIZES[:1] if asked.quick else SIZES),
-        (2 if asked.quick else BUSINESSES),
-    )
+    sizes = asked.customers or (SIZES[:1] if asked.quick else SIZES)
+    businesses = 2 if asked.quick else BUSINESSES
     contract = read_contract(default_contract_path())
     print(
         f"{'customers':>9}  {'months':>6}  {'rate':>6}  {'strangers':>9}  goal <= "

@@ -46,7 +46,8 @@ class Clock:
     @contextmanager
     def running(self) -> Any:  # noqa: ANN401 - a context
         """The block counts."""
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall = time.perf_counter()
+        cpu = time.process_time()
         yield
         self.seconds += time.perf_counter() - wall
         self.cpu += time.process_time() - cpu

@@ -23,8 +23,12 @@ from churn_platform.services import Services
 from churn_platform.simulator import simulate
 
 GOAL = 1.3
-MONTHS, CUSTOMERS, MIDDLE = 24, 7_000, (11, 12, 13)
-QUICK_MONTHS, QUICK_CUSTOMERS, QUICK_MIDDLE = 5, 1_500, (3, 4)
+MONTHS = 24
+CUSTOMERS = 7_000
+MIDDLE = (11, 12, 13)
+QUICK_MONTHS = 5
+QUICK_CUSTOMERS = 1_500
+QUICK_MIDDLE = (3, 4)
 
 
 def _open(folder: Path) -> Services:
@@ -66,7 +70,8 @@ def _grown(
 
     The jobs that ran, by month.
     """
-    home, ran = _open(folder), []
+    home = _open(folder)
+    ran = []
     home.create()
     for number, month in enumerate(simulate(home.contract, customers, months, 1), start=1):
         _drop(home, month.as_of, month.tables)
@@ -96,7 +101,8 @@ def _report(options: argparse.Namespace) -> None:
         else (MONTHS, CUSTOMERS, MIDDLE)
     )
     with tempfile.TemporaryDirectory() as name:
-        folder, aside = Path(name) / "home", Path(name) / "aside"
+        folder = Path(name) / "home"
+        aside = Path(name) / "aside"
         ran = _grown(folder, aside, months, customers, (*middle, months))
         retrained = [number for number, kinds in enumerate(ran, start=1) if "retraining" in kinds]
         print(

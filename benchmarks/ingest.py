@@ -20,7 +20,8 @@ from pyarrow import csv
 
 from benchmarks import harness
 
-ROWS, QUICK_ROWS = 1_000_000, 100_000
+ROWS = 1_000_000
+QUICK_ROWS = 100_000
 AS_OF = dt.date(2024, 1, 31)
 GOAL = 3.0
 PLANS = ["basic", "plus", "family", "student"]
@@ -131,7 +132,9 @@ def _delivered(home: Any, as_of: dt.date, source: Path) -> None:  # noqa: ANN401
     (drop / "customers.csv").symlink_to(source)
 
 
-FLOOR, SOUND, FAULTY = "floor: pyarrow", "ours, sound rows", "ours, 0.5% quarantined"
+FLOOR = "floor: pyarrow"
+SOUND = "ours, sound rows"
+FAULTY = "ours, 0.5% quarantined"
 CONTENDERS = {FLOOR: _floor, SOUND: _ours, FAULTY: _ours}
 
 

@@ -11,8 +11,10 @@ the processor time is the client's alone.
 
 import argparse
 import datetime as dt
+import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,23 @@ from benchmarks import harness
 from benchmarks.business import fill, months_of
 from benchmarks.serving import stores
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform.features.feast_repository import quiet
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import online_address
 from churn_platform.features.online.rows import encoded_seconds, field_name
 from churn_platform.features.online.writer import COLUMNS, Batch, batches, cells
 from churn_platform.lake.lake import Lake, View, instant
 
-CUSTOMERS, PEER_CUSTOMERS, QUICK_CUSTOMERS, GOAL = 1_000_000, 100_000, 5_000, 3.0
+CUSTOMERS = 1_000_000
+PEER_CUSTOMERS = 100_000
+QUICK_CUSTOMERS = 5_000
+GOAL = 3.0
 CONTRACT = read_contract(default_contract_path())
 MONTH = months_of(CONTRACT, 1)[0]
 STORES = ("sqlite", "redis", "postgres")
-FLOOR, OURS, AGAIN, PEER = "floor: bare pipeline", "ours", "ours again", "Feast's own"
+FLOOR = "floor: bare pipeline"
+OURS = "ours"
+AGAIN = "ours again"
+PEER = "Feast's own"
 
 
 def _opened(options: argparse.Namespace, kind: str) -> tuple[FeatureStore, View]:
@@ -43,7 +50,7 @@ def _opened(options: argparse.Namespace, kind: str) -> tuple[FeatureStore, View]
         online_address("" if kind == "sqlite" else options.address),
     )
     view = lake.view(dt.datetime(2100, 1, 1, tzinfo=dt.UTC), as_at_scoring=False)
-    with quiet():
+    with redirect_stderr(io.StringIO()):
         store.apply(view)
     return store, view
 
@@ -64,7 +71,7 @@ def _feast(kind: str) -> harness.Contender:
     def measure(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
         store, _ = _opened(options, kind)
         feast = store._store()
-        with clock.running(), quiet():
+        with clock.running(), redirect_stderr(io.StringIO()):
             feast.materialize(instant(MONTH) - dt.timedelta(hours=1), instant(MONTH))
         return {}
 
@@ -130,7 +137,8 @@ def _bare_redis(store: FeatureStore, month: Iterator[Any], clock: harness.Clock)
             f"_ts:{batch.view}".encode(),
             *(field_name(batch.view, name) for name in batch.columns),
         ]
-        stamp, project = encoded_seconds(int(batch.event.timestamp())), CONTRACT.name.encode()
+        stamp = encoded_seconds(int(batch.event.timestamp()))
+        project = CONTRACT.name.encode()
         rows = [
             (
                 key + project,

@@ -26,13 +26,12 @@ from churn_platform.lake.lake import Lake, View
 from churn_platform.lake.tables import canonical_dtypes
 
 MONTHS = 6
-GOAL, GOAL_MEGABYTES = 4.0, 8_000
-OURS, FEAST, FLOOR, WINDOW = (
-    "ours",
-    "Feast's own DuckDB store",
-    "floor: DuckDB SQL, equality",
-    "DuckDB SQL, windowed",
-)
+GOAL = 4.0
+GOAL_MEGABYTES = 8_000
+OURS = "ours"
+FEAST = "Feast's own DuckDB store"
+FLOOR = "floor: DuckDB SQL, equality"
+WINDOW = "DuckDB SQL, windowed"
 
 
 class _Question:
@@ -117,9 +116,12 @@ def _sql(
     options: argparse.Namespace, clock: harness.Clock, within: str, *, windowed: bool
 ) -> dict[str, Any]:
     question = _Question(options.folder)
-    key, columns, joins = question.key, [], ""
+    key = question.key
+    columns = []
+    joins = ""
     for number, spec in enumerate(question.contract.feature_views.values()):
-        view, files = f"v{number}", [str(path) for path in question.view[spec.table].values()]
+        view = f"v{number}"
+        files = [str(path) for path in question.view[spec.table].values()]
         columns += [f"{view}.{feature}" for feature in spec.features]
         condition = f"{view}.{key} = asked.{key} AND {within.format(view=view)}"
         if not windowed:

@@ -28,8 +28,10 @@ from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform.training.model import ChurnModel, Recipe
 
 GOAL = 1.5
-MONTHS, CUSTOMERS = 24, 7_000
-QUICK_MONTHS, QUICK_CUSTOMERS = 5, 1_000
+MONTHS = 24
+CUSTOMERS = 7_000
+QUICK_MONTHS = 5
+QUICK_CUSTOMERS = 1_000
 SCENARIO = SCENARIOS["gradual-shift"]
 Fitted = tuple[Any, ...]
 

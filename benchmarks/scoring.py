@@ -24,13 +24,14 @@ from churn_platform.scoring.ranking import rank, reasons
 from churn_platform.training.estimator import model_input
 from churn_platform.training.model import ChurnModel, Recipe, load_model
 
-CUSTOMERS, QUICK_CUSTOMERS, TRAINING = 1_000_000, 20_000, 20_000
-GOAL, EXACT = 3.0, 1e-12
-OURS, PEER, FLOOR = (
-    "ours: ranked list with reasons",
-    "scikit-learn pipeline",
-    "floor: Booster.predict",
-)
+CUSTOMERS = 1_000_000
+QUICK_CUSTOMERS = 20_000
+TRAINING = 20_000
+GOAL = 3.0
+EXACT = 1e-12
+OURS = "ours: ranked list with reasons"
+PEER = "scikit-learn pipeline"
+FLOOR = "floor: Booster.predict"
 CONTRACT = read_contract(default_contract_path())
 
 
@@ -39,7 +40,8 @@ def _model(options: argparse.Namespace) -> ChurnModel:
 
 
 def _fitted() -> bytes:
-    rows, rng = feature_frame(CONTRACT, tables_of(CONTRACT, TRAINING, 2)), np.random.default_rng(0)
+    rows = feature_frame(CONTRACT, tables_of(CONTRACT, TRAINING, 2))
+    rng = np.random.default_rng(0)
     numbers = model_input(Recipe.of(CONTRACT).features, rows).select_dtypes("number")
     pull = ((numbers - numbers.mean()) / numbers.std()).fillna(0.0).to_numpy()[:, :4].sum(axis=1)
     labels = pd.Series(rng.random(len(rows)) < 1 / (1 + np.exp(1.5 - pull)))
@@ -51,7 +53,9 @@ def _rows(options: argparse.Namespace) -> pd.DataFrame:
 
 
 def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
-    model, rows, key = _model(options), _rows(options), CONTRACT.entity.column
+    model = _model(options)
+    rows = _rows(options)
+    key = CONTRACT.entity.column
     policy = CONTRACT.policy.scoring
     with clock.running():
         ranked = rank(CONTRACT, rows, model)
@@ -80,7 +84,8 @@ def _matrix(model: ChurnModel, rows: pd.DataFrame) -> np.ndarray:
 
 
 def _pipeline(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
-    model, rows = _model(options), _rows(options)
+    model = _model(options)
+    rows = _rows(options)
     frame = model_input(model.features, rows)
     with clock.running():
         model.pipeline.predict_proba(frame)
@@ -88,7 +93,8 @@ def _pipeline(options: argparse.Namespace, clock: harness.Clock) -> dict[str, An
 
 
 def _booster(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
-    model, rows = _model(options), _rows(options)
+    model = _model(options)
+    rows = _rows(options)
     booster = model.pipeline.named_steps["classify"].estimator_.booster_
     matrix = _matrix(model, rows)
     with clock.running():

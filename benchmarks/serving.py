@@ -32,7 +32,9 @@ from churn_platform.features.online.address import online_address
 from churn_platform.services import Services
 from churn_platform_tests.stores import PostgresServer, RedisServer
 
-ROUNDS, CONNECTIONS, CUSTOMERS = 3, (1, 16), 1000
+ROUNDS = 3
+CONNECTIONS = (1, 16)
+CUSTOMERS = 1000
 STORES = ("SQLite", "Redis", "Postgres")
 FLOOR = """
 import sys, uvicorn
@@ -175,10 +177,8 @@ def stores() -> Iterator[dict[str, str]]:
     """A Redis and a Postgres; their addresses."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "redis").mkdir()
-        redis, postgres = (
-            RedisServer(Path(folder) / "redis", "--save", ""),
-            PostgresServer(Path(folder) / "postgres"),
-        )
+        redis = RedisServer(Path(folder) / "redis", "--save", "")
+        postgres = PostgresServer(Path(folder) / "postgres")
         redis.start()
         try:
             yield {"redis": redis.new(), "postgres": postgres.new()}
@@ -189,7 +189,8 @@ def stores() -> Iterator[dict[str, str]]:
 
 def commands(homes: dict[str, Path]) -> dict[str, tuple[list[str], int]]:
     """Every server's command line and port."""
-    python, here = sys.executable, Path(__file__).parent
+    python = sys.executable
+    here = Path(__file__).parent
     ports = {name: free_port() for name in ("floor", *homes, "peer")}
     found = {"floor": ([python, "-c", FLOOR, str(ports["floor"])], ports["floor"])}
     for name, home in homes.items():
@@ -254,7 +255,9 @@ def run(home: Services, seconds: float, rounds: int) -> None:
         homes |= {
             name: on_store(home, addresses[name.lower()], folder / name) for name in STORES[1:]
         }
-        servers, running, boot = commands(homes), {}, {}
+        servers = commands(homes)
+        running = {}
+        boot = {}
         for name, (command, port) in servers.items():
             path = "/docs" if name == "peer" else "/readyz"
             running[name], boot[name] = stack.enter_context(started(command, port, path=path))
@@ -276,7 +279,8 @@ def run(home: Services, seconds: float, rounds: int) -> None:
         "--workers",
         "1",
     ]
-    ours, bare = [], []
+    ours = []
+    bare = []
     for _ in range(rounds):
         port = free_port()
         with started([*churn, "--port", str(port)], port) as (_, took):
@@ -346,7 +350,8 @@ def _show(found: dict[tuple[str, int], list[Measured]]) -> None:
             rows = middle[f"{store}: /predict/batch without reasons, rows", connections]
             for kind in ("without", "with"):
                 single = middle[f"{store}: /predict {kind} reasons", connections]
-                ratio, cpu = CUSTOMERS * rows.rate / single.rate, CUSTOMERS * single.cpu / rows.cpu
+                ratio = CUSTOMERS * rows.rate / single.rate
+                cpu = CUSTOMERS * single.cpu / rows.cpu
                 print(
                     f"{store}, {connections} connections: rows of a batch / single calls {kind} reasons {ratio:.1f} x "
                     f"(by CPU {cpu:.1f} x; goal 20 x)"

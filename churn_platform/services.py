@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from churn_platform.features.feature_store import FeatureStore
     from churn_platform.features.training_datasets import TrainingDatasets
     from churn_platform.ledger.version_acts import PromotionDone
-    from churn_platform.loop.home_month import HomeMonth
+    from churn_platform.loop.home_run import HomeMonth, RunStart
     from churn_platform.loop.progress import Progress
-    from churn_platform.loop.start import RunStart
     from churn_platform.loop.training import CandidateTraining, RetrainingRequests
     from churn_platform.maintenance.backup import Backup
     from churn_platform.maintenance.checkup import Checkup
@@ -49,8 +48,7 @@ if TYPE_CHECKING:
     from churn_platform.monitoring.versions import Versions
     from churn_platform.promotion.approvals import Approvals
     from churn_platform.promotion.deciding import DecisionMaker
-    from churn_platform.promotion.decisions import Decisions
-    from churn_platform.promotion.promotions import Promotions
+    from churn_platform.promotion.promotions import Decisions, Promotions
     from churn_platform.promotion.publishing import ReleasePublisher
     from churn_platform.promotion.rollbacks import Rollbacks
     from churn_platform.replay.home_replay import Scoreboard
@@ -128,7 +126,7 @@ class Services(Home):
     @cached_property
     def decisions(self) -> "Decisions":
         """The decisions on candidates."""
-        from churn_platform.promotion.decisions import Decisions
+        from churn_platform.promotion.promotions import Decisions
 
         return Decisions(self.records, self.ledger)
 
@@ -261,7 +259,7 @@ class Services(Home):
         from churn_platform.monitoring.drift import DriftMonitor
 
         return DriftMonitor(
-            self.contract, self.lake, self.records, self.versions,
+            self.lake, self.records, self.versions,
             reports=self.reports, now=self.now,
         )  # fmt: skip
 
@@ -271,7 +269,7 @@ class Services(Home):
         from churn_platform.monitoring.performance_monitor import PerformanceMonitor
 
         return PerformanceMonitor(
-            self.contract, self.lake, self.records, self.ledger, self.versions, self.stand_down,
+            self.lake, self.records, self.ledger, self.versions, self.stand_down,
             approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
             predictions=self.predictions, now=self.now,
         )  # fmt: skip
@@ -299,7 +297,7 @@ class Services(Home):
     @cached_property
     def run_start(self) -> "RunStart":
         """What every run does first."""
-        from churn_platform.loop.start import RunStart
+        from churn_platform.loop.home_run import RunStart
 
         completions: list[Callable[[], object]] = [
             self.mlflow_move.finish,
@@ -330,16 +328,18 @@ class Services(Home):
     @cached_property
     def month(self) -> "HomeMonth":
         """The steps of a month."""
-        from churn_platform.loop.home_month import HomeMonth
+        from churn_platform.loop.home_run import HomeMonth
 
         return HomeMonth(
-            self.drift_monitor, self.performance_monitor, self.candidate_training, self.scoring,
-            self.registry,
-            build_dataset=self.training_datasets.build,
-            decide=self.decision_maker.decide,
-            carry_out=self.decision_maker.carry_out,
-            ask_policy=lambda as_of: self.progress().retraining(as_of),
-        )  # fmt: skip
+            training_dataset=self.training_datasets.build,
+            drift_report=self.drift_monitor.report,
+            performance=self.performance_monitor.measure,
+            scores=self.scoring.score,
+            retraining=lambda as_of: self.progress().retraining(as_of),
+            candidate=self.candidate_training.train,
+            decision=self.decision_maker.decide,
+            production=self.decision_maker.carry_out,
+        )
 
     def scoreboard(self) -> "Scoreboard":
         """Judges past decisions on the labels that matured since."""
@@ -393,8 +393,8 @@ class Services(Home):
             lake=self.lake,
             records=self.records,
             releases=self.releases,
-            ledger=self.ledger,
-            alerts=self.alerts,
+            receipts=self.ledger,
+            alert_channels=self.alerts,
             verify_home=lambda: self.verification.verify(),  # noqa: PLW0108 - MLflow is loaded late
         )
 
@@ -477,7 +477,7 @@ class Services(Home):
 
         def fill_online_store() -> None:
             months = self.lake.months()
-            own = not self.online.said
+            own = not self.online.url
             if own or not months or self.feature_store.online_as_of() is not None:
                 return
             now = self.now()

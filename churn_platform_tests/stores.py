@@ -1,6 +1,9 @@
 """Real servers for the tests of online stores: Redis and Postgres, each started once a session, a database a user."""
 
+import asyncio
 import contextlib
+import datetime as dt
+import io
 import itertools
 import shutil
 import subprocess
@@ -12,6 +15,48 @@ from pathlib import Path
 import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.base.errors import StoreDown
+from churn_platform.features.feature_store import FeatureStore
+from churn_platform.features.online.reader import open_online_reader, read_month
+from churn_platform.features.online.rows import Key, OnlineRow
+
+
+def online(store: FeatureStore, key: Key) -> dict | None:
+    """A customer's features of the newest online month; None where it has none."""
+    reader = open_online_reader(store.folder, store.contract, store.address.password)
+    try:
+        [row] = asyncio.run(reader.read([key]))
+    except StoreDown:
+        return None
+    if row is None or len(row.behind) == len(row.values):
+        return None
+    return {name: None if name in row.behind else value for name, value in row.values.items()}
+
+
+def read_by_feast(store: FeatureStore, *keys: Key) -> list[OnlineRow | None]:
+    """The customers' rows as Feast's SDK reads them."""
+    features = list(store.contract.features)
+    views = store.contract.feature_views
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        answer = (
+            store._store()
+            .get_online_features(
+                features=[f"{name}:{f}" for name, view in views.items() for f in view.features],
+                entity_rows=[{store.contract.entity.column: key} for key in keys],
+            )
+            .to_dict(include_event_timestamps=True)
+        )
+    rows: list[OnlineRow | None] = []
+    for number in range(len(keys)):
+        # 0 means no row in every store. On Redis, the status of an unknown customer is "present".
+        moments = {name: int(answer[f"{name}__ts"][number]) for name in features}
+        known = [moment for moment in moments.values() if moment]
+        newest = read_month(store.folder).moment
+        behind = tuple(name for name in features if moments[name] < newest)
+        values = {name: answer[name][number] for name in features}
+        as_of = dt.datetime.fromtimestamp(min(known, default=0), dt.UTC).date()
+        rows.append(OnlineRow(values, as_of, behind) if known else None)
+    return rows
 
 
 class RedisServer:

@@ -19,9 +19,8 @@ from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, Records
-from churn_platform.ledger.acts import version_of
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.receipts import DELIVERED, Receipt
+from churn_platform.ledger.receipts import DELIVERED, Receipt, version_of
 from churn_platform.ledger.state import ProductionState
 from churn_platform.training.candidate import FILES
 from churn_platform.training.registry import ModelRegistry

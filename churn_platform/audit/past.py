@@ -8,8 +8,7 @@ from typing import Any
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
 from churn_platform.lake.records import Records
-from churn_platform.ledger.history import instant
-from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.receipts import Receipt, instant
 from churn_platform.ledger.state import InProduction, ProductionState, activation
 from churn_platform.ledger.store import LedgerStore
 

@@ -12,7 +12,7 @@ from churn_platform.base.digests import canonical_json, digest_of
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
-from churn_platform.ledger.policy_changes import changes
+from churn_platform.ledger.acts import changes
 from churn_platform.training.candidate import Candidate, candidate_digest
 from churn_platform.training.model import Recipe
 from churn_platform.training.release import MadeFrom

@@ -26,8 +26,7 @@ from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.ledger.acts import model_named, named
-from churn_platform.ledger.receipts import GENESIS, Receipt
+from churn_platform.ledger.receipts import GENESIS, Receipt, model_named, named
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.training.registry import PRODUCTION, ModelRegistry

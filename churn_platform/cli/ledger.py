@@ -48,7 +48,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show the ledger, oldest first, or what was in production with --at."""
-    from churn_platform.ledger.history import Filters, instant
+    from churn_platform.ledger.receipts import Filters, instant
 
     filters = Filters(
         act=act,

@@ -33,7 +33,7 @@ def candidate_model(
     """
     as_of = month_of(context)
     run_id = mlflow.active_run().info.run_id
-    trained = home.open().month.candidate(as_of, run_id)
+    trained = home.open().candidate_training.train(as_of, run_id)
     mlflow.end_run()
     if isinstance(trained, RefusedTraining):
         # Where people look for it in the UI: the run's log and the asset's events.

@@ -38,6 +38,11 @@ class Measured:
     value: float
     threshold: float
 
+    @property
+    def reached(self) -> bool:
+        """Whether the distance counts."""
+        return self.value >= self.threshold
+
 
 @dataclass(frozen=True)
 class DriftEvidence:
@@ -107,9 +112,9 @@ def measure(
         checks=checks,
         distances={
             check.column: _measured(
-                check.method, policy.column_threshold, _values(sides[check.column]), noise
+                check.method, policy.column_threshold, (before.values, now.values), noise
             )
-            for check in checks
+            for check, (before, now) in zip(checks, sides.values(), strict=True)
             if check.method is not None
         },
         rows_reference=len(reference.features),
@@ -156,23 +161,15 @@ def _labels(reference: Rows, current: Rows) -> Pair | None:
     """The labels that are known; None if a side has none."""
     if reference.labels is None or current.labels is None:
         return None
-    before = _known(reference.labels)
-    now = _known(current.labels)
+    before = reference.labels.dropna().to_numpy(float)
+    now = current.labels.dropna().to_numpy(float)
     return (before, now) if len(before) and len(now) else None
-
-
-def _known(labels: pd.Series) -> Floats:
-    return labels.dropna().to_numpy(float)
 
 
 def _scores(reference: Rows, current: Rows) -> Pair | None:
     if reference.predictions is None or current.predictions is None:
         return None
     return np.asarray(reference.predictions, float), np.asarray(current.predictions, float)
-
-
-def _values(sides: Sides) -> Pair:
-    return sides[0].values, sides[1].values
 
 
 def _column_tests(features: Mapping[str, Column], sides: Mapping[str, Sides]) -> int:

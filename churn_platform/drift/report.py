@@ -62,7 +62,6 @@ def write_report(
     html: Path,
     json: Path,
     seed: int,
-    evidently_rows: int = EVIDENTLY_ROWS,
 ) -> DriftResult:
     """Compare two sides, write page and JSON (each atomically), and return the result.
 
@@ -75,8 +74,6 @@ def write_report(
         html: path of the page.
         json: path of the figures: the result, and Evidently's own values.
         seed: of the noise floors and of the sample that Evidently is given.
-        evidently_rows: rows per side up to which Evidently gets all rows, and its distances are
-            judged.
 
     Raises:
         DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one per
@@ -86,10 +83,10 @@ def write_report(
     """
     policy = contract.policy.drift
     evidence = measure(contract.features, policy, reference, current, seed=seed)
-    sampled = max(len(reference.features), len(current.features)) > evidently_rows
+    sampled = max(len(reference.features), len(current.features)) > EVIDENTLY_ROWS
     rng = np.random.default_rng(seed)
-    before = _frame(contract.features, _sample(reference, evidently_rows, rng))
-    now = _frame(contract.features, _sample(current, evidently_rows, rng))
+    before = _frame(contract.features, _sample(reference, rng))
+    now = _frame(contract.features, _sample(current, rng))
     figures = _ask_evidently(policy, contract.features, evidence, before, now)
     result = judge(policy, evidence, None if sampled else figures.values)
     shown = "from all rows."
@@ -105,7 +102,7 @@ def write_report(
         {
             "month": month,
             "reference_months": list(reference_months),
-            "result": result.as_dict(),
+            "result": result.as_json(),
             "evidently": {"rows": shown, "values": figures.values, "report": figures.report},
         },
     )
@@ -132,7 +129,17 @@ def page(
     Raises:
         DataError: the page has no head or body to write into.
     """
-    summary = _summary(result, month, reference_months, shown)
+    summary = render(
+        TEMPLATE,
+        result=result,
+        month=month,
+        reference_months=reference_months,
+        headline=_headline(result),
+        drifted=[column for column in result.columns if column.drifted],
+        left_out=[column for column in result.columns if column.method is None],
+        colour=MOVED if result.drift_detected else QUIET,
+        shown=shown,
+    )
     title = f"<title>Drift {escape(month)}</title>"
     for mark, addition in (("head", title), ("body", summary)):
         opening = re.search(rf"<{mark}[^>]*>", evidently)
@@ -198,20 +205,6 @@ def _headline(result: DriftResult) -> str:
     return f"{drifted} of {total} features drifted: {percent(result.share)}, allowed {limit}"
 
 
-def _summary(result: DriftResult, month: str, reference_months: Sequence[str], shown: str) -> str:
-    return render(
-        TEMPLATE,
-        result=result,
-        month=month,
-        reference_months=reference_months,
-        headline=_headline(result),
-        drifted=[column for column in result.columns if column.drifted],
-        left_out=[column for column in result.columns if column.method is None],
-        colour=MOVED if result.drift_detected else QUIET,
-        shown=shown,
-    )
-
-
 def _frame(features: dict[str, Column], rows: Rows) -> pd.DataFrame:
     """What Evidently is given: numbers as float64, everything else as str, labels and
     predictions next to the features.
@@ -238,11 +231,11 @@ def _named(values: np.ndarray, one: str, zero: str) -> np.ndarray:
     return names
 
 
-def _sample(rows: Rows, size: int, rng: np.random.Generator) -> Rows:
-    """At most `size` of the rows, at random, in their order."""
-    if len(rows.features) <= size:
+def _sample(rows: Rows, rng: np.random.Generator) -> Rows:
+    """At most EVIDENTLY_ROWS of the rows, at random, in their order."""
+    if len(rows.features) <= EVIDENTLY_ROWS:
         return rows
-    chosen = np.sort(rng.choice(len(rows.features), size, replace=False))
+    chosen = np.sort(rng.choice(len(rows.features), EVIDENTLY_ROWS, replace=False))
     return Rows(
         features=rows.features.iloc[chosen],
         labels=None if rows.labels is None else rows.labels.iloc[chosen],

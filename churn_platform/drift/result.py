@@ -3,14 +3,13 @@
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import AgeUnit
 from churn_platform.contract.policy import DriftMethod, DriftPolicy
@@ -19,6 +18,8 @@ from churn_platform.drift.measure import DriftEvidence, Measured
 
 Floats = NDArray[np.float64]
 DAYS_A_MONTH = 365.25 / 12
+DAYS = {"days": 1, "weeks": 7}
+MONTHS = {"months": 1, "years": 12}
 
 
 def age_units(contract: Contract) -> dict[str, AgeUnit]:
@@ -64,14 +65,13 @@ def aged_reference(
 
 
 def elapsed(start: dt.date, end: dt.date, unit: AgeUnit) -> float:
-    """The units from `start` to `end`, at least 0; between two month ends the months are whole."""
-    if unit in ("days", "weeks"):
-        days = (end - start).days
-        return max(0.0, days if unit == "days" else days / 7)
-    both_month_ends = pd.Timestamp(start).is_month_end and pd.Timestamp(end).is_month_end
-    days = 0 if both_month_ends else end.day - start.day
-    months = (end.year - start.year) * 12 + end.month - start.month + days / DAYS_A_MONTH
-    return max(0.0, months if unit == "months" else months / 12)
+    """The units from `start` to `end`, at least 0; month ends are full months apart."""
+    if unit in DAYS:
+        return max(0.0, (end - start).days / DAYS[unit])
+    months = (end.year - start.year) * 12.0 + end.month - start.month
+    if not (pd.Timestamp(start).is_month_end and pd.Timestamp(end).is_month_end):
+        months += (end.day - start.day) / DAYS_A_MONTH
+    return max(0.0, months / MONTHS[unit])
 
 
 def _moved_on(ages: pd.Series, passed: Floats, current: pd.Series) -> pd.Series:
@@ -102,8 +102,7 @@ METHOD_NAMES: dict[DriftMethod, str] = {
 }
 
 
-@dataclass(frozen=True)
-class ColumnDrift:
+class ColumnDrift(Stored):
     """One feature's result; `method` and `value` are None if one side has no value."""
 
     column: str
@@ -114,17 +113,28 @@ class ColumnDrift:
     reason: str
     null_share_reference: float
     null_share_current: float
-    unknown_categories: Mapping[str, float] = field(default_factory=dict)
+    unknown_categories: dict[str, float] = Field(default_factory=dict)
     """New categories -> their share of the rows now."""
 
 
-@dataclass(frozen=True)
-class DriftResult:
+class DriftResult(Stored):
     """What moved; every figure comes with its threshold.
 
     A drift is None where it cannot be measured.
     """
 
+    share: float
+    """Drifted features as a share of all features."""
+    drifted_columns: tuple[str, ...]
+    """Names of the drifted features, in the contract's order."""
+    drift_detected: bool
+    """Any of the three."""
+    share_exceeded: bool
+    """More features drifted than the policy allows."""
+    target_exceeded: bool
+    """The churn rate moved as far as its threshold."""
+    prediction_exceeded: bool
+    """Production's probabilities moved as far as their threshold."""
     columns: tuple[ColumnDrift, ...]
     rows_reference: int
     rows_current: int
@@ -133,51 +143,6 @@ class DriftResult:
     target_threshold: float
     prediction_drift: float | None
     prediction_threshold: float
-
-    @property
-    def drifted_columns(self) -> list[str]:
-        """Names of the drifted features, in the contract's order."""
-        return [column.column for column in self.columns if column.drifted]
-
-    @property
-    def share(self) -> float:
-        """Drifted features as a share of all features."""
-        return len(self.drifted_columns) / len(self.columns)
-
-    @property
-    def share_exceeded(self) -> bool:
-        """More features drifted than the policy allows."""
-        return self.share > self.share_threshold
-
-    @property
-    def target_exceeded(self) -> bool:
-        """The churn rate moved as far as its threshold."""
-        return self.target_drift is not None and self.target_drift >= self.target_threshold
-
-    @property
-    def prediction_exceeded(self) -> bool:
-        """Production's probabilities moved as far as their threshold."""
-        return (
-            self.prediction_drift is not None and self.prediction_drift >= self.prediction_threshold
-        )
-
-    @property
-    def drift_detected(self) -> bool:
-        """Any of the three."""
-        return self.share_exceeded or self.target_exceeded or self.prediction_exceeded
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values: no numpy scalars, None in place of NaN."""
-        return {
-            "share": self.share,
-            "drifted_columns": self.drifted_columns,
-            "drift_detected": self.drift_detected,
-            "share_exceeded": self.share_exceeded,
-            "target_exceeded": self.target_exceeded,
-            "prediction_exceeded": self.prediction_exceeded,
-            **asdict(self),
-            "columns": [asdict(column) for column in self.columns],
-        }
 
 
 def judge(
@@ -192,13 +157,27 @@ def judge(
         values: Evidently's distances by column, used instead of our own; a NaN is ignored.
     """
     given = {name: float(value) for name, value in (values or {}).items() if math.isfinite(value)}
-    target_drift, target_threshold = _figure(evidence.target, policy.target)
-    prediction_drift, prediction_threshold = _figure(evidence.prediction, policy.prediction)
+    columns = tuple(
+        _judged(check, evidence.distances.get(check.column), given.get(check.column), policy)
+        for check in evidence.checks
+    )
+    drifted = tuple(column.column for column in columns if column.drifted)
+    share = len(drifted) / len(columns)
+    target = evidence.target
+    prediction = evidence.prediction
+    target_drift, target_threshold = _figure(target, policy.target)
+    prediction_drift, prediction_threshold = _figure(prediction, policy.prediction)
+    exceeded = {
+        "share_exceeded": share > policy.share,
+        "target_exceeded": target is not None and target.reached,
+        "prediction_exceeded": prediction is not None and prediction.reached,
+    }
     return DriftResult(
-        columns=tuple(
-            _judged(check, evidence.distances.get(check.column), given.get(check.column), policy)
-            for check in evidence.checks
-        ),
+        share=share,
+        drifted_columns=drifted,
+        drift_detected=any(exceeded.values()),
+        **exceeded,
+        columns=columns,
         rows_reference=evidence.rows_reference,
         rows_current=evidence.rows_current,
         share_threshold=policy.share,
@@ -272,41 +251,29 @@ class DriftFigures(BaseModel):
         """The figures of a month's drift."""
         return cls(
             drift_share=result.share,
-            drifted_columns=tuple(result.drifted_columns),
+            drifted_columns=result.drifted_columns,
             target_drift=result.target_drift,
             prediction_drift=result.prediction_drift,
         )
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """The threshold of each drift figure this month: the policy's, or the noise floor above it."""
-
-    share: float
-    target: float
-    prediction: float
-
-    @classmethod
-    def of(cls, result: DriftResult) -> "Thresholds":
-        """The thresholds that a month's drift was judged by."""
-        return cls(result.share_threshold, result.target_threshold, result.prediction_threshold)
-
-
-def drift_alarms(
-    figures: DriftFigures, limits: Thresholds, hysteresis: float, *, alarmed: bool
-) -> tuple[str, ...]:
+def drift_alarms(result: DriftResult, hysteresis: float, *, alarmed: bool) -> tuple[str, ...]:
     """Sentences for the drift figures that ask for a new model.
 
-    A figure raises the alarm above its threshold. Once on (`alarmed`: for the same production
-    model in the previous month) it stays on until it falls below `hysteresis` times the
-    threshold, so it does not flap.
+    A figure raises the alarm above its threshold. Once on, it stays on until it falls below
+    `hysteresis` times the threshold, so it does not flap.
+
+    Args:
+        result: the month's drift.
+        hysteresis: the policy's.
+        alarmed: whether the month before raised an alarm for the same production model.
     """
     ease = hysteresis if alarmed else 1.0
-    columns = f" ({', '.join(figures.drifted_columns)})" if figures.drifted_columns else ""
+    columns = f" ({', '.join(result.drifted_columns)})" if result.drifted_columns else ""
     checks = (
-        ("drift share", figures.drift_share, limits.share, ".1%", columns),
-        ("target drift", figures.target_drift, limits.target, ".4f", ""),
-        ("prediction drift", figures.prediction_drift, limits.prediction, ".3f", ""),
+        ("drift share", result.share, result.share_threshold, ".1%", columns),
+        ("target drift", result.target_drift, result.target_threshold, ".4f", ""),
+        ("prediction drift", result.prediction_drift, result.prediction_threshold, ".3f", ""),
     )
     return tuple(
         f"{name} {value:{form}} is above {limit * ease:{form}}{note}"

@@ -1,17 +1,16 @@
 """The Feast repository of a home: Feast imported and opened, and the contract in Feast's terms."""
 
 import atexit
-import contextlib
 import datetime as dt
-import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.files import read_json
 from churn_platform.contract.model import Contract
 from churn_platform.features.online.address import OnlineAddress, PostgresAddress
 
@@ -41,7 +40,12 @@ TTL = {
 }
 """Below one cadence, so a customer who is missing from a snapshot never gets older values."""
 
-STAMPS = {"timestamp_field": "event_timestamp", "created_timestamp_column": "created_timestamp"}
+
+def registration(applied: Path) -> dict[str, str]:
+    """What applied.json holds; empty before the first registration."""
+    if not applied.exists():
+        return {}
+    return dict(read_json(applied))
 
 
 def repository_files(
@@ -64,17 +68,22 @@ def repository_files(
     }
 
 
-def _flow(values: dict[str, Any]) -> str:
+def _flow(values: Mapping[str, object]) -> str:
     """A mapping as YAML on one line."""
     import yaml
 
-    return str(yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=1000)).strip()
+    return str(
+        yaml.safe_dump({**values}, default_flow_style=True, sort_keys=False, width=1000)
+    ).strip()
 
 
-def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
+def feast_objects(
+    contract: Contract, offline: Path
+) -> "dict[str, feast.Entity | feast.FeatureView | feast.FeatureService]":
     """The contract as Feast objects by variable name; the folder `offline` has the snapshots."""
     feast = import_feast()
     from feast import types, value_type
+    from feast.data_format import ParquetFormat
 
     kinds = {
         "integer": types.Int64,
@@ -98,20 +107,15 @@ def feast_objects(contract: Contract, offline: Path) -> dict[str, Any]:
         ]
         views[name] = feast.FeatureView(
             name=name, entities=[entity], ttl=TTL[contract.cadence], schema=fields, online=True,
-            source=_source(name, offline / spec.table),
+            source=feast.FileSource(
+                name=f"{name}_source", path=str((offline / spec.table).resolve() / "*.parquet"),
+                file_format=ParquetFormat(), timestamp_field="event_timestamp",
+                created_timestamp_column="created_timestamp",
+            ),
             description=spec.description or contract.tables[spec.table].description,
         )  # fmt: skip
     service = feast.FeatureService(name=contract.model_name, features=list(views.values()))
     return {"entity": entity, **views, "service": service}
-
-
-def _source(name: str, folder: Path) -> Any:  # noqa: ANN401 - Feast's
-    from feast.data_format import ParquetFormat
-
-    path = str(folder.resolve() / "*.parquet")
-    return import_feast().FileSource(
-        name=f"{name}_source", path=path, file_format=ParquetFormat(), **STAMPS
-    )
 
 
 def import_feast() -> Any:  # noqa: ANN401 - the module
@@ -144,42 +148,36 @@ def _unchecked(target: Any = None, **_: object) -> Any:  # noqa: ANN401 - stands
     return lambda decorated: decorated
 
 
-def open_feast(folder: Path, address: OnlineAddress, **sections: Any) -> "feast.FeatureStore":  # noqa: ANN401
+def open_feast(
+    folder: Path, address: OnlineAddress, registry: PostgresAddress | None = None
+) -> "feast.FeatureStore":
     """Feast on a repository, with the passwords that its files do not contain.
-
-    `sections` replace parts of feature_store.yaml.
 
     Raises:
         UsageError: a package of the store is not installed.
     """
     feast = import_feast()
-    if address.kind != "sqlite":
-        sections["online_store"] = address.with_secret()
-    if not sections:
+    if address.kind == "sqlite" and registry is None:
         return feast.FeatureStore(repo_path=str(folder))
     import yaml
     from feast.repo_config import RepoConfig
 
     named = yaml.safe_load((folder / "feature_store.yaml").read_text(encoding="utf-8"))
+    what = f"The online store {address.url}"
+    extra = address.kind
+    if address.kind == "sqlite":
+        what = "Feast on Postgres"
+        extra = "postgres"
+    named["online_store"] = address.configuration(secret=True)
+    if registry is not None:
+        named["registry"] = registry.registry(secret=True)
     try:
-        configuration = RepoConfig(**{**named, **sections}, repo_path=folder)
+        configuration = RepoConfig(**named, repo_path=folder)
         _ = configuration.online_store, configuration.offline_store, configuration.registry
     except ImportError:  # also Feast's own kind
-        kind = address.kind if address.kind != "sqlite" else "postgres"
-        if address.said:
-            what = f"The online store {address.said}"
-        else:
-            what = "Feast on Postgres"
         raise UsageError(
-            f"{what} needs more packages: install churn-platform[{kind}].", code="PACKAGE_MISSING"
+            f"{what} needs more packages: install churn-platform[{extra}].", code="PACKAGE_MISSING"
         ) from None
     store = feast.FeatureStore(config=configuration)
     store.repo_path = folder
     return store
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Feast, which prints a progress bar and coloured lines."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield

@@ -20,7 +20,7 @@ from churn_platform.features.feast_repository import (
     feast_objects,
     import_feast,
     open_feast,
-    quiet,
+    registration,
     repository_files,
 )
 from churn_platform.features.online.address import OnlineAddress, PostgresAddress
@@ -61,10 +61,13 @@ class FeatureStore:
     def generate(self) -> bool:
         """Write the repository's files; True if any changed."""
         wanted = repository_files(self.contract, self.address, self.registry)
-        changed = [n for n, text in wanted.items() if not _holds(self.folder / n, text)]
-        for name in changed:
-            write_text(self.folder / name, wanted[name])
-        return bool(changed)
+        changed = False
+        for name, text in wanted.items():
+            path = self.folder / name
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                write_text(path, text)
+                changed = True
+        return changed
 
     def apply(self, view: View) -> list[str]:
         """Generate the repository, point its sources at `view`, and register what changed.
@@ -100,10 +103,15 @@ class FeatureStore:
                 ROW: range(len(spine)),
             }
         )
+        references = [
+            f"{name}:{feature}"
+            for name, one in self.contract.feature_views.items()
+            for feature in one.features
+        ]
         with self._written():
             answer = (
                 self._store()
-                .get_historical_features(entity_df=asked, features=self._references())
+                .get_historical_features(entity_df=asked, features=references)
                 .to_arrow()
             )
         # to_df() would make floats of integers, and objects of booleans, with missing values.
@@ -124,7 +132,9 @@ class FeatureStore:
             False if the online store was not changed.
         """
         online = self.online_as_of()
-        if any(month > as_of for month in self._months(view)) or (online and online > as_of):
+        tables = [one.table for one in self.contract.feature_views.values()]
+        published = {month for table in tables for month in view[table]}
+        if any(month > as_of for month in published) or (online and online > as_of):
             return False
         self.apply(view)
         moment = instant(as_of)
@@ -138,51 +148,20 @@ class FeatureStore:
                 store.registry.apply_materialization(
                     one, store.project, moment - dt.timedelta(hours=1), moment
                 )
-        named = {"store": self.address.said} if self.address.said else {}
-        write_json(self.folder / MARKER, {"as_of": as_of.isoformat()} | named)
+        marker = {"as_of": as_of.isoformat()}
+        if self.address.url:
+            marker["store"] = self.address.url
+        write_json(self.folder / MARKER, marker)
         return True
-
-    def _months(self, view: View) -> set[dt.date]:
-        """The months that a feature table has in `view`."""
-        return {
-            month
-            for feature_view in self.contract.feature_views.values()
-            for month in view[feature_view.table]
-        }
 
     def online_as_of(self) -> dt.date | None:
         """The newest month in the online store; None if it was written to another store."""
         if not (self.folder / MARKER).exists():
             return None
         month = read_month(self.folder)
-        if month.store == self.address.said:
+        if month.store == self.address.url:
             return month.as_of
         return None
-
-    def online(self, entity: str | int) -> dict[str, Any] | None:
-        """One customer's features in the newest online month; None if that month has no row.
-
-        The store ignores the TTL and answers with older months: such values count as missing, as
-        in `historical`.
-        """
-        key = self.contract.entity.column
-        newest = self.online_as_of()
-        if newest is None:
-            return None
-        with quiet():
-            response = self._store().get_online_features(
-                features=self._references(),
-                entity_rows=[{key: entity}],
-                include_feature_view_version_metadata=False,
-            )
-        values = response.to_dict(include_event_timestamps=True)
-        moment = int(instant(newest).timestamp())
-        current = {name for name in self.contract.features if values[f"{name}__ts"][0] == moment}
-        if not current:
-            return None
-        return {
-            name: values[name][0] if name in current else None for name in self.contract.features
-        }
 
     def _register(self) -> None:
         """Register the objects if the registry does not have them as they are now."""
@@ -194,8 +173,8 @@ class FeatureStore:
             "folder": str(self.folder.resolve()),
         }
         places = {"store": self.address, "registry": self.registry}
-        wanted |= {name: place.said for name, place in places.items() if place and place.said}
-        known = read_json(marker) if marker.exists() else {}
+        wanted |= {name: place.url for name, place in places.items() if place and place.url}
+        known = registration(marker)
         if COPIED in known:
             wanted[COPIED] = known[COPIED]
         registry_file = self.folder / "registry.db"
@@ -204,7 +183,7 @@ class FeatureStore:
         store = self._store()
         project = []
         if self.registry is not None:  # a shared database
-            project = [claimed_project(store, owner_of(self.folder), self.registry.said)]
+            project = [claimed_project(store, owner_of(self.folder), self.registry.url)]
             if known == wanted | {"registered": registered(store)}:
                 return
             clear_history(store)
@@ -223,18 +202,8 @@ class FeatureStore:
             return None
         return self.registry.away()
 
-    def _references(self) -> list[str]:
-        return [
-            f"{name}:{f}"
-            for name, view in self.contract.feature_views.items()
-            for f in view.features
-        ]
-
     def _store(self) -> "feast.FeatureStore":
-        sections = {}
-        if self.registry is not None:
-            sections["registry"] = self.registry.registry(secret=True)
-        return open_feast(self.folder, self.address, **sections)
+        return open_feast(self.folder, self.address, self.registry)
 
     @contextmanager
     def _written(self) -> Iterator[None]:
@@ -246,14 +215,14 @@ class FeatureStore:
             if client not in ("redis", "psycopg", "psycopg_pool", "sqlalchemy"):
                 raise
             original = getattr(error, "orig", error)  # without SQL and its parameters
-            said = " ".join(str(original).split())
+            reason = " ".join(str(original).split())
             if client == "sqlalchemy" and self.registry is not None:
                 raise StoreDown(
-                    f"The Feast registry {self.registry.said} does not answer as expected"
-                    f" ({said}): try again."
+                    f"The Feast registry {self.registry.url} does not answer as expected"
+                    f" ({reason}): try again."
                 ) from None
             raise StoreDown(
-                f"The online store {self.address.said} cannot be written ({said}): try again."
+                f"The online store {self.address.url} cannot be written ({reason}): try again."
             ) from None
 
     def _link(self, view: View) -> None:
@@ -271,10 +240,6 @@ class FeatureStore:
                     link.symlink_to(target)
 
 
-def _holds(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8") == text
-
-
 def owner_of(folder: Path) -> str:
     """The name under which this home owns its part of a shared Feast registry; made once."""
     marker = folder / OWNER_FILE
@@ -283,7 +248,7 @@ def owner_of(folder: Path) -> str:
     return str(read_json(marker)["owner"])
 
 
-def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any:  # noqa: ANN401 - Feast's project
+def claimed_project(store: "feast.FeatureStore", owner: str, url: str) -> Any:  # noqa: ANN401 - Feast's project
     """The project of the store's configuration with its owner's name, to be applied.
 
     Raises:
@@ -298,7 +263,7 @@ def claimed_project(store: "feast.FeatureStore", owner: str, said: str) -> Any: 
     used = OWNER in tags or bool(store.registry.list_all_feature_views(name, allow_cache=False))
     if used and tags.get(OWNER) != owner:
         raise UsageError(
-            f"The project {name} in the Feast registry {said} belongs to another home: give"
+            f"The project {name} in the Feast registry {url} belongs to another home: give"
             " this one a database of its own, or its contract another name; if that home is"
             f" gone, `feast projects delete {name}` frees it.",
             code="NAME_TAKEN",

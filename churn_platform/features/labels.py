@@ -35,11 +35,6 @@ class LabelPlausibility:
     businesses.
     """
 
-    @property
-    def plausible(self) -> bool:
-        """Whether nothing looks wrong."""
-        return not self.warnings
-
 
 def judge_labels(
     current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy

@@ -1,7 +1,8 @@
 """Feast's DuckDB offline store, changed to treat each file of a source as one snapshot."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def reached(
     known = [(day, pd.Timestamp(day, tz="UTC")) for day in days]
     found = {}
     for moment in moments:
-        own = [day for day, true in known if _in_reach(moment - true, ttl)]
+        # Feast's condition.
+        own = [day for day, true in known if true <= moment and (not ttl or moment - true <= ttl)]
         if len(own) > 1:
             return None
         if own:
@@ -48,13 +50,10 @@ def reached(
     return found
 
 
-def _in_reach(age: pd.Timedelta, ttl: dt.timedelta | None) -> bool:
-    """Feast's condition: not later than the moment, and not older than the time to live."""
-    return age >= pd.Timedelta(0) and (not ttl or age <= ttl)
-
-
-FIRST = dt.date.min
-LAST = dt.date.max
+BEGINNING = dt.datetime.min.replace(tzinfo=dt.UTC)
+END = dt.datetime.max.replace(tzinfo=dt.UTC)
+FIRST = BEGINNING.date()
+LAST = END.date()
 Files = dict[dt.date, Path]
 
 
@@ -77,31 +76,28 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         feature_views: list[Any],
         feature_refs: list[str],
         entity_df: pd.DataFrame | str,
-        registry: Any,  # noqa: ANN401
-        project: str,
-        full_feature_names: bool = False,  # noqa: FBT001, FBT002
-        filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002
+        *,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
         """The features of each row from the snapshots in reach; Feast's arguments and answer."""
         first, last = _reached(entity_df, feature_views)
-        job = get_historical_features_ibis(
-            config=config,
+        job = _reading(
+            get_historical_features_ibis,
+            config,
+            first,
+            last,
             feature_views=feature_views,
             feature_refs=feature_refs,
             entity_df=entity_df,
-            registry=registry,
-            project=project,
             full_feature_names=full_feature_names,
             filter_by_created_timestamp=filter_by_created_timestamp,
-            **_access(config, first, last),
+            **asked,
         )
-        usual = not (
-            full_feature_names or filter_by_created_timestamp or job.on_demand_feature_views
-        )
-        if usual:
-            joins = _joins(feature_views, feature_refs, entity_df)
-        else:
-            joins = None
+        if full_feature_names or filter_by_created_timestamp or job.on_demand_feature_views:
+            return job
+        joins = _joins(feature_views, feature_refs, entity_df)
         if joins is None:
             return job
         return SnapshotJob(job, partial(_joined, entity_df, joins))
@@ -114,9 +110,14 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
         """The newest row of each entity between two instants; Feast's arguments and answer."""
-        access = _access(config, _day(start_date), _day(end_date))
-        return pull_latest_from_table_or_query_ibis(
-            config=config, start_date=start_date, end_date=end_date, **asked, **access
+        return _reading(
+            pull_latest_from_table_or_query_ibis,
+            config,
+            _day(start_date),
+            _day(end_date),
+            start_date=start_date,
+            end_date=end_date,
+            **asked,
         )
 
     @staticmethod
@@ -127,14 +128,14 @@ class SnapshotOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         **asked: Any,  # noqa: ANN401
     ) -> IbisRetrievalJob:
         """Every row between two instants; Feast's arguments and answer."""
-        first = _day(start_date) if start_date else FIRST
-        last = _day(end_date) if end_date else LAST
-        return pull_all_from_table_or_query_ibis(
-            config=config,
+        return _reading(
+            pull_all_from_table_or_query_ibis,
+            config,
+            _day(start_date or BEGINNING),
+            _day(end_date or END),
             start_date=start_date,
             end_date=end_date,
             **asked,
-            **_access(config, first, last),
         )
 
 
@@ -152,24 +153,15 @@ class SnapshotJob(IbisRetrievalJob):  # type: ignore[misc]
         return found
 
 
+@dataclass(frozen=True)
 class _Join:
     """One view: its files in reach and the snapshot of each timestamp."""
 
-    def __init__(
-        self,
-        view: Any,  # noqa: ANN401
-        features: Sequence[str],
-        files: Files,
-        reach: Mapping[pd.Timestamp, dt.date],
-    ) -> None:
-        self.keys = [column.name for column in view.entity_columns]
-        self.timestamp = view.batch_source.timestamp_field
-        self.features = features
-        self.paths = [str(files[day]) for day in sorted(set(reach.values()))]
-        moments = [pd.Timestamp(day, tz="UTC") for day in reach.values()]
-        self.reach = pd.DataFrame({"asked": list(reach), "snapshot": moments}).astype(
-            "datetime64[us, UTC]"
-        )
+    keys: list[str]
+    timestamp: str
+    features: list[str]
+    paths: list[str]
+    reach: pd.DataFrame
 
 
 def _joins(
@@ -194,12 +186,16 @@ def _joins(
             _is_snapshot(files[day], source.timestamp_field, day) for day in set(reach.values())
         ):
             return None
+        moments = [pd.Timestamp(day, tz="UTC") for day in reach.values()]
         joins.append(
             _Join(
-                view,
-                [r.split(":")[1] for r in references if r.startswith(f"{name}:")],
-                files,
-                reach,
+                keys=[column.name for column in view.entity_columns],
+                timestamp=source.timestamp_field,
+                features=[r.split(":")[1] for r in references if r.startswith(f"{name}:")],
+                paths=[str(files[day]) for day in sorted(set(reach.values()))],
+                reach=pd.DataFrame({"asked": list(reach), "snapshot": moments}).astype(
+                    "datetime64[us, UTC]"
+                ),
             )
         )
     if all(join.paths for join in joins):
@@ -265,16 +261,23 @@ def _reached(entities: pd.DataFrame | str, views: Sequence[Any]) -> tuple[dt.dat
     moments = pd.DatetimeIndex(
         pd.to_datetime(entities["event_timestamp"].dropna().unique(), utc=True)
     )
+    if moments.empty:
+        return FIRST, LAST
     lives = [view.ttl for view in views]
-    if not all(lives) or moments.empty:
-        first = FIRST
-    else:
-        first = (moments.min() - max(lives)).date()
-    return first, LAST if moments.empty else moments.max().date()
+    last = moments.max().date()
+    if all(lives):
+        return (moments.min() - max(lives)).date(), last
+    return FIRST, last
 
 
-def _access(config: Any, first: dt.date, last: dt.date) -> dict[str, Any]:  # noqa: ANN401
-    """How Feast's functions read a source (only files of these dates) and write one."""
+def _reading(
+    function: Callable[..., IbisRetrievalJob],
+    config: Any,  # noqa: ANN401
+    first: dt.date,
+    last: dt.date,
+    **asked: Any,  # noqa: ANN401
+) -> IbisRetrievalJob:
+    """Call one of Feast's functions, which then reads only the files of these dates."""
 
     def read(source: Any, _: str) -> Any:  # noqa: ANN401
         files = _files(source)
@@ -284,12 +287,14 @@ def _access(config: Any, first: dt.date, last: dt.date) -> dict[str, Any]:  # no
         return ibis.read_parquet([str(path) for path in files.values()][:1] or source.path).limit(0)
 
     store = config.offline_store
-    return {
-        "data_source_reader": read,
-        "data_source_writer": _write_data_source,
-        "staging_location": store.staging_location,
-        "staging_location_endpoint_override": store.staging_location_endpoint_override,
-    }
+    return function(
+        config=config,
+        data_source_reader=read,
+        data_source_writer=_write_data_source,
+        staging_location=store.staging_location,
+        staging_location_endpoint_override=store.staging_location_endpoint_override,
+        **asked,
+    )
 
 
 def _files(source: Any) -> Files:  # noqa: ANN401

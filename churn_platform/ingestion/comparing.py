@@ -251,7 +251,7 @@ def _header(path: Path, contract: Contract) -> list[str]:
 def _without_line_end(files: Iterable[Path]) -> tuple[str, ...]:
     """The CSV files whose last row has no line end, where other CSV files of the drop have one.
 
-    A cut file cannot be told from a complete one by itself: many programs write no line end
+    A cut file looks like a complete one: many programs write no line end
     after the last row.
     """
     texts = [path for path in files if is_text(path)]

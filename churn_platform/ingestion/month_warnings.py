@@ -23,14 +23,14 @@ _SAID = "No candidate can be trained: "
 
 
 def bare_reason(reason: str) -> str:
-    """The reason without the words that say what could not be done; receipts of earlier
+    """The reason without the words that name what could not be done; receipts of earlier
     versions have them.
     """
     return reason.removeprefix(_SAID)
 
 
 def refusal_sentence(reason: str) -> str:
-    """The reason as a sentence that says what could not be done."""
+    """The reason as a sentence that names what could not be done."""
     return f"{_SAID}{bare_reason(reason)}"
 
 

@@ -201,8 +201,8 @@ def _near(pairs: pd.DataFrame, spelling: Spelling) -> NearKeys:
 
 
 def _digits(keys: pd.Series) -> pd.Series:
-    """The digits of each key without leading zeros; a key without digits as it is, so that it
-    matches no other.
+    """The digits of each key without leading zeros; a key without digits as it is:
+    it matches no other.
     """
     digits: pd.Series = keys.str.replace("[^0-9]", "", regex=True).str.lstrip("0")
     return digits.mask(digits == "", keys)

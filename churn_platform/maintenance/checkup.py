@@ -226,15 +226,15 @@ class Checkup:
         if not channels:
             yield _check("alerts", "ok", "no alert channels are configured", "")
         for channel in channels:
-            found = f"{channel['receiver']}: {channel['sent']} sent, {channel['unsent']} wait"
-            if channel["failures"]:
+            found = f"{channel.receiver}: {channel.sent} sent, {channel.unsent} wait"
+            if channel.failures:
                 found = (
-                    f"{channel['receiver']}: it {channel['error']} at {channel['failures']} tries,"
-                    f" {channel['unsent']} wait"
+                    f"{channel.receiver}: it {channel.error} at {channel.failures} tries,"
+                    f" {channel.unsent} wait"
                 )
-            if channel["lost"]:
-                found += f", {channel['lost']} given up"
-            if channel["failures"]:
+            if channel.lost:
+                found += f", {channel.lost} given up"
+            if channel.failures:
                 yield _check("alerts", "warn", found, "try it with `churn alert --test`")
             else:
                 yield _check("alerts", "ok", found, "")

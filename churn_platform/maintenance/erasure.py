@@ -32,7 +32,6 @@ from churn_platform.features.feast_repository import APPLIED, COPIED
 from churn_platform.features.online.upkeep import columns_of, overwriting
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.acts import CustomerForgotten
 from churn_platform.ledger.erasures import names, salted, told
 from churn_platform.ledger.store import LedgerStore
@@ -169,7 +168,7 @@ class Erasure:
             )
         made_at = self.home.now().astimezone(dt.UTC).isoformat()
         act = _act(plan, _erased(plan, list(staged.files)))
-        ledger.append(None, time=made_at, **act.receipt_fields())
+        act.receipt(None, made_at)
         return plan
 
     def carry_out(self, plan: ErasurePlan) -> Erased:

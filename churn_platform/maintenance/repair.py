@@ -20,9 +20,8 @@ from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, Records
 from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.state import done_of
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished
+from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished, done_of
 from churn_platform.maintenance.erasure import Erased
 from churn_platform.maintenance.mlflow_move import Moved
 from churn_platform.promotion.promotions import lost_version

@@ -19,6 +19,7 @@ from churn_platform.contract.policy import PromotionPolicy, VerdictPolicy
 from churn_platform.evaluation.gain import Gain
 from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.features.labels import turned_over
+from churn_platform.ledger.version_acts import Proposal
 from churn_platform.monitoring.comparison import (
     LabelledMonth,
     LaterMonths,
@@ -30,22 +31,6 @@ from churn_platform.training.candidate import Candidate
 
 LabelledRows = tuple[pd.DataFrame, pd.Series]
 """The rows of a month that have a label, and the labels (rows,) as booleans."""
-
-
-class Proposal(Stored):
-    """A version that should be in production, with its figures."""
-
-    act: Literal["rollback proposed", "promotion proposed"]
-    version: int
-    production: int
-    months: tuple[str, ...]
-    auc: float
-    production_auc: float
-    difference: float
-    interval: tuple[float, float]
-    level: float
-    """Level of the interval: the gate's, Bonferroni-adjusted."""
-    sentence: str
 
 
 class ComparedVersion(Stored):
@@ -107,7 +92,11 @@ def propose(
 
     A challenger that people blocked or rejected is compared, and counted, but never proposed.
     """
-    measured = [one for one in challengers if _enough(one.gain, gate)]
+    measured = [
+        one
+        for one in challengers
+        if one.gain is not None and one.gain.churners >= gate.min_holdout_churners
+    ]
     level = adjusted_level(gate.level, max(len(measured), 1), policy.looks)
     found = [
         _proposal(challenger, challenger.gain, production, level)
@@ -184,10 +173,6 @@ def _not_inverted(
     return found
 
 
-def _enough(gain: Gain | None, gate: PromotionPolicy) -> bool:
-    return gain is not None and gain.churners >= gate.min_holdout_churners
-
-
 def _proposal(challenger: Challenger, gain: Gain, production: int, level: float) -> Proposal:
     interval = gain.interval(level)
     act: Literal["rollback proposed", "promotion proposed"] = "promotion proposed"
@@ -216,14 +201,17 @@ def _proposal(challenger: Challenger, gain: Gain, production: int, level: float)
 
 
 def _compared(challenger: Challenger, level: float) -> ComparedVersion:
+    compared = ComparedVersion(
+        version=challenger.version, blocked=challenger.blocked, level=level,
+        months=(), difference=None, interval=None,
+    )  # fmt: skip
     gain = challenger.gain
     if gain is None:
-        return ComparedVersion(
-            version=challenger.version, blocked=challenger.blocked, level=level,
-            months=(), difference=None, interval=None,
-        )  # fmt: skip
+        return compared
     interval = gain.interval(level)
-    return ComparedVersion(
-        version=challenger.version, blocked=challenger.blocked, level=level,
-        months=gain.months, difference=gain.difference, interval=(interval.low, interval.high),
-    )  # fmt: skip
+    figures = {
+        "months": gain.months,
+        "difference": gain.difference,
+        "interval": (interval.low, interval.high),
+    }
+    return compared.model_copy(update=figures)

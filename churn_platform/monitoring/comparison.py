@@ -94,8 +94,8 @@ def later_than_both(
     candidate: Candidate, incumbent: Candidate | None, months: Sequence[str]
 ) -> list[str]:
     """The months that neither version may have been trained on."""
-    versions = [candidate] if incumbent is None else [candidate, incumbent]
-    trained = max(version.card.as_of for version in versions)
+    versions = (candidate, incumbent)
+    trained = max(version.card.as_of for version in versions if version is not None)
     return [month for month in months if month > trained]
 
 

@@ -4,20 +4,12 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from churn_platform.base.stored import Stored
-from churn_platform.contract.model import Contract
 from churn_platform.drift.measure import Rows
-from churn_platform.drift.result import (
-    DriftFigures,
-    DriftResult,
-    Thresholds,
-    aged_reference,
-    drift_alarms,
-)
+from churn_platform.drift.result import DriftResult, aged_reference, drift_alarms
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import AS_OF
 from churn_platform.lake.lake import Lake
@@ -34,8 +26,8 @@ class DriftRecord(Stored):
     inputs: str = ""
     production_version: int | None = None
     alarms: tuple[str, ...] = ()
-    result: dict[str, Any] | None = None
-    """`DriftResult` as JSON; None before there was a production model."""
+    result: DriftResult | None = None
+    """None before there was a production model."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +40,15 @@ class DriftOutcome:
     html: Path
 
 
+@dataclass(frozen=True)
 class DriftMonitor:
     """Reports the drift of one home's months and keeps the records."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        lake: Lake,
-        records: Records,
-        versions: Callable[[], Versions],
-        *,
-        reports: Path,
-        now: Callable[[], dt.datetime],
-    ) -> None:
-        self._contract = contract
-        self._lake = lake
-        self._records = records
-        self._versions = versions
-        self._reports = reports
-        self._now = now
+    lake: Lake
+    records: Records
+    versions: Callable[[], Versions]
+    reports: Path
+    now: Callable[[], dt.datetime]
 
     def report(self, as_of: dt.date) -> DriftOutcome:
         """Compare a month with the months that production was trained on; write the page and
@@ -74,19 +56,19 @@ class DriftMonitor:
 
         The ages in the reference, and production's predictions on it, are those of today.
         """
-        html = self._reports / as_of.isoformat() / "drift.html"
-        production = self._versions().production()
+        html = self.reports / as_of.isoformat() / "drift.html"
+        production = self.versions().production()
         if production is None:
             self._record(as_of, None, (), None)
             note = "There is no production model yet, so there is nothing to compare with."
             return DriftOutcome(None, (), note, html)
         from churn_platform.drift.report import write_report
 
-        contract = self._contract
+        contract = self.lake.contract
         names = production.card.months
         months = [dt.date.fromisoformat(month) for month in names]
-        known, reference_labels = self._rows(months)
-        current, current_labels = self._rows([as_of])
+        known, reference_labels = feature_rows(self.lake, months, self.now())
+        current, current_labels = feature_rows(self.lake, [as_of], self.now())
         reference = aged_reference(contract, known, known[AS_OF].tolist(), current, as_of)
         features = list(contract.features)
         before = production.model.probability(reference)
@@ -101,12 +83,12 @@ class DriftMonitor:
             json=html.with_suffix(".json"),
             seed=contract.policy.training.seed,
         )
-        alarms = alarms_of(
+        alarms = drift_alarms(
             result,
             contract.policy.retraining.hysteresis,
             alarmed=self._alarmed_before(as_of, production.version),
         )
-        self._record(as_of, production.version, alarms, result.as_dict())
+        self._record(as_of, production.version, alarms, result)
         return DriftOutcome(result, alarms, f"{len(reference):,} rows of {', '.join(names)}", html)
 
     def _record(
@@ -114,22 +96,19 @@ class DriftMonitor:
         as_of: dt.date,
         version: int | None,
         alarms: tuple[str, ...],
-        result: dict[str, Any] | None,
+        result: DriftResult | None,
     ) -> None:
-        made_from = Months(self._lake, self._contract).made_from(as_of)
+        made_from = Months(self.lake, self.lake.contract).made_from(as_of)
         record = DriftRecord(**made_from, production_version=version, alarms=alarms, result=result)
-        self._records.write("drift_report", as_of, record.as_json())
+        self.records.write("drift_report", as_of, record.as_json())
 
     def _alarmed_before(self, as_of: dt.date, version: int | None) -> bool:
         """Whether the report of the month before raised an alarm for the same version."""
-        earlier = [month for month in self._records.months("drift_report") if month < as_of]
+        earlier = [month for month in self.records.months("drift_report") if month < as_of]
         if not earlier:
             return False
-        before = drift_record(self._records, earlier[-1])
+        before = drift_record(self.records, earlier[-1])
         return before.production_version == version and bool(before.alarms)
-
-    def _rows(self, months: Sequence[dt.date]) -> tuple[pd.DataFrame, pd.Series | None]:
-        return feature_rows(self._contract, self._lake, months, self._now())
 
 
 def drift_record(records: Records, as_of: dt.date) -> DriftRecord:
@@ -137,29 +116,18 @@ def drift_record(records: Records, as_of: dt.date) -> DriftRecord:
     return DriftRecord.read(records.read("drift_report", as_of), f"The drift record of {as_of}")
 
 
-def alarms_of(result: DriftResult, hysteresis: float, *, alarmed: bool) -> tuple[str, ...]:
-    """The alarms of a month's drift.
-
-    Args:
-        result: the month's drift.
-        hysteresis: the policy's.
-        alarmed: whether the month before raised an alarm for the same version.
-    """
-    return drift_alarms(DriftFigures.of(result), Thresholds.of(result), hysteresis, alarmed=alarmed)
-
-
 def feature_rows(
-    contract: Contract, lake: Lake, months: Sequence[dt.date], known_at: dt.datetime
+    lake: Lake, months: Sequence[dt.date], known_at: dt.datetime
 ) -> tuple[pd.DataFrame, pd.Series | None]:
     """The feature rows of complete months with their labels, each of shape (rows,).
 
     A label is null where it is unknown; the labels are None where no month has any.
     """
-    key = contract.entity.column
+    key = lake.contract.entity.column
     parts = []
     labels = []
     for month in months:
-        rows = feature_frame(contract, lake.tables(month))
+        rows = feature_frame(lake.contract, lake.tables(month))
         parts.append(rows.assign(**{AS_OF: month}))
         known = lake.labels(month, known_at)
         if known is None:

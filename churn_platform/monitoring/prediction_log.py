@@ -98,8 +98,12 @@ def files(folder: Path, since: dt.date = dt.date.min) -> list[Path]:
     """The files of the days from `since` on, without those that another file contains."""
     found: list[Path] = []
     for day, place in _days(folder):
-        if day >= since:
-            found += sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
+        if day < since:
+            continue
+        if place.is_dir():
+            found += sorted(place.glob(f"*{SUFFIX}"))
+        else:
+            found.append(place)
     held = {name for path in found if _is_merged(path) for name in _held(path)}
     return [path for path in found if path.name not in held]
 
@@ -111,8 +115,11 @@ def tidy(folder: Path, today: dt.date, keep_days: int) -> None:
     Yesterday's folder may still be written: a worker hands over late.
     """
     for day, place in _days(folder):
-        if day < today - dt.timedelta(days=keep_days):
-            shutil.rmtree(place) if place.is_dir() else place.unlink()
+        expired = day < today - dt.timedelta(days=keep_days)
+        if expired and place.is_dir():
+            shutil.rmtree(place)
+        elif expired:
+            place.unlink()
         elif place.is_dir() and day < today - dt.timedelta(days=1):
             merged = folder / f"{day}{SUFFIX}"
             counted = set(files(folder, day))

@@ -2,8 +2,6 @@
 lie from the version's predictions on the customers it was trained on.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -45,34 +43,30 @@ def review(
     known = served[served[key].isin(labels.index)]
     known = known[~seen_in_training(known[key], version, as_of)]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
-    found = _counted(served, version.version, as_of) | {
-        "rows": len(known),
-        "distance": round(moved.value, 6),
-        "distance_threshold": round(moved.threshold, 6),
-        "moved": bool(moved.value >= moved.threshold),
-    }
+    found = ServedPerformance(
+        version=version.version,
+        as_of=as_of,
+        customers=len(served),
+        answers=int(served["answers"].sum()),
+        rows=len(known),
+        distance=round(moved.value, 6),
+        distance_threshold=round(moved.threshold, 6),
+        moved=moved.reached,
+        metrics=None,
+    )
     if truth.all() or not truth.any():
-        note = _nothing_to_measure(len(served), truth)
-        return ServedPerformance(**found, metrics=None, note=note)
+        return found.model_copy(update={"note": _nothing_to_measure(len(served), truth)})
     metrics = evaluate(truth, known["probability"].to_numpy(float), version.model.threshold)
-    return ServedPerformance(**found, metrics=MeasuredMetrics.of(metrics))
+    return found.model_copy(update={"metrics": MeasuredMetrics.of(metrics)})
 
 
 def not_reviewed(served: pd.DataFrame, version: int, as_of: str, why: str) -> ServedPerformance:
     """The served predictions of a version that can no longer be read, without figures."""
     return ServedPerformance(
-        **_counted(served, version, as_of), rows=0,
-        distance=None, distance_threshold=None, moved=False, metrics=None, note=why,
+        version=version, as_of=as_of, customers=len(served),
+        answers=int(served["answers"].sum()), rows=0, distance=None, distance_threshold=None,
+        moved=False, metrics=None, note=why,
     )  # fmt: skip
-
-
-def _counted(served: pd.DataFrame, version: int | None, as_of: str) -> dict[str, Any]:
-    return {
-        "version": version,
-        "as_of": as_of,
-        "customers": len(served),
-        "answers": int(served["answers"].sum()),
-    }
 
 
 def _nothing_to_measure(customers: int, truth: NDArray[np.bool_]) -> str:

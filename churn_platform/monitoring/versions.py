@@ -26,11 +26,7 @@ class Versions:
     def production(self) -> Candidate | None:
         """The version in production, from its release; None before the first promotion."""
         number = self.in_production
-        if number is None:
-            return None
-        if number not in self._known:
-            self._known[number] = released(self.releases, number)
-        return self._known[number]
+        return None if number is None else self.load(number)
 
     def load(self, version: int) -> Candidate:
         """A version, its files verified.
@@ -40,7 +36,7 @@ class Versions:
             IntegrityError: a file was changed.
         """
         if version not in self._known:
-            if version in self.released:
+            if version in self.released or version == self.in_production:
                 self._known[version] = released(self.releases, version)
             else:
                 self._known[version] = self._registry.load(version)

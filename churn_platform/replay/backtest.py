@@ -10,7 +10,14 @@ from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
 from churn_platform.drift.measure import Rows, measure
-from churn_platform.drift.result import DriftFigures, DriftResult, age_units, aged_reference, judge
+from churn_platform.drift.result import (
+    DriftFigures,
+    DriftResult,
+    age_units,
+    aged_reference,
+    drift_alarms,
+    judge,
+)
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ingestion.month_warnings import refusal_sentence
@@ -21,10 +28,9 @@ from churn_platform.loop.retraining import (
     should_retrain,
 )
 from churn_platform.loop.run_month import MonthRun, RefusedTraining, run_month
-from churn_platform.monitoring.drift import alarms_of
 from churn_platform.monitoring.performance import VersionPerformance, measured
-from churn_platform.promotion.attempts import attempt_on, holdout_name
 from churn_platform.promotion.decision import Decision, Trigger, decide
+from churn_platform.promotion.gate import attempt_on, holdout_name
 from churn_platform.replay.history import Memory
 from churn_platform.training.candidate import Candidate
 
@@ -93,7 +99,7 @@ class BacktestSteps:
         hysteresis = self.contract.policy.retraining.hysteresis
         alarmed = self._alarmed_for == production.version
         self._figures = DriftFigures.of(result)
-        self.alarms = alarms_of(result, hysteresis, alarmed=alarmed)
+        self.alarms = drift_alarms(result, hysteresis, alarmed=alarmed)
         self._alarmed_for = production.version if self.alarms else None
 
     def performance(self, as_of: dt.date) -> None:

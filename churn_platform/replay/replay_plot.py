@@ -3,10 +3,11 @@ with its table.
 """
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from churn_platform.base.errors import UsageError
 from churn_platform.base.files import replacing
@@ -49,9 +50,10 @@ def write_plot(replays: Sequence[Replay], target: Path) -> None:
     check_target(target)
     png = replay_png(replays)
     with replacing(target) as temporary:
-        temporary.write_bytes(
-            png if target.suffix.lower() == ".png" else _page(replays, png).encode()
-        )
+        if target.suffix.lower() == ".png":
+            temporary.write_bytes(png)
+        else:
+            temporary.write_text(_page(replays, png), encoding="utf-8")
 
 
 def replay_png(replays: Sequence[Replay]) -> bytes:
@@ -92,11 +94,7 @@ def replay_png(replays: Sequence[Replay]) -> bytes:
 
 
 def _page(replays: Sequence[Replay], png: bytes) -> str:
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(one))}</tr>"
-        for one in replays
-    )
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+    table = pd.DataFrame([_cells(one) for one in replays], columns=COLUMNS)
     image = base64.b64encode(png).decode()
     return (
         '<!doctype html><html lang="en"><meta'
@@ -104,14 +102,16 @@ def _page(replays: Sequence[Replay], png: bytes) -> str:
         " sans-serif;max-width:1000px;margin:2em"
         " auto;color:#1f2937}img{max-width:100%}td,th{padding:.3em"
         ' 1em;text-align:left}</style><h1>Replay</h1><img alt="AUC a month of every policy"'
-        f' src="data:image/png;base64,{image}"><table><tr>{head}</tr>{rows}</table></html>\n'
+        f' src="data:image/png;base64,{image}">{table.to_html(index=False, border=0)}</html>\n'
     )
 
 
-def _cells(one: Replay) -> list[str]:
+def _cells(one: Replay) -> tuple[str | int, ...]:
     counts = one.totals
     mean = "-" if one.mean_auc is None else f"{one.mean_auc:.3f}"
-    figures = (
+    return (
+        one.name,
+        mean,
         one.promotions,
         counts.needless,
         counts.missed,
@@ -119,4 +119,3 @@ def _cells(one: Replay) -> list[str]:
         counts.wrong,
         counts.open,
     )
-    return [one.name, mean, *map(str, figures)]

@@ -141,9 +141,9 @@ class MonthWarnings:
         if decision is None:
             return []
         record = decision.model_dump(mode="json")
-        approval = self.ledger.state().answers(digest_of(record))["approval"]
+        approval = self.ledger.state().answers(digest_of(record)).approval
         return of_decision(
-            record, answered=approval is not None and approval["state"] in ("approved", "rejected")
+            record, answered=approval is not None and approval.state in ("approved", "rejected")
         )
 
     def _decision(self, as_of: dt.date, progress: Progress) -> Decision | None:

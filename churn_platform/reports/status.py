@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from churn_platform.alerting.alerts import Alerts
+from churn_platform.alerting.alerts import Alerts, ChannelStatus
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.base.home import Home
@@ -16,8 +16,7 @@ from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.ledger.approvals import Request
-from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.state import ProductionState, Request
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
@@ -107,30 +106,23 @@ class Status:
         if found is None:
             return None
         request, lapsed = found
-        return {**request.as_dict(), "lapsed": lapsed, "how": how_to_answer(request.version)}
+        return {**asdict(request.record()), "lapsed": lapsed, "how": how_to_answer(request.version)}
 
     def proposal(self) -> dict[str, Any] | None:
         """The proposal from later labels while it is valid, with the command for it."""
         pointer = self.releases.pointer()
         version = None if pointer is None else pointer.version
-        return self.ledger.state().standing_proposal(self.records.newest("performance"), version)
+        performance = self.records.newest("performance")
+        found = self.ledger.state().standing_proposal(performance, version)
+        return None if found is None else {**found.as_json(), "command": found.command}
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alert channel; one without a name explains why the channels are unknown."""
         try:
-            return self.alert_channels.waiting()
+            channels = self.alert_channels.waiting()
         except ChurnError as error:
-            return [
-                {
-                    "receiver": "",
-                    "sent": 0,
-                    "unsent": 0,
-                    "lost": 0,
-                    "error": str(error),
-                    "failures": 0,
-                    "next_try": None,
-                }
-            ]
+            channels = [ChannelStatus("", error=str(error))]
+        return [asdict(channel) for channel in channels]
 
     def quarantine(self, as_of: dt.date) -> dict[str, Any] | None:
         """The quarantined rows of a month by table, and the page with the reasons."""
@@ -339,7 +331,7 @@ class Status:
 
 def with_answers(decision: dict[str, Any], state: ProductionState) -> dict[str, Any]:
     """A decision's record with what people answered: `approval` and `overridden`."""
-    return {**decision, **state.answers(digest_of(decision))}
+    return {**decision, **asdict(state.answers(digest_of(decision)))}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a value of a table

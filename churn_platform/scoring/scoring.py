@@ -66,27 +66,17 @@ class ScoredMonth:
     csv: Path
 
 
+@dataclass(frozen=True)
 class Scoring:
     """Scores the months of one home."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        lake: Lake,
-        records: Records,
-        releases: Releases,
-        versions: Callable[[], Versions],
-        stand_down: StandDown,
-        *,
-        reports: Path,
-    ) -> None:
-        self._contract = contract
-        self._lake = lake
-        self._records = records
-        self._releases = releases
-        self._versions = versions
-        self._stand_down = stand_down
-        self._reports = reports
+    contract: Contract
+    lake: Lake
+    records: Records
+    releases: Releases
+    versions: Callable[[], Versions]
+    stand_down: StandDown
+    reports: Path
 
     def score(self, as_of: dt.date) -> ScoredMonth | None:
         """Rank the customers of a month who can still leave; None, and a record of that, where
@@ -97,39 +87,39 @@ class Scoring:
         labels do not rank it by hindsight. A list that the version in production cannot make
         again, because the contract has changed since its training, stays as well.
         """
-        months = Months(self._lake, self._contract)
+        months = Months(self.lake, self.contract)
         made_from = {
             **months.made_from(as_of),
-            "features": self._lake.feature_digest(as_of),
+            "features": self.lake.feature_digest(as_of),
         }
-        manifest = self._releases.production()
+        manifest = self.releases.production()
         why_not = ""
         if manifest is not None:
-            why_not = why_not_scored(manifest, self._contract.model_hash)
-        kept = scores_record(self._records, as_of)
+            why_not = why_not_scored(manifest, self.contract.model_hash)
+        kept = scores_record(self.records, as_of)
         stays = why_not or as_of != months.published[-1]
         if stays and kept is not None and kept.version and kept.features == made_from["features"]:
             kept = kept.model_copy(update=made_from)
-            self._records.write("scores", as_of, kept.as_json())
-            csv = list_file(self._reports, as_of)
+            self.records.write("scores", as_of, kept.as_json())
+            csv = list_file(self.reports, as_of)
             return ScoredMonth(kept, pd.read_parquet(csv.with_suffix(".parquet")), csv)
-        production = None if why_not else self._versions().production()
+        production = None if why_not else self.versions().production()
         if production is None or production.version is None:
             unscored = ScoresRecord(**made_from, version=None, stand_down=None, customers=0)
             if why_not:
                 unscored = unscored.model_copy(update={"not_scored": why_not})
-            self._records.write("scores", as_of, unscored.as_json())
+            self.records.write("scores", as_of, unscored.as_json())
             return None
         return self._score(as_of, production, made_from)
 
     def _score(
         self, as_of: dt.date, production: Candidate, made_from: dict[str, str]
     ) -> ScoredMonth:
-        contract = self._contract
+        contract = self.contract
         key = contract.entity.column
-        rows = feature_frame(contract, self._lake.tables(as_of))
+        rows = feature_frame(contract, self.lake.tables(as_of))
         known = outcomes(rows[key], self._labels(as_of))
-        stand_down = self._stand_down.reason()
+        stand_down = self.stand_down.reason()
         ranked = rank(contract, rows, production.model, known.already_left)
         trained = pd.Series(_trained_on(production, as_of, rows[key], known), index=rows[key])
         ranked = ranked.assign(
@@ -153,34 +143,34 @@ class Scoring:
             decile_floors=tuple(decile_floors(ranked)),
             list_digest=sha256_file(csv.with_suffix(".parquet")),
         )
-        self._records.write("scores", as_of, record.as_json(), ranked)
-        self._stand_down.record()
+        self.records.write("scores", as_of, record.as_json(), ranked)
+        self.stand_down.record()
         return ScoredMonth(record, listed, csv)
 
     def _labels(self, as_of: dt.date) -> pd.Series | None:
         """The newest delivered labels of the month as booleans by customer; None while there
         are none.
         """
-        entry = self._lake.entries(as_of).get(self._contract.label_table)
+        entry = self.lake.entries(as_of).get(self.contract.label_table)
         if entry is None:
             return None
-        return self._lake.read_labels(self._lake.folder / entry.file)
+        return self.lake.read_labels(self.lake.folder / entry.file)
 
     def _listed(
         self, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate
     ) -> pd.DataFrame:
         """The top of the ranking with reasons."""
-        policy = self._contract.policy.scoring
-        key = self._contract.entity.column
+        policy = self.contract.policy.scoring
+        key = self.contract.entity.column
         top = ranked[~ranked["already_left"]].head(policy.listed).drop(columns="already_left")
         top = top.astype({"rank": "int64", "decile": "int64"})
         chosen = rows.set_index(key).loc[top[key]].reset_index()
-        why = reasons(self._contract, chosen, production.model, policy.reasons)
+        why = reasons(self.contract, chosen, production.model, policy.reasons)
         return pd.concat([top, why], axis=1)
 
     def _write_list(self, as_of: dt.date, listed: pd.DataFrame) -> Path:
         """Write the list as CSV and Parquet; the path of the CSV file."""
-        csv = list_file(self._reports, as_of)
+        csv = list_file(self.reports, as_of)
         with replacing(csv) as temporary:
             listed.to_csv(temporary, index=False)
         with replacing(csv.with_suffix(".parquet")) as temporary:

@@ -59,22 +59,15 @@ class Built:
     output: Path | None
 
 
+@dataclass(frozen=True)
 class Bundles:
     """Builds Bentos with the release in production of one home inside; the home is only read."""
 
-    def __init__(
-        self,
-        home: Home,
-        contract: Contract,
-        contract_path: Path,
-        releases: Releases,
-        ledger: LedgerStore,
-    ) -> None:
-        self.home = home
-        self.contract = contract
-        self.contract_path = contract_path
-        self.releases = releases
-        self.ledger = ledger
+    home: Home
+    contract: Contract
+    contract_path: Path
+    releases: Releases
+    ledger: LedgerStore
 
     def build(self, *, customers: bool = True, output: Path | None = None) -> Built:
         """Verify the release in production, build a Bento around it, and export it if asked.
@@ -189,14 +182,14 @@ def write_bentofile(stage: Path, loaded: Loaded, drivers: Sequence[str] = ()) ->
     declared: dict[str, Any] = yaml.safe_load(
         (stage / "bento" / "bentofile.yaml").read_text(encoding="utf-8")
     )
-    named = {"model": loaded.manifest.model_name, "model_version": str(loaded.manifest.version)}
-    inside = {
-        "include": [f"{name}/**" for name in (*PACKAGES, FOLDER)],
-        "labels": {"project": "churn-platform", **named},
+    declared["include"] = [f"{name}/**" for name in (*PACKAGES, FOLDER)]
+    declared["labels"] = {
+        "project": "churn-platform",
+        "model": loaded.manifest.model_name,
+        "model_version": str(loaded.manifest.version),
     }
-    declared |= inside
-    named_packages = [line.partition("==")[0] for line in declared["python"]["packages"]]
-    declared["python"]["packages"] = pinned([*named_packages, *drivers])
+    named = [line.partition("==")[0] for line in declared["python"]["packages"]]
+    declared["python"]["packages"] = pinned([*named, *drivers])
     (stage / "bentofile.yaml").write_text(
         yaml.safe_dump(declared, sort_keys=False), encoding="utf-8"
     )

@@ -8,6 +8,7 @@ from churn_platform.base.files import sha256_file
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.ledger import receipts as ledger
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import JANUARY, copied, open_home
 from churn_platform_tests.system.trusted_home import edit_json, recorded_digests
 
@@ -66,7 +67,8 @@ def test_a_rewritten_lake_holds_by_the_receipt_that_says_so_and_not_without_it(h
     assert faults(home) == []
     mapping = forget(home, 1)
     assert any("is not what a receipt says was published" in fault for fault in faults(home))
-    home.ledger.write(
+    record_act(
+        home.ledger,
         actor="Ann",
         act="customer forgotten",
         subject="a customer",
@@ -105,7 +107,7 @@ def test_two_customers_forgotten_one_after_the_other_are_followed_through_both(h
             "subject": "a customer",
             "reason": "Asked.",
         }
-        home.ledger.write(**fields, evidence=evidence)
+        record_act(home.ledger, **fields, evidence=evidence)
     assert faults(home) == []
 
 

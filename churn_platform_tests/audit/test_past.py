@@ -1,11 +1,13 @@
 """What was in production then: the version, since when, who, why, by which decision, in place of what."""
 
 import datetime as dt
+from functools import partial
 
 import pytest
 
 from churn_platform.audit.past import was_in_production
 from churn_platform.base.errors import UsageError
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import open_home
 
 
@@ -77,7 +79,7 @@ def test_who_approved_the_decision_is_told(promoted_twice):
     """An approval that came before the move and names its decision, made into a second move."""
     first, second = promoted_twice.ledger.receipts("promotion done")
     evidence = {"decision": second.evidence["decision"], "override": True}
-    append = promoted_twice.ledger.write
+    append = partial(record_act, promoted_twice.ledger)
     append(
         actor="Ann",
         act="approval",

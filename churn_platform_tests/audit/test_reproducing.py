@@ -8,6 +8,7 @@ import yaml
 
 from churn_platform.base import provenance
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import DECLARED, JANUARY, copied, open_home
 from churn_platform_tests.system.trusted_home import edit_json, flip
 
@@ -153,8 +154,8 @@ def test_a_customer_who_was_forgotten_since_is_named_by_the_receipt(home):
         home.lake.folder / "snapshots" / "2024-01-31.json",
         lambda found: found["deliveries"][0]["tables"]["members"].update(entry),
     )
-    receipt = home.ledger.write(
-        actor="Ann", act="customer forgotten", subject="a customer", reason="Asked."
+    receipt = record_act(
+        home.ledger, actor="Ann", act="customer forgotten", subject="a customer", reason="Asked."
     )
     found = open_home(home.folder).reproduction.reproduce(1)
     assert f"1 customer was forgotten since (receipt {receipt.sequence})" in found["sentence"]

@@ -4,13 +4,14 @@ import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.audit.verifying import LOOKS
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import copied, make_home, open_home
 from churn_platform_tests.system.trusted_home import assert_told, edit_json, lines, verification
 
 
 def quiet_act(home):
-    return home.ledger.write(
-        actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet."
+    return record_act(
+        home.ledger, actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet."
     )
 
 
@@ -86,7 +87,8 @@ def test_a_move_is_under_way_while_somebody_holds_the_home_and_cut_off_once_nobo
     sound, tmp_path, held
 ):
     home = copied(sound, tmp_path / "home")
-    home.ledger.write(
+    record_act(
+        home.ledger,
         actor="ada",
         act="promotion intent",
         subject="version 3",

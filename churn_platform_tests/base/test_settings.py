@@ -1,4 +1,4 @@
-"""Settings: every `CHURN_*` field, what the libraries are told, and that nobody else reads the environment."""
+"""Settings: every `CHURN_*` field, what the libraries read, and that no other module reads the environment."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ from churn_platform.base.settings import (
 
 @pytest.fixture(autouse=True)
 def environ(monkeypatch):
-    """An environment in which nobody has set anything; what a test sets is gone after it."""
+    """An environment without settings; what a test sets is gone after it."""
     kept = dict(os.environ)
     for name in kept:
         if name.startswith(("CHURN_", "DAGSTER_")) or name in LIBRARY_ENVIRONMENT:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from bento.app import PAGE
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import DECLARED, JANUARY
 
 
@@ -97,8 +98,13 @@ def test_the_model_says_which_candidate_waits_for_an_approval_and_who_overrode_i
     }
     assert found["overridden"] is None
     evidence = {"request": request.digest, "override": True}
-    approval = home.ledger.write(
-        actor="Ann", act="approval", subject="version 1", reason="Now.", evidence=evidence
+    approval = record_act(
+        home.ledger,
+        actor="Ann",
+        act="approval",
+        subject="version 1",
+        reason="Now.",
+        evidence=evidence,
     )
     found = api_on(home).get("/model").json()
     assert found["pending"] is None
@@ -111,7 +117,8 @@ def test_a_request_whose_time_is_over_waits_no_more_even_before_its_lapse_is_rec
     home = february_pending_copy
     (request,) = home.ledger.receipts("approval requested")
     over = {**request.evidence, "until": "2024-03-01T00:00:00+00:00"}
-    home.ledger.write(
+    record_act(
+        home.ledger,
         actor="tester",
         act="approval requested",
         subject="version 2",

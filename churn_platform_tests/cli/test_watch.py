@@ -15,6 +15,7 @@ import pytest
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform_tests.cli import test_app as test_cli
 from churn_platform_tests.cli.test_app import wrong
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.system.receiver import receiving
 
 churn, answer, environ = test_cli.churn, test_cli.answer, test_cli.environ
@@ -28,8 +29,12 @@ def receiver(environ):
 
 
 def happened(home, version):
-    home.ledger.write(
-        actor="ada", act="promotion done", subject=f"version {version}", reason="It is better."
+    record_act(
+        home.ledger,
+        actor="ada",
+        act="promotion done",
+        subject=f"version {version}",
+        reason="It is better.",
     )
 
 

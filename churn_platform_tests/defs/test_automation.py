@@ -31,6 +31,7 @@ from churn_platform.defs.automation import (
 )
 from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.next_step import Step
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -508,11 +509,15 @@ def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, 
         monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
         assert said() == "0 sent."
         rollback = {"act": "rollback done", "subject": "version 2", "after": "version 1"}
-        january_copy.ledger.write(actor="ada", reason="So.", **rollback)
+        record_act(january_copy.ledger, actor="ada", reason="So.", **rollback)
         assert said() == "1 sent."
         assert said() == "0 sent."
-        january_copy.ledger.write(
-            actor="ada", act="promotion done", subject="version 3", reason="So."
+        record_act(
+            january_copy.ledger,
+            actor="ada",
+            act="promotion done",
+            subject="version 3",
+            reason="So.",
         )
         receiver.status = 500
         assert (

@@ -19,13 +19,17 @@ def unit(request):
     return request.param
 
 
-@pytest.fixture(scope="module")
-def contract(declare, declared, unit):
+def with_tenure(declare, declared, unit):
     """The gym with the time since joining as a feature."""
     tables = declared["tables"]
     people = tables["people"] | {"ages": {"tenure": {"of": "joined", "unit": unit}}}
     views = declared["feature_views"] | {"people_fv": {"table": "people", "features": ["tenure"]}}
     return declare(tables=tables | {"people": people}, feature_views=views)
+
+
+@pytest.fixture(scope="module")
+def contract(declare, declared, unit):
+    return with_tenure(declare, declared, unit)
 
 
 def month_ends(count):
@@ -76,25 +80,18 @@ def test_a_base_that_renews_itself_is_quiet_too(contract, unit):
         assert not drifted(contract, reference, [START] * CUSTOMERS, current, month)[1]
 
 
-def test_many_new_customers_are_seen(contract, unit):
+def test_many_new_customers_and_ages_beyond_the_time_that_has_passed_are_seen(contract, unit):
     month = month_ends(4)[-1]
     old = joined("2020-01-05", "2023-07-31")
     new = joined("2024-02-01", month, customers=CUSTOMERS // 2, seed=1)
-    current = rows(pd.concat([old, new]), month, unit)
-    assert drifted(contract, rows(old, START, unit), [START] * CUSTOMERS, current, month)[1]
-
-
-def test_ages_that_grow_by_more_than_the_time_that_has_passed_are_seen(contract, unit):
-    month = month_ends(2)[-1]
-    reference = rows(joined("2021-01-31", "2024-01-31"), START, unit)
-    older = rows(joined("2018-01-31", "2021-01-31", seed=1), month, unit)
-    assert drifted(contract, reference, [START] * CUSTOMERS, older, month)[1]
+    older = joined("2016-01-31", "2019-01-31", seed=1)
+    for now in (pd.concat([old, new]), older):
+        current = rows(now, month, unit)
+        assert drifted(contract, rows(old, START, unit), [START] * CUSTOMERS, current, month)[1]
 
 
 def test_rows_of_several_months_are_moved_on_by_their_own_time_and_nulls_stay(declare, declared):
-    people = declared["tables"]["people"] | {"ages": {"tenure": {"of": "joined", "unit": "months"}}}
-    views = declared["feature_views"] | {"people_fv": {"table": "people", "features": ["tenure"]}}
-    contract = declare(tables=declared["tables"] | {"people": people}, feature_views=views)
+    contract = with_tenure(declare, declared, "months")
     january, february, march = month_ends(3)
     reference = pd.DataFrame({"tenure": pd.array([3, None, 10], dtype="Int64")})
     current = pd.DataFrame({"tenure": pd.array([50, 60], dtype="Int64")})

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.errors import ContractError, DataError
-from churn_platform.base.text import percent
 from churn_platform.contract.model import Column
 from churn_platform.contract.policy import DriftPolicy
-from churn_platform.drift.columns import Side, column_method, plain_values, precheck, side
+from churn_platform.drift.columns import column_method, plain_values, precheck, side
 
 FLOAT, BOOLEAN, CATEGORY, INTEGER = (
     Column(dtype=d) for d in ("float", "boolean", "category", "integer")
@@ -86,61 +85,47 @@ def test_wasserstein_for_what_is_no_number_is_an_error_of_the_contract(column):
         column_method("x", column, np.array([0.0, 1.0]), DriftPolicy(methods={"x": "wasserstein"}))
 
 
-def test_nulls_that_rose_from_two_to_sixty_per_cent_are_drift_though_the_rest_is_unchanged():
-    before, now = np.arange(1000.0), np.arange(1000.0)
-    before[:20], now[:600] = np.nan, np.nan
-    check = _check(FLOAT, before, now)
-    assert check.reasons == ("60% null, was 2%",)
-    assert (check.null_share_reference, check.null_share_current) == pytest.approx((0.02, 0.6))
-    assert check.method == "wasserstein"
-
-
-def test_nulls_within_the_policy_or_within_chance_are_no_drift():
-    many, few = np.arange(10_000.0), np.arange(60.0)
-    moved = many.copy()
-    moved[:490] = np.nan
-    assert _check(FLOAT, many, moved).reasons == ()
-    assert _check(FLOAT, few, np.where(few < 6, np.nan, few)).reasons == ()
-    assert _check(FLOAT, many, np.where(many < 600, np.nan, many)).reasons == ("6% null, was 0%",)
-
-
-def test_a_new_category_above_the_policy_and_beyond_chance_is_named():
-    before = ["DSL"] * 1000
-    assert _check(CATEGORY, before, ["DSL"] * 970 + ["Cable"] * 30).reasons == (
-        "new category 'Cable' in 3% of rows",
-    )
-    assert _check(CATEGORY, before * 10, ["DSL"] * 9901 + ["Cable"] * 99).reasons == ()
-
-
-def test_a_rare_category_that_a_small_reference_missed_is_chance():
-    assert _check(CATEGORY, ["DSL"] * 100, ["DSL"] * 96 + ["Cable"] * 4).reasons == ()
-
-
-def test_many_new_categories_that_are_each_rare_are_not_called_new():
-    keys = [f"k{number}" for number in range(400)]
-    assert _check(CATEGORY, keys[:200], keys[200:]).reasons == ()
-
-
-def test_a_column_empty_in_both_is_not_drift_and_has_no_method():
-    check = _check(FLOAT, [np.nan] * 50, [np.nan] * 50)
-    assert (check.method, check.reasons, check.note) == (None, (), "empty in both")
+def _nulls(rows, nulls):
+    return np.where(np.arange(rows) < nulls, np.nan, np.arange(float(rows)))
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "reason", "note"),
+    ("column", "before", "now", "reasons"),
     [
-        ([1.0] * 300, [np.nan] * 300, "100% null, was 0%", "empty now"),
-        ([np.nan] * 300, [1.0] * 300, "0% null, was 100%", "empty before"),
+        (FLOAT, _nulls(1000, 20), _nulls(1000, 600), ["60% null, was 2%"]),
+        (FLOAT, _nulls(10_000, 0), _nulls(10_000, 490), []),  # within the policy
+        (FLOAT, _nulls(10_000, 0), _nulls(10_000, 600), ["6% null, was 0%"]),
+        (FLOAT, _nulls(60, 0), _nulls(60, 6), []),  # within chance
+        (CATEGORY, ["DSL"] * 1000, ["DSL"] * 970 + ["Cable"] * 30, ["new category 'Cable' in 3% of rows"]),
+        (CATEGORY, ["DSL"] * 10_000, ["DSL"] * 9901 + ["Cable"] * 99, []),
+        (CATEGORY, ["DSL"] * 100, ["DSL"] * 96 + ["Cable"] * 4, []),
+        (CATEGORY, [f"k{n}" for n in range(200)], [f"k{n}" for n in range(200, 400)], []),
+    ],
+)  # fmt: skip
+def test_nulls_and_new_categories_count_above_the_policy_and_beyond_chance(
+    column, before, now, reasons
+):
+    check = _check(column, before, now)
+    assert list(check.reasons) == reasons
+    shares = [float(pd.isna(pd.Series(values)).mean()) for values in (before, now)]
+    assert [check.null_share_reference, check.null_share_current] == pytest.approx(shares)
+    assert check.method is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "reasons", "note"),
+    [
+        ([np.nan] * 50, [np.nan] * 50, (), "empty in both"),
+        ([1.0] * 300, [np.nan] * 300, ("100% null, was 0%",), "empty now"),
+        ([np.nan] * 300, [1.0] * 300, ("0% null, was 100%",), "empty before"),
+        ([np.nan] * 300, [1.0] + [np.nan] * 299, (), "empty before"),
     ],
 )
-def test_a_column_empty_on_one_side_is_drift_and_has_no_method(before, now, reason, note):
+def test_a_column_empty_on_a_side_has_no_method_and_is_drift_beyond_chance(
+    before, now, reasons, note
+):
     check = _check(FLOAT, before, now)
-    assert (check.method, check.reasons, check.note) == (None, (reason,), note)
-
-
-def test_one_value_among_three_hundred_nulls_is_chance_where_the_reference_had_none():
-    check = _check(FLOAT, [np.nan] * 300, [1.0] + [np.nan] * 299)
-    assert (check.method, check.reasons) == (None, ())
+    assert (check.method, check.reasons, check.note) == (None, reasons, note)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +140,3 @@ def test_one_value_among_three_hundred_nulls_is_chance_where_the_reference_had_n
 )
 def test_constants_are_noted_in_words(column, before, now, note):
     assert _check(column, before, now).note == note
-
-
-def test_shares_read_as_per_cent_and_a_side_knows_its_nulls():
-    assert [percent(share) for share in (0.6, 0.0241, 1.0, 0.0)] == ["60%", "2.41%", "100%", "0%"]
-    assert Side(np.array([1.0, 2.0, 3.0]), 4).null_share == 0.25

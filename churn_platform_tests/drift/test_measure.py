@@ -38,9 +38,13 @@ def _month(random, rows, shift=0.0):
     return Rows(features, pd.Series(random.random(rows) < 0.26), random.beta(2, 5, rows))
 
 
-def _evidence(rows=400, policy=POLICY, **changes):
-    random = np.random.default_rng(1)
-    return measure(FEATURES, policy, _month(random, rows), _month(random, rows, **changes), seed=7)
+def _pair(seed, rows, **changes):
+    random = np.random.default_rng(seed)
+    return _month(random, rows), _month(random, rows, **changes)
+
+
+def _measured(before, now, policy=POLICY):
+    return measure(FEATURES, policy, before, now, seed=7)
 
 
 @pytest.mark.parametrize(("rows", "months"), [(100, 40), (300, 30)])
@@ -48,31 +52,23 @@ def test_quiet_months_alarm_about_as_rarely_as_the_policy_allows(rows, months):
     """Expected 5% at most; a tenth is beyond chance for so few months. Without a floor nearly all would alarm."""
     alarms = 0
     for month in range(months):
-        random = np.random.default_rng([rows, month, 2])
-        evidence = measure(FEATURES, POLICY, _month(random, rows), _month(random, rows), seed=7)
-        alarms += judge(POLICY, evidence).drift_detected
+        alarms += judge(POLICY, _measured(*_pair([rows, month, 2], rows))).drift_detected
     assert alarms <= 0.1 * months
 
 
 def test_a_shift_of_half_a_deviation_is_seen_at_a_thousand_rows_every_time():
     for month in range(5):
-        random = np.random.default_rng([1000, month])
-        evidence = measure(
-            FEATURES, POLICY, _month(random, 1000), _month(random, 1000, shift=0.5), seed=7
-        )
+        evidence = _measured(*_pair([1000, month], 1000, shift=0.5))
         assert "fee" in judge(POLICY, evidence).drifted_columns
 
 
-def test_a_distance_below_the_policys_threshold_stands_beside_that_threshold():
-    evidence = _evidence(4000)
-    assert {measured.threshold for measured in evidence.distances.values()} == {0.1}
-
-
-def test_a_distance_above_it_stands_beside_the_noise_of_so_few_rows():
-    evidence = _evidence(60)
-    lifted = [measured for measured in evidence.distances.values() if measured.value >= 0.1]
-    assert lifted
-    assert all(measured.threshold > 0.1 for measured in lifted)
+def test_a_distance_has_the_policys_threshold_or_the_noise_of_few_rows_above_it():
+    many = _measured(*_pair(1, 20_000))
+    assert {measured.threshold for measured in many.distances.values()} == {0.1}
+    assert many.target.threshold == 0.05
+    few = _measured(*_pair(1, 60)).distances.values()
+    assert any(measured.value >= 0.1 for measured in few)
+    assert all((measured.threshold > 0.1) == (measured.value >= 0.1) for measured in few)
 
 
 def test_a_category_of_keys_that_are_all_new_each_month_is_not_drift():
@@ -82,28 +78,23 @@ def test_a_category_of_keys_that_are_all_new_each_month_is_not_drift():
         {"key": Column(dtype="category")}, policy, Rows(keys[0]), Rows(keys[1]), seed=7
     )
     assert evidence.distances["key"].value > 0.8
-    assert judge(policy, evidence).drifted_columns == []
+    assert judge(policy, evidence).drifted_columns == ()
 
 
 def test_the_false_alarm_rate_is_shared_out_over_every_test_of_the_month():
     """Six distances, one column with nulls, one category, target and predictions: ten tests."""
     random = np.random.default_rng(3)
     before, now = _month(random, 300), _month(random, 200)
-    evidence = measure(FEATURES, POLICY, before, now, seed=7)
+    evidence = _measured(before, now)
     pooled = np.concatenate([before.labels, now.labels]).mean()
     assert evidence.target.threshold == pytest.approx(share_noise(pooled, 300, 200, 0.05 / 10))
     assert evidence.target.value == pytest.approx(abs(now.labels.mean() - before.labels.mean()))
 
 
-def test_target_drift_of_many_rows_stands_beside_the_policys_threshold():
-    assert _evidence(20_000).target.threshold == 0.05
-
-
 def test_prediction_drift_is_the_normed_wasserstein_of_the_probabilities():
-    random = np.random.default_rng(5)
-    before, now = _month(random, 500), _month(random, 500)
+    before, now = _pair(5, 500)
     moved = Rows(now.features, None, now.predictions + 0.2)
-    evidence = measure(FEATURES, POLICY, before, moved, seed=7)
+    evidence = _measured(before, moved)
     assert evidence.prediction.value == pytest.approx(
         normed_wasserstein(before.predictions, moved.predictions)
     )
@@ -112,64 +103,35 @@ def test_prediction_drift_is_the_normed_wasserstein_of_the_probabilities():
 
 
 def test_labels_not_known_yet_are_left_out_and_none_known_is_no_target():
-    random = np.random.default_rng(7)
-    before, now = _month(random, 200), _month(random, 200)
+    before, now = _pair(7, 200)
     partly = pd.array([True] * 50 + [False] * 50 + [pd.NA] * 100, dtype="boolean")
-    evidence = measure(FEATURES, POLICY, before, Rows(now.features, pd.Series(partly)), seed=7)
+    evidence = _measured(before, Rows(now.features, pd.Series(partly)))
     assert evidence.target.value == pytest.approx(abs(0.5 - before.labels.mean()))
     unknown = Rows(now.features, pd.Series([None] * 200, dtype="boolean"))
-    assert measure(FEATURES, POLICY, before, unknown, seed=7).target is None
+    assert _measured(before, unknown).target is None
 
 
-def test_an_empty_column_has_a_check_and_no_distance():
-    random = np.random.default_rng(9)
-    before, now = _month(random, 200), _month(random, 200)
-    now.features["spent"] = np.nan
-    evidence = measure(FEATURES, POLICY, before, now, seed=7)
-    assert set(evidence.distances) == set(FEATURES) - {"spent"}
-    assert [check.column for check in evidence.checks] == list(FEATURES)
+NAN = np.where(np.arange(50) == 8, np.nan, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "sentence"),
+    ("change", "error", "facts"),
     [
-        (lambda rows: Rows(rows.features.head(0)), DataError, "the current month holds no rows"),
-        (
-            lambda rows: Rows(rows.features.drop(columns=["fee"])),
-            DataError,
-            "lacks the features fee",
-        ),
-        (
-            lambda rows: Rows(rows.features, rows.labels.head(3)),
-            DataError,
-            "holds 50 rows but 3 labels",
-        ),
-        (
-            lambda rows: Rows(rows.features, None, rows.predictions[:4]),
-            DataError,
-            "holds 50 rows but 4 predictions",
-        ),
-        (
-            lambda rows: Rows(
-                rows.features, None, np.where(np.arange(50) == 8, np.nan, rows.predictions)
-            ),
-            NotANumber,
-            "prediction 8 of the current month is nan",
-        ),
+        (lambda rows: Rows(rows.features.head(0)), DataError, "{} holds no rows"),
+        (lambda rows: Rows(rows.features.drop(columns=["fee"])), DataError, "{} lacks .* fee"),
+        (lambda rows: Rows(rows.features, rows.labels.head(3)), DataError, "{} .*50 rows but 3 labels"),
+        (lambda rows: Rows(rows.features, None, rows.predictions[:4]), DataError, "{} .*but 4 predictions"),
+        (lambda rows: Rows(rows.features, None, NAN), NotANumber, "prediction 8 of the {} is nan"),
     ],
-)
-def test_what_cannot_be_compared_is_an_error_that_says_why(change, error, sentence):
-    random = np.random.default_rng(11)
-    with pytest.raises(error, match=sentence):
-        measure(FEATURES, POLICY, _month(random, 50), change(_month(random, 50)), seed=7)
-
-
-def test_a_reference_without_rows_is_named_as_the_reference():
-    rows = _month(np.random.default_rng(1), 20)
-    with pytest.raises(DataError, match="the reference holds no rows"):
-        measure(FEATURES, POLICY, Rows(rows.features.head(0)), rows, seed=7)
+)  # fmt: skip
+def test_what_cannot_be_compared_is_an_error_that_names_the_side(change, error, facts):
+    before, now = _pair(11, 50)
+    with pytest.raises(error, match=facts.format("current month")):
+        _measured(before, change(now))
+    with pytest.raises(error, match=facts.format("reference")):
+        _measured(change(before), now)
 
 
 def test_a_method_for_a_column_that_is_no_feature_is_an_error_of_the_contract():
     with pytest.raises(ContractError, match="'colour' is not a feature"):
-        _evidence(policy=DriftPolicy(methods={"colour": "wasserstein"}))
+        _measured(*_pair(1, 60), DriftPolicy(methods={"colour": "wasserstein"}))

@@ -27,11 +27,6 @@ numbers = hnp.arrays(
 few = hnp.arrays(float, st.integers(1, 40), elements=st.integers(0, 4).map(float))
 
 
-def test_a_shift_by_five_is_five_standard_deviations_of_one():
-    reference = np.array([-1.0, 1.0, -1.0, 1.0])
-    assert normed_wasserstein(reference, reference + 5) == pytest.approx(5.0)
-
-
 def test_a_constant_reference_is_divided_by_a_thousandth_as_in_evidently():
     assert normed_wasserstein(np.array([5.0, 5.0]), np.array([7.0])) == pytest.approx(2000.0)
 
@@ -110,18 +105,11 @@ def test_chance_alone_exceeds_the_floor_as_often_as_its_level_says(method, draw)
     )  # 0.1, 3 deviations each way
 
 
-def test_a_column_of_unique_keys_lies_on_its_floor_and_never_above():
-    keys = np.array([f"k{number}" for number in range(400)], dtype=object)
-    floor = noise_floor("jensenshannon", keys[:200], keys[200:], level=0.01, resamples=50, seed=1)
-    assert jensenshannon(keys[:200], keys[200:]) == pytest.approx(floor, rel=1e-12)
-
-
-def test_a_shift_of_half_a_deviation_is_far_above_the_floor_of_a_thousand_rows():
-    random = np.random.default_rng(5)
-    reference, current = random.normal(size=1000), random.normal(0.5, 1, size=1000)
-    floor = noise_floor("wasserstein", reference, current, level=0.003, resamples=500, seed=7)
-    assert 0.1 < floor < 0.2
-    assert normed_wasserstein(reference, current) > 0.4
+@pytest.mark.parametrize("side", [200, 12_000])
+def test_a_column_of_unique_keys_lies_on_its_floor_and_never_above(side):
+    keys = np.arange(2 * side).astype(object)
+    floor = noise_floor("jensenshannon", keys[:side], keys[side:], level=0.1, resamples=10, seed=1)
+    assert jensenshannon(keys[:side], keys[side:]) == pytest.approx(floor, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", ["wasserstein", "jensenshannon"])
@@ -133,29 +121,21 @@ def test_the_floor_depends_on_the_rows_and_the_seed_but_not_on_their_order(metho
         method, reference[::-1], random.permutation(current), level=0.05, resamples=50, seed=1
     )
     assert floor != noise_floor(method, reference, current, level=0.05, resamples=50, seed=2)
+    # A strict level gets the deals that it needs.
+    assert floor < noise_floor(method, reference, current, level=0.001, resamples=50, seed=1)
 
 
 def test_two_columns_of_one_size_are_dealt_differently():
     """The normed distance ignores scale, so the same deals would give the same floor."""
     random = np.random.default_rng(11)
     reference, current = random.normal(size=100), random.normal(size=100)
-    floors = {
-        round(
-            noise_floor(
-                "wasserstein", scale * reference, scale * current, level=0.1, resamples=50, seed=7
-            ),
-            9,
+    floors = [
+        noise_floor(
+            "wasserstein", scale * reference, scale * current, level=0.1, resamples=50, seed=7
         )
         for scale in (1.0, 2.0, 3.0)
-    }
-    assert len(floors) == 3
-
-
-def test_a_strict_level_gets_the_deals_it_needs():
-    random = np.random.default_rng(13)
-    reference, current = random.normal(size=60), random.normal(size=60)
-    strict = noise_floor("wasserstein", reference, current, level=0.001, resamples=50, seed=7)
-    assert strict > noise_floor("wasserstein", reference, current, level=0.05, resamples=50, seed=7)
+    ]
+    assert len({round(floor, 9) for floor in floors}) == 3
 
 
 def test_the_floor_of_many_rows_comes_from_fewer_and_errs_upwards():
@@ -167,14 +147,6 @@ def test_the_floor_of_many_rows_comes_from_fewer_and_errs_upwards():
     )
     assert 0.6 < floor / of_ten_thousand < 1.6
     assert floor > 1.3 * normed_wasserstein(many[0], many[1])
-
-
-def test_a_large_column_of_unique_keys_still_lies_on_its_floor():
-    keys = np.arange(24_000).astype(object)
-    floor = noise_floor(
-        "jensenshannon", keys[:12_000], keys[12_000:], level=0.1, resamples=10, seed=1
-    )
-    assert floor == pytest.approx(math.sqrt(math.log(2)))
 
 
 def test_share_noise_is_the_two_proportion_z_test():

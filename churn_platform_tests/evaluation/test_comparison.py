@@ -40,7 +40,8 @@ def naive_standard_error(labels, models, contrast):
     """DeLong, DeLong and Clarke-Pearson (1988), by comparing every churner with every stayer."""
     placed = []
     for scores in models:
-        ours, theirs = scores[labels][:, None], scores[~labels][None, :]
+        ours = scores[labels][:, None]
+        theirs = scores[~labels][None, :]
         wins = (ours > theirs) + 0.5 * (ours == theirs)
         placed.append((wins.mean(axis=1), wins.mean(axis=0)))
     churners = np.atleast_2d(np.cov([a for a, _ in placed])) / labels.sum()
@@ -83,7 +84,8 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says():
     random = np.random.default_rng(11)
     truth = norm.cdf(1.0 / math.sqrt(2)) - norm.cdf(0.5 / math.sqrt(2))
     labels = np.arange(260) < 60
-    differences, singles = 0, 0
+    differences = 0
+    singles = 0
     for _ in range(400):
         shared = random.normal(size=260)
         better = shared + labels
@@ -99,12 +101,14 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says():
 def test_the_bootstrap_covers_where_months_of_the_same_customers_are_pooled_and_delong_does_not():
     random = np.random.default_rng(5)
     keys = np.repeat(np.arange(150), 4)
-    by_entity, by_row = 0, 0
+    by_entity = 0
+    by_row = 0
     for _ in range(150):
         # Two models of one worth, each with its own lasting opinion of every customer: the truth is 0.
         kept, one, other = (np.repeat(random.normal(size=150), 4) for _ in range(3))
         labels = kept + 0.3 * random.normal(size=keys.size) > 0.8
-        ours, theirs = kept + 2 * one, kept + 2 * other
+        ours = kept + 2 * one
+        theirs = kept + 2 * other
         draws = bootstrap_aucs(labels, (ours, theirs), keys, replicates=200)
         clustered = percentile_interval(draws[:, 0] - draws[:, 1], 0.95)
         by_entity += clustered.low <= 0 <= clustered.high
@@ -157,7 +161,8 @@ def test_copies_of_the_same_rows_do_not_narrow_a_clustered_interval(copies):
     )
     single = auc_interval(labels[rows], better[rows], entities=rows)
     assert single.as_list() == pytest.approx(percentile_interval(once[:, 0], 0.95).as_list())
-    ours, theirs = probabilities(better), probabilities(worse)
+    ours = probabilities(better)
+    theirs = probabilities(worse)
     brier = paired_brier_difference(labels[rows], ours[rows], theirs[rows], entities=rows)
     alone = paired_brier_difference(labels, ours, theirs)
     assert brier.interval.as_list() == pytest.approx(alone.interval.as_list())
@@ -165,7 +170,8 @@ def test_copies_of_the_same_rows_do_not_narrow_a_clustered_interval(copies):
 
 def test_a_single_churner_leaves_everything_open():
     labels = np.array([0, 0, 0, 1])
-    one, other = np.array([0.1, 0.2, 0.3, 0.9]), np.array([0.5, 0.1, 0.9, 0.3])
+    one = np.array([0.1, 0.2, 0.3, 0.9])
+    other = np.array([0.5, 0.1, 0.9, 0.3])
     found = paired_auc_difference(labels, one, other)
     assert (found.interval, found.standard_error, found.p_value) == (Interval(-1.0, 1.0), 1.0, 1.0)
     assert found.difference == pytest.approx(1.0 - 1 / 3)
@@ -174,9 +180,11 @@ def test_a_single_churner_leaves_everything_open():
 
 def test_the_brier_difference_is_the_paired_mean_with_its_usual_error():
     labels, better, worse = two_models()
-    ours, theirs = probabilities(better - 1.5), probabilities(worse)
+    ours = probabilities(better - 1.5)
+    theirs = probabilities(worse)
     found = paired_brier_difference(labels, ours, theirs)
-    one, other = (ours - labels) ** 2, (theirs - labels) ** 2
+    one = (ours - labels) ** 2
+    other = (theirs - labels) ** 2
     error = (one - other).std(ddof=1) / math.sqrt(300)
     assert found.difference == pytest.approx(one.mean() - other.mean())
     assert (found.candidate_brier, found.production_brier) == (one.mean(), other.mean())
@@ -187,7 +195,8 @@ def test_the_brier_difference_is_the_paired_mean_with_its_usual_error():
 
 
 def test_the_brier_difference_of_one_row_or_one_entity_is_open_and_of_identical_models_is_zero():
-    one, other = np.array([0.9, 0.8]), np.array([0.5, 0.5])
+    one = np.array([0.9, 0.8])
+    other = np.array([0.5, 0.5])
     labels = np.array([1, 1])
     assert paired_brier_difference(labels[:1], one[:1], other[:1]).interval == Interval(-1.0, 1.0)
     assert paired_brier_difference(

@@ -32,5 +32,6 @@ def test_rows_without_any_figure_cost_nothing():
 
 def test_missed_churners_and_needless_contacts_are_paid_and_nothing_else():
     costs = RowCosts(np.array([1.0, 2.0, 4.0, 8.0]), np.array([16.0, 32.0, 64.0, 128.0]))
-    churned, contacted = np.array([True, True, False, False]), np.array([True, False, True, False])
+    churned = np.array([True, True, False, False])
+    contacted = np.array([True, False, True, False])
     assert costs.total(churned, contacted) == pytest.approx(2.0 + 64.0)

@@ -16,7 +16,8 @@ SEEDS = st.integers(0, 10_000)
 def pair(as_of="2024-03-31", **drawn):
     """Both versions of a synthetic month."""
     evidence = build(**drawn)
-    ours, theirs = AucParts.of(evidence.y, evidence.ours), AucParts.of(evidence.y, evidence.theirs)
+    ours = AucParts.of(evidence.y, evidence.ours)
+    theirs = AucParts.of(evidence.y, evidence.theirs)
     return MonthPair(as_of, evidence.keys, ours, theirs), evidence
 
 
@@ -124,7 +125,8 @@ def test_fewer_than_two_of_a_kind_say_nothing(churners):
 
 def test_no_month_gives_no_gain_and_rows_that_do_not_line_up_are_an_error():
     assert gain_over([]) is None
-    one, other = pair(customers=50)[0], pair(customers=60)[0]
+    one = pair(customers=50)[0]
+    other = pair(customers=60)[0]
     with pytest.raises(DataError, match="do not line up"):
         MonthPair("2024-03-31", one.entities, one.candidate, other.incumbent)
 

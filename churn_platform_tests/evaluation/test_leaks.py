@@ -49,11 +49,6 @@ def test_what_has_nothing_to_do_with_churn_is_near_one_half_in_every_dtype():
     assert min(found.values()) > 0.45
 
 
-@pytest.mark.parametrize("dtype", ["category", "string"])
-def test_a_column_of_unique_keys_tells_nothing(dtype):
-    assert alone([f"k{i}" for i in range(ROWS)], dtype) == pytest.approx(0.5, abs=0.02)
-
-
 def test_the_churn_rates_are_told_from_other_rows():
     many = np.array([f"town {i % 700}" for i in range(ROWS)], dtype=object)  # three rows a town
     in_sample = pd.Series(CHURNED).groupby(many).transform("mean")

@@ -95,14 +95,6 @@ def test_auc_equals_scikit_learns_with_ties(rows):
     assert auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
-@given(ROWS)
-@settings(deadline=None, max_examples=50)
-def test_auc_keeps_under_a_rising_transform_and_turns_over_under_a_falling_one(rows):
-    labels, scores = arrays(rows)
-    assert auc(labels, np.exp(scores)) == auc(labels, scores)
-    assert auc(labels, -scores) == pytest.approx(1 - auc(labels, scores), abs=1e-12)
-
-
 def test_auc_of_a_million_rows_loses_no_digit():
     labels = np.arange(1_000_000) >= 500_000
     scores = np.arange(1_000_000, dtype=float)
@@ -126,21 +118,10 @@ def test_the_two_sided_p_value_keeps_its_digits_far_out():
     assert two_sided_p(0.1, 0.0) == 0.0
 
 
-@given(ROWS.filter(lambda rows: len({score for _, score in rows}) > 1))
-@settings(deadline=None, max_examples=50)
-def test_the_chance_p_value_uses_the_exact_null_variance_with_ties(rows):
-    labels, scores = arrays(rows)
-    churners, count = labels.sum(), labels.size
-    ties = np.unique(scores, return_counts=True)[1].astype(float)
-    corrected = count + 1 - (ties**3 - ties).sum() / (count * (count - 1))
-    error = math.sqrt(corrected / (12 * churners * (count - churners)))
-    expected = 2 * norm.sf(abs(auc(labels, scores) - 0.5) / error)
-    assert chance_p_value(labels, scores) == pytest.approx(expected, abs=1e-12)
-
-
 def test_shuffled_labels_fall_under_a_level_as_often_as_the_level_says():
     random = np.random.default_rng(3)
-    labels, scores = np.arange(400) < 80, random.integers(0, 50, 400).astype(float)
+    labels = np.arange(400) < 80
+    scores = random.integers(0, 50, 400).astype(float)
     found = np.array([chance_p_value(random.permutation(labels), scores) for _ in range(2000)])
     assert 0.04 <= (found < 0.05).mean() <= 0.06
     assert (found < 0.001).mean() <= 0.003

@@ -9,6 +9,7 @@ from churn_platform.base.errors import StoreDown, UsageError
 from churn_platform.features.feast_repository import import_feast
 from churn_platform.features.online.reader import open_online_reader
 from churn_platform_tests.small_business import JANUARY, copied, declared, open_home
+from churn_platform_tests.stores import online
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_others_read_the_definitions_and_nothing_is_registered_again_while_nothi
     home.feature_store.materialize(view(home), JANUARY)
     home.feature_store.apply(view(home))
     assert registered_at(home) == before
-    assert home.feature_store.online("m00001") is not None
+    assert online(home.feature_store, "m00001") is not None
 
 
 @pytest.mark.parametrize("what", ["emptied", "changed", "cut"])

@@ -1,10 +1,9 @@
-"""The offline store against Feast's own and against a join written in plain Python, on random histories."""
+"""The offline store against Feast's own on random histories; against plain Python: test_point_in_time.py."""
 
 import datetime as dt
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -91,23 +90,6 @@ class Repository:
         return table.schema, sorted((tuple(row.values()) for row in table.to_pylist()), key=repr)
 
 
-def naive(history, ttl, key, asked):
-    """The newest row of the key that is not later than asked and not older than the ttl; of these the last created."""
-    found = {}
-    for view, columns in (("one", slice(2, 4)), ("two", slice(4, 5))):
-        rows = [
-            (moment(day), row[1], row[columns])
-            for day, snapshot in history[view].items()
-            for row in snapshot
-            if row[0] == key
-            and moment(day) <= asked
-            and (ttl is None or asked - moment(day) <= ttl)
-        ]
-        empty = (None,) * (columns.stop - columns.start)
-        found[view] = max(rows, key=lambda row: row[:2])[2] if rows else empty
-    return (*found["one"], *found["two"])
-
-
 keys = st.sampled_from(["a", "b", "c", "d"])
 row = st.tuples(
     keys,
@@ -138,7 +120,7 @@ lives = st.sampled_from([dt.timedelta(days=27), dt.timedelta(days=40), None])
     st.lists(st.tuples(keys | st.just("nobody"), times), min_size=1, max_size=12),
     lives,
 )
-def test_the_answer_is_feasts_own_and_that_of_a_join_in_plain_python(history, asked, ttl):
+def test_the_answer_is_feasts_own(history, asked, ttl):
     with tempfile.TemporaryDirectory() as name:
         for view, snapshots in history.items():
             for day, rows in snapshots.items():
@@ -147,8 +129,7 @@ def test_the_answer_is_feasts_own_and_that_of_a_join_in_plain_python(history, as
         _, ours = repository.historical(OURS, asked)
         _, feasts = repository.historical(FEASTS, asked)
         assert ours == feasts
-        wanted = [(key, at, *naive(history, ttl, key, at)) for key, at in asked]
-        assert ours[1] == sorted(wanted, key=repr)
+        assert sorted(row[:2] for row in ours[1]) == sorted(asked)
 
 
 @pytest.fixture
@@ -166,15 +147,30 @@ def own_way(job):
     return type(job).__name__ == "SnapshotJob" and job._answer() is not None
 
 
-def test_one_snapshot_a_timestamp_is_joined_the_short_way(three):
-    job, (_, rows) = three.historical(
-        OURS, [("ann", moment(MONTHS[1])), ("bob", moment(MONTHS[2]))]
-    )
-    assert own_way(job)
-    assert rows == [
-        ("ann", moment(MONTHS[1]), 2, True, "a2"),
-        ("bob", moment(MONTHS[2]), None, None, None),
-    ]
+ANN = ("ann", moment(MONTHS[0]))
+TWICE = [("ann", 5, 7, True, ""), ("ann", 9, 8, False, ""), ("ann", 1, 9, None, "")]
+EARLIER = moment(MONTHS[0], -24)
+
+
+@pytest.mark.parametrize(
+    ("rows", "at", "options", "asked", "short"),
+    [
+        (None, None, {}, [ANN, ("bob", moment(MONTHS[2]))], True),
+        (None, None, {}, [ANN] * 5000 + [("nobody", moment(MONTHS[1]))] * 5000, True),
+        (None, None, {}, [("ann", moment(dt.date(2020, 1, 1)))], False),
+        (None, None, {"full_feature_names": True}, [ANN], False),
+        (TWICE, None, {}, [ANN, ("bob", moment(MONTHS[0]))], False),
+        ([("ann", 0, 7, True, "")], EARLIER, {}, [ANN], False),
+    ],
+    ids=["usual", "many", "before", "full names", "a key twice", "another date"],
+)
+def test_the_short_way_is_taken_where_its_answer_is_feasts(three, rows, at, options, asked, short):
+    if rows is not None:
+        write(three.folder / "one", MONTHS[0], rows, at=at)
+    job, ours = three.historical(OURS, asked, **options)
+    assert own_way(job) is short
+    assert ours == three.historical(FEASTS, asked, **options)[1]
+    assert len(ours[1]) == len(asked)
 
 
 def test_no_snapshot_out_of_reach_is_opened(three):
@@ -204,41 +200,7 @@ def test_materializing_a_month_opens_that_months_snapshot_only(three):
     assert online["word"] == ["a2", None]
 
 
-def test_a_snapshot_that_holds_a_key_twice_is_answered_as_feast_answers_it(three):
-    write(
-        three.folder / "one",
-        MONTHS[0],
-        [("ann", 5, 7, True, ""), ("ann", 9, 8, False, ""), ("ann", 1, 9, None, "")],
-    )
-    asked = [("ann", moment(MONTHS[0])), ("bob", moment(MONTHS[0]))]
-    job, ours = three.historical(OURS, asked)
-    assert not own_way(job)
-    assert ours == three.historical(FEASTS, asked)[1]
-    assert ours[1][0][2:4] == (8, False)
-
-
-def test_rows_that_do_not_have_the_date_of_their_file_are_left_to_feast(three):
-    write(three.folder / "one", MONTHS[0], [("ann", 0, 7, True, "")], at=moment(MONTHS[0], -24))
-    job, (_, rows) = three.historical(OURS, [("ann", moment(MONTHS[0]))])
-    assert type(job).__name__ == "IbisRetrievalJob"
-    assert rows[0][2] == 7
-
-
-def test_full_feature_names_are_feasts(three):
-    asked = [("ann", moment(MONTHS[0]))]
-    _, (schema, rows) = three.historical(OURS, asked, full_feature_names=True)
-    assert schema.names[2:] == ["one__number", "one__flag", "two__word"]
-    assert rows == [("ann", moment(MONTHS[0]), 1, True, "a1")]
-
-
-def test_a_question_before_every_snapshot_is_answered_with_nulls(three):
-    asked = [("ann", moment(dt.date(2020, 1, 1)))]
-    assert three.historical(OURS, asked)[1] == three.historical(FEASTS, asked)[1]
-
-
 def test_a_period_without_an_entity_frame_reads_its_snapshots(three):
-    from feast.repo_config import RepoConfig  # noqa: F401 - loads the registry's classes
-
     store = three.store(OURS)
     view = store.get_feature_view("one")
     (three.folder / "one" / f"{MONTHS[0]}.parquet").write_bytes(b"no Parquet at all")
@@ -248,11 +210,3 @@ def test_a_period_without_an_entity_frame_reads_its_snapshots(three):
         created_timestamp_column="created_timestamp", start_date=moment(MONTHS[1]), end_date=moment(MONTHS[2]),
     )  # fmt: skip
     assert sorted(job.to_arrow()["number"].to_pylist()) == [2, 3, 20]
-
-
-def test_many_asked_rows_keep_their_number(three):
-    asked = [("ann", moment(MONTHS[0]))] * 5000 + [("nobody", moment(MONTHS[1]))] * 5000
-    job, (_, rows) = three.historical(OURS, asked)
-    assert own_way(job)
-    assert len(rows) == 10_000
-    assert np.mean([row[2] == 1 for row in rows]) == 0.5

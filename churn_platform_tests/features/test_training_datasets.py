@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.errors import IntegrityError
-from churn_platform.features.training_dataset import in_holdout
+from churn_platform.features.feature_store import FeatureStore
+from churn_platform.features.training_datasets import join
 from churn_platform_tests.small_business import (
     CUSTOMERS,
-    DECLARED,
     FEBRUARY,
     JANUARY,
     deliver,
@@ -27,6 +27,12 @@ def home(tmp_path):
     return make_home(tmp_path / "home", now=lambda: NOON)
 
 
+def published(home, tables=None):
+    """Deliver and publish January, of sixty customers unless other tables are given."""
+    deliver(home, JANUARY, tables or month_tables(JANUARY, 60))
+    home.ingestion.publish(JANUARY)
+
+
 def corrected(home, days, **changes):
     """Publish January again with changed columns, `days` after its as_of; the home at that time."""
     then = dt.datetime(2024, 1, 31, tzinfo=dt.UTC) + dt.timedelta(days=days)
@@ -35,9 +41,8 @@ def corrected(home, days, **changes):
         for table in tables.values():
             if column in table:
                 table[column] = value
-    deliver(home, JANUARY, tables)
     later = open_home(home.folder, lambda: then)
-    later.ingestion.publish(JANUARY)
+    published(later, tables)
     return later
 
 
@@ -51,40 +56,15 @@ def test_every_labelled_customer_is_one_row_with_the_features_of_the_drop(januar
             known = table.set_index("member")[column]
             name = "label" if column == "has_left" else column
             pd.testing.assert_series_equal(frame[name], known, check_dtype=False, check_names=False)
-    assert list(frame.columns) == [
-        "as_of",
-        "months",
-        "plan",
-        "has_app",
-        "hours",
-        "town",
-        "label",
-        "holdout",
-    ]
+    columns = ["as_of", "months", "plan", "has_app", "hours", "town", "label", "holdout"]
+    assert list(frame.columns) == columns
     assert frame["has_app"].isna().sum() == 300
-
-
-def test_the_holdout_is_a_quarter_of_the_customers_and_none_of_them_trains(january, small_contract):
-    dataset = january.training_datasets.load(JANUARY)
-    train, holdout = dataset.training_rows(), dataset.holdout_rows()
-    assert len(train) + len(holdout) == CUSTOMERS
-    assert set(train["member"]) & set(holdout["member"]) == set()
-    policy = small_contract.policy.training
-    assert in_holdout(holdout["member"], policy.salt, policy.holdout_fraction).all()
-    assert len(holdout) == 371
-
-
-def test_the_second_month_trains_on_itself_and_knows_the_month_before_as_forward(february_decided):
-    dataset = february_decided.training_datasets.load(FEBRUARY)
-    assert dataset.window.training == dataset.window.holdout == (FEBRUARY,)
-    assert dataset.window.forward == (JANUARY,)
-    assert len(dataset.frame) == 2 * CUSTOMERS
-    assert dataset.forward_rows()["as_of"].unique().tolist() == ["2024-01-31"]
+    assert len(dataset.training_rows()) + len(dataset.holdout_rows()) == CUSTOMERS
+    assert len(dataset.holdout_rows()) == 371
 
 
 def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home):
-    deliver(home, JANUARY, month_tables(JANUARY, 60))
-    home.ingestion.publish(JANUARY)
+    published(home)
     built = home.training_datasets.build(JANUARY)
     loaded = home.training_datasets.load(JANUARY)
     pd.testing.assert_frame_equal(loaded.frame, built.frame)
@@ -108,24 +88,10 @@ def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home)
 def test_without_labels_there_is_no_dataset_and_a_record_that_says_so(home):
     tables = month_tables(JANUARY, 60)
     del tables["leavers"]
-    deliver(home, JANUARY, tables)
-    home.ingestion.publish(JANUARY)
+    published(home, tables)
     assert home.training_datasets.build(JANUARY) is None
     assert home.training_datasets.load(JANUARY) is None
     assert home.records.read("training_dataset", JANUARY)["digest"] is None
-
-
-def test_labels_are_waited_for_until_they_mature(tmp_path):
-    label = {"table": "leavers", "column": "has_left", "horizon": {"months": 1}}
-    home = make_home(tmp_path / "home", {**DECLARED, "label": label})
-    deliver(home, JANUARY, month_tables(JANUARY, 60))
-    home.ingestion.publish(JANUARY)
-    assert home.training_datasets.build(JANUARY) is None
-    deliver(home, FEBRUARY, month_tables(FEBRUARY, 60))
-    home.ingestion.publish(FEBRUARY)
-    dataset = home.training_datasets.build(FEBRUARY)
-    assert dataset.window.training == (JANUARY,)
-    assert dataset.frame["as_of"].unique().tolist() == ["2024-01-31"]
 
 
 def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):
@@ -145,8 +111,7 @@ def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):
 
 @pytest.mark.parametrize(("days", "seen"), [(3, True), (9, False)])
 def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(home, days, seen):
-    deliver(home, JANUARY, month_tables(JANUARY, 60))
-    home.ingestion.publish(JANUARY)
+    published(home)
     before = home.training_datasets.build(JANUARY)
     later = corrected(home, days, months=99, town="south")
     after = later.training_datasets.build(JANUARY)
@@ -157,19 +122,15 @@ def test_corrections_reach_the_dataset_within_the_delivery_days_only_slices_too(
 
 
 def test_a_label_corrected_later_changes_the_dataset(home):
-    deliver(home, JANUARY, month_tables(JANUARY, 60))
-    home.ingestion.publish(JANUARY)
+    published(home)
     before = home.training_datasets.build(JANUARY).frame.set_index("member")["label"]
-    tables = month_tables(JANUARY, 60)
-    tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
-    later = corrected(home, 40, has_left=tables["leavers"]["has_left"])
+    later = corrected(home, 40, has_left=~month_tables(JANUARY, 60)["leavers"]["has_left"])
     after = later.training_datasets.build(JANUARY).frame.set_index("member")["label"]
     assert (after == ~before).all()
 
 
 def test_the_check_beside_feast_counts_exactly_the_cells_that_differ(home):
-    deliver(home, JANUARY, month_tables(JANUARY, 60))
-    home.ingestion.publish(JANUARY)
+    published(home)
     dataset = home.training_datasets.build(JANUARY)
     assert home.training_datasets.mismatches(dataset, NOON) == 0
     frame = dataset.frame
@@ -184,28 +145,15 @@ def test_a_labelled_customer_without_features_is_a_row_of_nulls(home):
     tables = month_tables(JANUARY, 60)
     for name in ("members", "visits"):
         tables[name] = tables[name].iloc[1:]
-    deliver(home, JANUARY, tables)
-    home.ingestion.publish(JANUARY)
-    frame = home.training_datasets.build(JANUARY).frame
+    published(home, tables)
+    frame = home.training_datasets.build(JANUARY).frame.set_index("member")
     assert len(frame) == 60
-    assert (
-        frame.set_index("member")
-        .loc["m00000", ["months", "plan", "has_app", "hours", "town"]]
-        .isna()
-        .all()
-    )
-    assert (
-        home.training_datasets.load(JANUARY).digest == home.training_datasets.build(JANUARY).digest
-    )
+    assert frame.loc["m00000", ["months", "plan", "has_app", "hours", "town"]].isna().all()
 
 
 def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_correction(
     january_copy, tmp_path
 ):
-    from churn_platform.features.feature_store import FeatureStore
-    from churn_platform.features.training_datasets import join
-    from churn_platform_tests.small_business import JANUARY, deliver, month_tables, open_home
-
     dataset = january_copy.training_datasets.load(JANUARY)
     entries = january_copy.lake.deliveries(JANUARY)[0].tables
     assert dataset.origin.tables == {
@@ -213,15 +161,10 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
     }
     tables = month_tables(JANUARY)
     tables["leavers"]["has_left"] = ~tables["leavers"]["has_left"]
-    deliver(january_copy, JANUARY, tables)
-    january_copy.ingestion.publish(JANUARY)
+    published(january_copy, tables)
     home = open_home(january_copy.folder)
+    store = FeatureStore(tmp_path / "feast", home.contract)
     known_at = dt.datetime.fromisoformat(dataset.origin.known_at)
-    again = join(
-        home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, known_at
-    )
+    again = join(home.lake, store, dataset.window, known_at)
     assert (again.digest, again.origin) == (dataset.digest, dataset.origin)
-    later = join(
-        home.lake, FeatureStore(tmp_path / "feast", home.contract), dataset.window, home.now()
-    )
-    assert later.digest != dataset.digest
+    assert join(home.lake, store, dataset.window, home.now()).digest != dataset.digest

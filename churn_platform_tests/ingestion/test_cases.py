@@ -1,5 +1,6 @@
 """Tables as real tools wrote them: with a right contract every value is the one that is meant, or a fault."""
 
+import copy
 import datetime as dt
 import runpy
 
@@ -9,47 +10,23 @@ import pytest
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.ingestion.validation import validate
-from churn_platform_tests.cases import case
+from churn_platform_tests.cases import BUSINESS, case
+from churn_platform_tests.gym import plain
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
-FEATURES = {
-    "customers": ["country", "plan", "monthly_fee"],
-    "usage": ["logins_30d", "hours_30d", "tickets_90d"],
-}
 
 
 def contract(*, entity=None, files=None, label=None, **columns):
     """The contract of the cases' business; `columns` are changes of a column or new ones, as table__column."""
-    tables = {
-        "customers": {
-            "joined": {"dtype": "date"},
-            "country": {"dtype": "category"},
-            "plan": {"dtype": "category"},
-            "monthly_fee": {"dtype": "float"},
-        },
-        "usage": {
-            "logins_30d": {"dtype": "integer"},
-            "hours_30d": {"dtype": "float"},
-            "tickets_90d": {"dtype": "integer"},
-        },
-        "outcome": {"churned": label or {"dtype": "boolean"}},
-    }
+    declared = copy.deepcopy(BUSINESS) | {"files": files or {}}
+    declared["entity"] |= entity or {}
+    if label:
+        declared["tables"]["outcome"]["columns"]["churned"] = label
     for place, spec in columns.items():
         table, column = place.split("__")
-        tables[table][column] = tables[table].get(column, {}) | spec
-    return Contract.model_validate(
-        {
-            "name": "business",
-            "model_name": "churn",
-            "entity": {"column": "customer_id", **(entity or {})},
-            "files": files or {},
-            "tables": {name: {"columns": made} for name, made in tables.items()},
-            "label": {"table": "outcome", "column": "churned"},
-            "feature_views": {
-                name: {"table": name, "features": made} for name, made in FEATURES.items()
-            },
-        }
-    )
+        own = declared["tables"][table]["columns"]
+        own[column] = own.get(column, {}) | spec
+    return Contract.model_validate(declared)
 
 
 def judged(folder, found, as_of=JANUARY):
@@ -63,10 +40,7 @@ def read(folder, found, as_of=JANUARY):
     result = judged(folder, found, as_of)
     assert result.faults == ()
     return {
-        name: {
-            str(row[0]): [None if pd.isna(value) else value for value in row[1:]]
-            for row in table.valid.itertuples(index=False)
-        }
+        name: {str(row[0]): plain(row[1:]) for row in table.valid.itertuples(index=False)}
         for name, table in result.tables.items()
     }
 
@@ -236,12 +210,12 @@ def test_numbers_and_dates_that_mean_missing_are_missing(tmp_path, business):
             None if i % 4 == 0 else upgraded,
         ]
         assert row[4:] == dates
-    for i, (row, plain) in enumerate(
+    for i, (row, meant) in enumerate(
         zip(found["usage"].values(), wanted["usage"].values(), strict=True)
     ):
         assert [row[0], row[2]] == [
-            None if i % 8 == 0 else plain[0],
-            None if i % 9 == 0 else plain[2],
+            None if i % 8 == 0 else meant[0],
+            None if i % 9 == 0 else meant[2],
         ]
 
 

@@ -22,7 +22,7 @@ def visits():
 
 @pytest.fixture
 def wide(declare):
-    """One table that holds the label, too; `nullable` says whether labels may come later."""
+    """One table that holds the label, too; `nullable`: whether labels may come later."""
 
     def make(nullable):
         columns = {"fee": {"dtype": "float"}, "gone": {"dtype": "boolean", "nullable": nullable}}

@@ -1,4 +1,4 @@
-"""Every form in which a value arrives becomes the one value it means, or a fault that says why it cannot."""
+"""Every form of a value becomes the value it means, or a fault with the reason."""
 
 import datetime as dt
 

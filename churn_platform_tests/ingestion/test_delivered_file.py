@@ -88,7 +88,7 @@ def test_utf_16_without_a_mark_is_little_endian_as_windows_writes_it():
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_line_ends_within_quotes_are_read_over_every_border_of_a_block(end):
-    """Pads the header so that a CR LF lies on the border of pyarrow's first block, within quotes and without."""
+    """Pads the header until a CR LF lies on the border of pyarrow's first block, within quotes and without."""
     cell = f"one{end}two"
     row = f'%07d,"{cell}",z{end}'
     count = BLOCK // 20

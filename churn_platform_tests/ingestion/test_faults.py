@@ -1,4 +1,4 @@
-"""Every fault is one sentence a person can act on, and every kind is in the documents as the code says it."""
+"""Every fault is a sentence to act on, and the documents list every kind in the words of the code."""
 
 import re
 from pathlib import Path
@@ -26,8 +26,8 @@ def rows(*numbers):
         (fault("empty", "t", "x", positions=rows(4)), ["table 't', column 'x': 1 value ", "in row 4"]),
         (fault("no_rows", "t", file="t.csv"), ["t.csv: "]),
         (
-            fault("ragged_rows", "t", file="t.csv", positions=rows(2, 7), examples=["2,3,4"]),
-            ["t.csv: 2 rows ", "'2,3,4' in rows 2, 7"],
+            fault("ragged_rows", "t", file="t.csv", positions=rows(2, 7, 9), examples=["2,3,4"]),
+            ["t.csv: 3 rows ", "'2,3,4' in rows 2, 7, 9)"],
         ),
         (fault("future", "", as_of="2042-01-31", cadence="month", year=2042), ["the drop: ", "2042-01-31"]),
     ],
@@ -78,5 +78,5 @@ def test_the_page_about_drops_lists_exactly_the_kinds_of_the_code_in_its_words(h
 
 
 def words(template):
-    """A template as the page shows it: what is filled in stands in italics."""
+    """A template as the page shows it: what is filled in is in italics."""
     return re.sub(r"\{(\w+)\}", r"*\1*", template)

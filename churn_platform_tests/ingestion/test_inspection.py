@@ -85,14 +85,6 @@ def test_a_comma_where_the_contract_has_another_delimiter_is_found_too(faults):
     assert '";"' in fault.remedy
 
 
-def test_every_fault_of_the_header_is_reported_at_once(faults):
-    found = faults("member,hour,hour\nm1,1,2\n")
-    assert [(fault.code, fault.column) for fault in found] == [
-        ("repeated_column", "hour"),
-        ("missing_column", "hours"),
-    ]
-
-
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 def test_without_a_mark_the_likely_encoding_is_named(faults, encoding):
     content = "member,hours\nm1,1\n".encode(encoding)

@@ -1,4 +1,4 @@
-"""Every warning has its code, and comes exactly when its record says so."""
+"""Every warning has its code, and is raised exactly when its record shows it."""
 
 import json
 

@@ -7,17 +7,12 @@ from churn_platform.ingestion import publish
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.ingestion.publish import page as rendered
 from churn_platform.ingestion.publish import write_page
-from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables
+from churn_platform_tests.small_business import JANUARY, deliver, month_tables
 
 
 def page(found):
     """The page without line ends, which mean nothing in HTML."""
     return rendered(found).replace("\n", "")
-
-
-@pytest.fixture
-def home(tmp_path):
-    return make_home(tmp_path / "home")
 
 
 @pytest.fixture

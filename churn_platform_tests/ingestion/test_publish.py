@@ -31,13 +31,8 @@ from churn_platform_tests.small_business import (
 
 
 @pytest.fixture
-def home(tmp_path):
-    return make_home(tmp_path / "home")
-
-
-@pytest.fixture
 def tables():
-    """A sound January of twelve customers."""
+    """A valid January of twelve customers."""
     return month_tables(JANUARY, 12)
 
 
@@ -87,7 +82,7 @@ def acts(home):
     return [(receipt.act, receipt.subject) for receipt in home.ledger.receipts()]
 
 
-def test_a_sound_drop_is_published_and_accepted_with_its_digest(home, tables):
+def test_a_valid_drop_is_published_and_accepted_with_its_digest(home, tables):
     publication = published(home, JANUARY, tables)
     assert (publication.kind, publication.rows) == (
         "first",
@@ -128,7 +123,7 @@ def by_times(drop):
 
 @pytest.fixture
 def of_before(home, monkeypatch):
-    """January as an earlier version published it, February by today's; then copied, so that all times are others."""
+    """January as an earlier version published it, February by today's; then copied, with other times."""
     for month in (JANUARY, FEBRUARY):
         deliver(home, month, month_tables(month, 12))
     with monkeypatch.context() as before:
@@ -202,7 +197,7 @@ def test_a_repetition_that_was_cut_off_comes_again_and_has_one_receipt(
     deliver(home, JANUARY, reordered(tables))
     before = home.lake.fingerprint(JANUARY)
     published_until(home, monkeypatch, where, step)
-    assert home.lake.fingerprint(JANUARY) == before  # so that the drop is still seen as changed
+    assert home.lake.fingerprint(JANUARY) == before  # the drop is still due
     home.ingestion.publish(JANUARY)
     assert acts(home) == [("drop accepted", "2024-01-31"), ("drop repeated", "2024-01-31")]
     assert home.lake.fingerprint(JANUARY) != before
@@ -248,7 +243,7 @@ def test_a_refused_drop_publishes_nothing_and_writes_one_receipt_with_every_faul
     assert not list(home.lake.folder.rglob("*.parquet"))
     (receipt,) = home.ledger.receipts()
     assert (receipt.act, receipt.subject) == ("drop refused", "2024-01-31")
-    # A value may be a customer's key, and the ledger keeps it for ever.
+    # A value may be a customer's key, and the ledger keeps it forever.
     assert "16.7%" in receipt.reason
     assert "many" not in receipt.reason
     assert "'-1'" not in receipt.reason
@@ -266,7 +261,7 @@ def test_a_month_without_a_drop_is_an_error_until_it_has_been_published(home, ta
     assert (again.kind, again.digest) == ("unchanged", first.digest)
 
 
-def test_taking_in_copies_the_tables_and_marks_the_drop_complete(home, tables, source):
+def test_accepting_copies_the_tables_and_marks_the_drop_complete(home, tables, source):
     folder = source(tables)
     (folder / "notes.txt").write_text("mine")
     target, _ = home.ingestion.accept(folder, JANUARY)
@@ -284,7 +279,7 @@ def test_taking_in_copies_the_tables_and_marks_the_drop_complete(home, tables, s
     assert find_drops(home.drops, home.contract)[0].fingerprint == fingerprint
 
 
-def test_taking_in_a_parquet_file_replaces_the_csv_of_its_table(home, tables, source):
+def test_accepting_a_parquet_file_replaces_the_csv_of_its_table(home, tables, source):
     home.ingestion.accept(source(tables), JANUARY)
     other = source({}, "other")
     tables["visits"].to_parquet(other / "visits.parquet", index=False)
@@ -294,7 +289,7 @@ def test_taking_in_a_parquet_file_replaces_the_csv_of_its_table(home, tables, so
     assert home.ingestion.publish(JANUARY).kind == "unchanged"
 
 
-def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source):
+def test_accepting_what_breaks_the_contract_copies_nothing(home, tables, source):
     tables["visits"]["hours"] = -1.0
     with pytest.raises(DropRefused, match=r"visits\.csv.*'hours'"):
         home.ingestion.accept(source(tables), JANUARY)
@@ -306,7 +301,7 @@ def test_taking_in_what_breaks_the_contract_copies_nothing(home, tables, source)
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(
+def test_half_of_a_drop_accepted_is_no_drop_and_accepting_again_completes_it(
     home, tables, source, monkeypatch, after
 ):
     copy, copies = publishing._copy, []
@@ -331,7 +326,7 @@ def test_half_of_a_drop_taken_in_is_no_drop_and_taking_in_again_completes_it(
 
 @pytest.fixture
 def many():
-    """A sound January of 400 customers, as text: up to four rows of a table may be faulty."""
+    """A valid January of 400 customers, as text: up to four rows of a table may be faulty."""
     return {name: table.astype(object) for name, table in month_tables(JANUARY, 400).items()}
 
 
@@ -410,12 +405,6 @@ def test_a_month_far_ahead_of_the_clock_is_refused_wherever_it_comes_from(
         home.ingestion.accept(source(tables), typed)
     assert str(typed) in str(refused(home, typed, tables))
     assert home.lake.months() == []
-
-
-def test_an_older_month_than_the_newest_is_taken_as_history(home, tables):
-    published(home, FEBRUARY, month_tables(FEBRUARY, 12))
-    assert published(home, JANUARY, tables).kind == "first"
-    assert home.lake.months() == [JANUARY, FEBRUARY]
 
 
 def full(*_, **__):

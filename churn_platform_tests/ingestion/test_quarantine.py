@@ -1,4 +1,4 @@
-"""Few faulty rows are put aside with their reasons; too many, or customers that a table lacks, refuse the drop."""
+"""Few faulty rows are quarantined with their reasons; too many, or customers that a table lacks, refuse the drop."""
 
 import numpy as np
 import pandas as pd

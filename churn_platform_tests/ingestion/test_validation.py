@@ -1,4 +1,4 @@
-"""A drop is judged as a whole: every file, all faults at once, and nothing is lost on the way."""
+"""A drop is judged with all of its files and faults at once, and no row is lost."""
 
 import datetime as dt
 
@@ -14,7 +14,7 @@ TODAY = dt.date(2024, 2, 1)
 
 @pytest.fixture
 def tables():
-    """A sound January of 400 customers, as text."""
+    """A valid January of 400 customers, as text."""
     return {name: table.astype(object) for name, table in month_tables(JANUARY, 400).items()}
 
 

@@ -1,4 +1,4 @@
-"""Rows put aside are files for people, whole or not there, the same for the same rows."""
+"""Quarantined rows are files for people: complete or absent, the same for the same rows."""
 
 import datetime as dt
 import json
@@ -37,17 +37,10 @@ def test_duplicates_alone_are_counted_and_write_no_file(tmp_path):
 
 
 def test_what_a_delivery_that_was_cut_off_left_goes_first(tmp_path):
-    write_quarantines(
-        tmp_path,
-        "2024-01-31/2",
-        {"plans": Quarantine(ROWS, RECORD), "visits": Quarantine(ROWS, RECORD)},
-    )
-    write_quarantines(tmp_path, "2024-01-31/1", {"plans": Quarantine(ROWS, RECORD)})
-    write_quarantines(
-        tmp_path,
-        "2024-01-31/2",
-        {"visits": Quarantine(ROWS, RECORD), "plans": Quarantine("", RECORD)},
-    )
+    rows = Quarantine(ROWS, RECORD)
+    write_quarantines(tmp_path, "2024-01-31/2", {"plans": rows, "visits": rows, "bills": rows})
+    write_quarantines(tmp_path, "2024-01-31/1", {"plans": rows})
+    write_quarantines(tmp_path, "2024-01-31/2", {"visits": rows, "plans": Quarantine("", RECORD)})
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.csv"))
     assert left == ["quarantine/2024-01-31/1/plans.csv", "quarantine/2024-01-31/2/visits.csv"]
 

@@ -1,4 +1,4 @@
-"""Records: whole or not at all, by kind and month, decisions in the order in which they were made."""
+"""Records: complete or absent, by kind and month, decisions in the order in which they were made."""
 
 import datetime as dt
 

@@ -24,6 +24,7 @@ from churn_platform_tests.small_business import (
     open_home,
     up_to_scores,
 )
+from churn_platform_tests.stores import online
 from churn_platform_tests.system.trusted_home import verification
 
 
@@ -74,7 +75,7 @@ def test_no_file_and_no_store_names_the_customer_afterwards(home):
     assert found.rows["drops"] == 6
     assert found.rows["online store"] == 2
     assert (found.versions, found.unknown, found.unread, found.changed) == ([1, 2], [], [], [])
-    assert open_home(home.folder).feature_store.online(key) is None
+    assert online(open_home(home.folder).feature_store, key) is None
     assert not (home.folder / FOLDER).exists()
 
 

@@ -25,6 +25,7 @@ from churn_platform_tests.small_business import (
     monthly,
     open_home,
 )
+from churn_platform_tests.stores import online
 from churn_platform_tests.system.crash_points import Counter, ended, forked
 from churn_platform_tests.system.trusted_home import verification
 
@@ -233,7 +234,7 @@ def test_one_receipt_and_the_store_of_before_is_kept(moved, lived_in):
 def test_the_newest_month_is_in_the_online_store_of_the_settings(moved):
     home, _ = moved
     assert home.feature_store.online_as_of() == FEBRUARY
-    assert home.feature_store.online("m00001")["months"] >= 0
+    assert online(home.feature_store, "m00001")["months"] >= 0
     assert notice_lost_rows(home.feature_store, home.lake, home.now()) is False
 
 

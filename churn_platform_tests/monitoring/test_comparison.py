@@ -8,6 +8,7 @@ import pytest
 from churn_platform.base.errors import DataError
 from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.evaluation.statistics import auc
+from churn_platform.monitoring.comparison import LaterMonths, shown
 from churn_platform.replay.history import Memory, PastMonth, PastMonths
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
@@ -76,7 +77,10 @@ def test_without_an_incumbent_the_opponent_is_chance(scores, versions):
     assert found.incumbent_auc == 0.5
 
 
-def test_a_month_of_one_class_says_nothing(gym, drawn, versions):
+def test_a_month_without_labels_or_of_one_class_shows_nothing(gym, drawn, versions):
+    none = LaterMonths(lambda _: None, lambda *_: None)
+    assert none.gain(versions[1], None, ["2024-03-31"]) is none.auc(versions[0], MARCH) is None
+    assert shown(None, gym.policy.promotion) == "open"
     rows = drawn[MARCH]
     stayed = rows.set_index("member")["label"].astype(bool) & False
     past = PastMonth(rows.drop(columns=["as_of", "label"]), ((MARCH, stayed),))

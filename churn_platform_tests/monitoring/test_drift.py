@@ -1,10 +1,8 @@
 """Drift of a month against what production was trained on, on a home."""
 
-import dataclasses
-
 import pytest
 
-from churn_platform.monitoring.drift import alarms_of
+from churn_platform.drift.result import drift_alarms
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied
 
 
@@ -59,11 +57,11 @@ def test_the_report_is_kept_with_figures_alarms_and_version(reported):
 
 def test_an_alarm_of_the_month_before_eases_the_threshold_for_the_same_version(reported, tmp_path):
     home, result = copied(reported[0], tmp_path / "home"), reported[1].result
-    near = dataclasses.replace(result, target_drift=0.9 * result.target_threshold)
+    near = result.model_copy(update={"target_drift": 0.9 * result.target_threshold})
 
     def alarms(as_of, version):
         alarmed = home.drift_monitor._alarmed_before(as_of, version)
-        return alarms_of(near, home.contract.policy.retraining.hysteresis, alarmed=alarmed)
+        return drift_alarms(near, home.contract.policy.retraining.hysteresis, alarmed=alarmed)
 
     alarm = f"target drift {near.target_drift:.4f} is above {0.8 * result.target_threshold:.4f}"
     for before, version, expected in (

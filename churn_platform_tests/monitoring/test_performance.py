@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -39,22 +38,8 @@ def test_the_month_it_was_trained_on_counts_only_customers_it_was_not_trained_on
     holdout = two_months.holdout_rows()
     assert (record.version, record.as_of, record.rows) == (3, "2024-02-29", len(holdout))
     assert record.metrics.auc == pytest.approx(version.card.metrics["auc"], abs=1e-12)
-
-
-def test_an_earlier_month_counts_only_untrained_customers_too(gym, version, february):
     record = realised(gym, february, labels_of(february), version, "2024-01-31")
     assert record.rows == len(february) - len(version.training_entities)
-
-
-def test_a_later_month_counts_every_customer(gym, version, month):
-    march = month(seed=6)
-    record = realised(gym, march, labels_of(march), version, "2024-03-31")
-    expected = evaluate(
-        march["label"].to_numpy(), version.model.probability(march), version.model.threshold
-    )
-    assert record.rows == 1000
-    assert record.metrics.as_json() == expected.as_dict()
-    assert record.note is None
 
 
 def test_customers_without_a_label_are_left_out_and_labels_are_matched_by_entity(
@@ -68,7 +53,10 @@ def test_customers_without_a_label_are_left_out_and_labels_are_matched_by_entity
         known["label"].to_numpy(), version.model.probability(known), version.model.threshold
     )
     assert record.rows == 500
-    assert record.metrics.auc == expected.auc
+    assert record.metrics.as_json() == expected.as_dict()
+    assert record.note is None
+    none = realised(gym, march, labels.iloc[:0], version, "2024-03-31")
+    assert (none.rows, none.metrics) == (0, None)
 
 
 def test_the_record_is_plain_json_with_calibration_bins(gym, version, month):
@@ -84,16 +72,8 @@ def test_labels_of_one_class_are_a_note_and_no_metric(gym, version, month, churn
     march = month(seed=6, customers=30)
     labels = pd.Series(churned, index=march["member"])
     record = realised(gym, march, labels, version, "2024-03-31")
-    assert record.as_json() == {
-        "version": 3, "as_of": "2024-03-31", "rows": 30, "metrics": None,
-        "note": f"The labels of 2024-03-31 contain one class only ({only}): nothing can be measured.",
-    }  # fmt: skip
-
-
-def test_no_labels_at_all_are_a_note_too(gym, version, month):
-    march = month(seed=6, customers=30)
-    record = realised(gym, march, pd.Series([], dtype=bool), version, "2024-03-31")
-    assert (record.rows, record.metrics) == (0, None)
+    assert (record.version, record.rows, record.metrics) == (3, 30, None)
+    assert f"2024-03-31 contain one class only ({only})" in record.note
 
 
 def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_its_own_month(
@@ -102,9 +82,7 @@ def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_i
     imported = dataclasses.replace(version, training_entities=entity_hashes([]))
     record = realised(gym, february, labels_of(february), imported, "2024-02-29")
     assert (record.rows, record.metrics) == (0, None)
-    assert record.note == (
-        "Version 3 does not record which customers of 2024-02-29 it was trained on."
-    )
+    assert "Version 3 does not record which customers of 2024-02-29" in record.note
     assert realised(gym, february, labels_of(february), imported, "2024-03-31").rows == 1000
 
 
@@ -118,13 +96,10 @@ def entry(low, as_of="2024-03-31", version=3):
     ("low", "stands_down"), [(0.501, False), (0.5, True), (0.499, True), (0.7, False), (0.43, True)]
 )
 def test_a_version_stands_down_when_its_interval_reaches_one_half(low, stands_down):
-    assert (stand_down_reason([entry(low)], 3) is not None) is stands_down
-
-
-def test_the_reason_names_version_month_and_figures():
-    assert stand_down_reason([entry(0.47)], 3) == (
-        "Version 3 is no better than chance on the matured labels of 2024-03-31: AUC 0.510 [0.470, 0.550]."
-    )
+    reason = stand_down_reason([entry(low), entry(0.4, version=2), entry(None)], 3)
+    assert (reason is not None) is stands_down
+    facts = f"2024-03-31: AUC {low + 0.04:.3f} [{low:.3f}, {low + 0.08:.3f}]"
+    assert reason is None or facts in reason
 
 
 def test_the_reason_names_data_that_came_again_in_the_months_that_decide():
@@ -178,34 +153,14 @@ def test_a_month_with_few_churners_is_pooled_with_the_ones_before():
         "the newest month has as many as asked for"
     )
     worthless = months_of(0.7, 0.5, 0.5, 0.5)
-    assert stand_down_reason(worthless, 3, churners=60) == (
-        "Version 3 is no better than chance on the matured labels of 2024-02-28 to 2024-04-28: "
-        "AUC 0.500 [0.442, 0.558]."
-    )
+    facts = "2024-02-28 to 2024-04-28: AUC 0.500 [0.442, 0.558]"
+    assert facts in stand_down_reason(worthless, 3, churners=60)
     assert stand_down_reason(months_of(0.58), 3, churners=60) is not None, (
         "no older month is there to help"
     )
 
 
 def test_a_month_that_was_measured_twice_counts_once():
-    assert (
-        stand_down_reason([*months_of(0.52, 0.45), *months_of(0.52, 0.70)], 3, churners=20) is None
-    )
-    assert (
-        stand_down_reason([*months_of(0.52, 0.70), *months_of(0.52, 0.45)], 3, churners=20)
-        is not None
-    )
-
-
-def test_records_of_other_versions_and_records_without_metrics_do_not_count():
-    assert stand_down_reason([entry(0.4, version=2)], 3) is None
-    assert stand_down_reason([entry(None)], 3) is None
-    assert stand_down_reason([], 3) is None
-
-
-def test_a_model_that_ranks_by_a_coin_stands_down_on_its_own_record(gym, version, month):
-    march = month(seed=6)
-    coin = pd.Series(np.random.default_rng(1).random(1000) < 0.3, index=march["member"])
-    record = realised(gym, march, coin, version, "2024-03-31")
-    assert 0.45 < record.metrics.auc < 0.55
-    assert stand_down_reason([record], 3).startswith("Version 3 is no better than chance")
+    bad, good = months_of(0.52, 0.45), months_of(0.52, 0.70)
+    assert stand_down_reason([*bad, *good], 3, churners=20) is None
+    assert stand_down_reason([*good, *bad], 3, churners=20) is not None

@@ -37,6 +37,7 @@ def test_answers_are_read_back_with_time_key_version_probability_and_digest(tmp_
     log = PredictionLog(tmp_path, "member")
     log.write([answered(), answered(key="m00002", probability=0.5, what_if=True)])
     log.write([answered(key="m00003", version=3, stale=True)])
+    assert all(b"plus" not in path.read_bytes() for path in tmp_path.rglob("*.parquet"))
     rows = sorted(
         ds.dataset(tmp_path, format="parquet").to_table().to_pylist(), key=lambda row: row["member"]
     )
@@ -46,12 +47,6 @@ def test_answers_are_read_back_with_time_key_version_probability_and_digest(tmp_
         "features_as_of": AS_OF, "probability": 0.25, "features": DIGEST, "what_if": False, "stale": False,
     }  # fmt: skip
     assert (rows[1]["what_if"], rows[2]["stale"], rows[2]["version"]) == (True, True, 3)
-
-
-def test_the_values_of_the_features_are_not_kept(tmp_path):
-    PredictionLog(tmp_path, "member").write([answered(features={"plan": "a secret"})])
-    [path] = tmp_path.rglob("*.parquet")
-    assert b"a secret" not in path.read_bytes()
 
 
 def test_each_day_has_its_folder_and_no_half_file_is_left(tmp_path, monkeypatch):
@@ -67,13 +62,12 @@ def test_each_day_has_its_folder_and_no_half_file_is_left(tmp_path, monkeypatch)
     assert len(list(tmp_path.rglob("*"))) == 4
 
 
-def test_integer_keys_stay_integers(tmp_path):
-    PredictionLog(tmp_path, "reader_no").write([answered(key=7)])
-    assert ds.dataset(tmp_path, format="parquet").to_table()["reader_no"].to_pylist() == [7]
-
-
 def rows_of(folder):
     return sum(ParquetFile(path).metadata.num_rows for path in files(folder))
+
+
+def names(folder):
+    return " ".join(sorted(path.name for path in folder.iterdir()))
 
 
 def at(day, hour=0, minute=0):
@@ -98,12 +92,7 @@ def test_a_day_becomes_one_file_when_it_is_past_and_today_and_yesterday_stay(tmp
                 [answered(moment=at(day, hour)), answered(moment=at(day, hour, 30), key="m00002")]
             )
     tidy(tmp_path, dt.date(2024, 3, 4), keep_days=400)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "2024-03-01.parquet",
-        "2024-03-02.parquet",
-        "2024-03-03",
-        "2024-03-04",
-    ]
+    assert names(tmp_path) == "2024-03-01.parquet 2024-03-02.parquet 2024-03-03 2024-03-04"
     assert rows_of(tmp_path) == 24
     log.write([answered(moment=at(1, 23))])  # handed over very late
     assert rows_of(tmp_path) == 25
@@ -126,11 +115,7 @@ def test_a_merge_that_was_cut_off_counts_nothing_twice_and_is_completed(
         path.write_bytes(content)
     assert rows_of(tmp_path) == 5
     tidy(tmp_path, dt.date(2024, 3, 9), keep_days=400)
-    assert (rows_of(tmp_path), len(files(tmp_path)), (tmp_path / "2024-03-01").exists()) == (
-        5,
-        1,
-        False,
-    )
+    assert (rows_of(tmp_path), names(tmp_path)) == (5, "2024-03-01.parquet")
 
 
 def test_days_are_removed_when_the_policys_time_is_over(tmp_path):
@@ -140,11 +125,7 @@ def test_days_are_removed_when_the_policys_time_is_over(tmp_path):
     tidy(tmp_path, dt.date(2024, 3, 3), keep_days=400)
     (tmp_path / "notes.txt").write_text("somebody's")
     tidy(tmp_path, dt.date(2024, 3, 5), keep_days=3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "2024-03-02.parquet",
-        "2024-03-03.parquet",
-        "notes.txt",
-    ]
+    assert names(tmp_path) == "2024-03-02.parquet 2024-03-03.parquet notes.txt"
 
 
 def test_the_last_answer_of_each_customer_about_a_month_counts_and_a_what_if_does_not(tmp_path):
@@ -157,21 +138,10 @@ def test_the_last_answer_of_each_customer_about_a_month_counts_and_a_what_if_doe
         ]
     )  # fmt: skip
     found = last_served(tmp_path, "member", [AS_OF])
-    assert found.to_dict("records") == [
-        {
-            "version": 2,
-            "features_as_of": AS_OF,
-            "member": "m00001",
-            "probability": 0.2,
-            "answers": 2,
-        },
-        {
-            "version": 3,
-            "features_as_of": AS_OF,
-            "member": "m00002",
-            "probability": 0.25,
-            "answers": 1,
-        },
+    assert list(found.columns) == ["version", "features_as_of", "member", "probability", "answers"]
+    assert list(found.itertuples(index=False, name=None)) == [
+        (2, AS_OF, "m00001", 0.2, 2),
+        (3, AS_OF, "m00002", 0.25, 1),
     ]
     assert len(last_served(tmp_path, "member", [AS_OF, january])) == 3
 
@@ -179,6 +149,7 @@ def test_the_last_answer_of_each_customer_about_a_month_counts_and_a_what_if_doe
 def test_where_nothing_was_answered_there_is_nothing(tmp_path):
     for entity, months in (("member", [AS_OF]), ("member", []), ("reader_no", [AS_OF])):
         assert last_served(tmp_path / "none", entity, months).empty
-    PredictionLog(tmp_path, "member").write([answered()])
-    assert last_served(tmp_path, "reader_no", [AS_OF]).empty  # of another contract
-    assert last_served(tmp_path, "member", [dt.date(2024, 3, 31)]).empty
+    PredictionLog(tmp_path / "log", "reader_no").write([answered(key=7)])
+    assert last_served(tmp_path / "log", "member", [AS_OF]).empty  # of another contract
+    assert last_served(tmp_path / "log", "reader_no", [dt.date(2024, 3, 31)]).empty
+    assert last_served(tmp_path / "log", "reader_no", [AS_OF])["reader_no"].tolist() == [7]

@@ -50,28 +50,21 @@ def test_when_everybody_was_asked_about_it_is_the_realised_performance(
     )
     expected = realised(gym, march, labels_of(march), version, MARCH)
     assert found.metrics == expected.metrics
-    assert (found.version, found.as_of, found.customers, found.answers) == (
-        3,
-        MARCH,
-        1000,
-        3000,
-    )
+    assert (found.version, found.as_of, found.customers, found.answers) == (3, MARCH, 1000, 3000)
     assert ServedPerformance.read(json.loads(json.dumps(found.as_json())), "x") == found
+    riskiest = answers_to(version, march).nlargest(100, "probability")
+    far = review(gym, riskiest, labels_of(march), version, MARCH, reference)
+    assert (found.moved, far.moved) == (False, True)
 
 
 def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(
     gym, version, two_months, reference
 ):
     rows = pd.concat([two_months.training_rows(), two_months.holdout_rows()])
-    rows = rows[rows["as_of"].astype(str) == "2024-02-29"] if "as_of" in rows else rows
     found = review(
         gym, answers_to(version, rows), labels_of(rows), version, "2024-02-29", reference
     )
-    assert found.customers == len(rows)
-    assert (
-        found.rows
-        == len(rows) - rows["member"].isin(set(two_months.training_rows()["member"])).sum()
-    )
+    assert (found.customers, found.rows) == (len(rows), len(two_months.holdout_rows()))
     silent = dataclasses.replace(version, training_entities=version.training_entities[:0])
     found = review(gym, answers_to(version, rows), labels_of(rows), silent, "2024-02-29", reference)
     assert (found.rows, found.metrics) == (0, None)
@@ -109,14 +102,3 @@ def test_the_distance_is_that_of_the_drift_report_and_nobody_is_counted_who_was_
     area = np.trapezoid(np.abs(below[0] - below[1]), grid) / max(reference.std(), 0.001)
     assert found.distance == pytest.approx(area, abs=0.01)
     assert found.moved == (found.distance >= found.distance_threshold)
-
-
-def test_answers_about_the_riskiest_customers_only_lie_far_from_what_was_learnt(
-    gym, version, march, reference
-):
-    everybody = answers_to(version, march)
-    riskiest = everybody.nlargest(100, "probability")
-    near = review(gym, everybody, labels_of(march), version, MARCH, reference)
-    far = review(gym, riskiest, labels_of(march), version, MARCH, reference)
-    assert (near.moved, far.moved) == (False, True)
-    assert far.distance > 10 * near.distance

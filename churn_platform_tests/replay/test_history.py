@@ -7,7 +7,9 @@ import pytest
 
 from churn_platform.replay.history import PastMonth, PastMonths
 
-JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
+JANUARY = dt.date(2024, 1, 31)
+FEBRUARY = dt.date(2024, 2, 29)
+MARCH = dt.date(2024, 3, 31)
 
 
 def rows_of(month):
@@ -26,7 +28,8 @@ def january(month):
 @pytest.fixture
 def history(month, january):
     """January's labels are known at once and corrected in March, February's come in March."""
-    february, corrected = month(FEBRUARY, seed=2), ~labels_of(january)
+    february = month(FEBRUARY, seed=2)
+    corrected = ~labels_of(january)
     return PastMonths(
         {
             FEBRUARY: PastMonth(rows_of(february), ((MARCH, labels_of(february)),)),
@@ -66,10 +69,6 @@ def test_the_dataset_is_the_one_that_the_platform_assembles(
     expected = dataset_of(gym, corrected, month(FEBRUARY, seed=2))
     assert history.dataset(gym, MARCH).digest == expected.digest
     assert history.dataset(gym, MARCH).window == expected.window
-
-
-def test_before_labels_there_is_no_dataset(month, gym):
-    assert PastMonths({JANUARY: PastMonth(rows_of(month(JANUARY)))}).dataset(gym, JANUARY) is None
 
 
 def test_labelled_rows_are_matched_by_customer_whatever_the_order(month, gym, january):

@@ -11,7 +11,8 @@ from churn_platform.replay.history import Memory, PastMonth, PastMonths
 from churn_platform.training.candidate import fit_candidate, shuffled_refit
 from churn_platform.training.model import Recipe
 
-JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
+JANUARY = dt.date(2024, 1, 31)
+FEBRUARY = dt.date(2024, 2, 29)
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ def memory(month):
 
 
 def test_a_fit_is_that_of_the_recipe_and_made_once(memory, gym, two_months):
-    rows, recipe = two_months.training_rows(), Recipe.of(gym)
+    rows = two_months.training_rows()
+    recipe = Recipe.of(gym)
     found = memory.fit(recipe, rows, rows["label"], rows["member"])
     assert memory.fit(recipe, rows.copy(), rows["label"], rows["member"]) is found
     assert memory.fits == 1
@@ -34,7 +36,8 @@ def test_a_fit_is_that_of_the_recipe_and_made_once(memory, gym, two_months):
 
 
 def test_other_labels_rows_customers_or_recipes_are_fitted_anew(memory, gym, two_months):
-    rows, recipe = two_months.training_rows(), Recipe.of(gym)
+    rows = two_months.training_rows()
+    recipe = Recipe.of(gym)
     other = rows.assign(monthly_fee=rows["monthly_fee"] + 1)
     for changed in (
         (recipe, rows, rows["label"], rows["member"]),
@@ -50,7 +53,8 @@ def test_other_labels_rows_customers_or_recipes_are_fitted_anew(memory, gym, two
 def test_candidate_refit_and_evidence_are_those_of_the_gate(memory, gym):
     dataset = memory.dataset(gym, FEBRUARY)
     assert memory.dataset(gym, FEBRUARY) is dataset
-    candidate, refit = memory.candidate(gym, dataset), memory.refit(gym, dataset)
+    candidate = memory.candidate(gym, dataset)
+    refit = memory.refit(gym, dataset)
     honest = fit_candidate(gym, dataset, "code")
     assert candidate.card == honest.card
     assert np.array_equal(refit.scores, shuffled_refit(gym, dataset).scores)

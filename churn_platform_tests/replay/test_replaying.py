@@ -42,20 +42,13 @@ def test_under_its_own_policy_the_past_comes_out_as_it_was(february_decided, rep
     assert {name: one.promotions for name, one in found.items()} == {
         THIS: 2, "never retrain": 1, "always retrain": 2,
     }  # fmt: skip
-    home, this = february_decided, found[THIS]
+    home = february_decided
+    this = found[THIS]
     for name in ("decision", "trigger", "reason"):
         kept = [decision[name] for decision in home.records.decisions()]
         assert [getattr(month, name) for month in this.months] == kept
     (entry,) = home.records.read("performance", FEBRUARY)["evaluated"]
     assert this.months[1].auc == entry["metrics"]["auc"]
-
-
-def test_a_training_dataset_of_the_past_is_the_one_that_was_published(february_decided):
-    home = open_home(february_decided.folder)
-    history = past_of(home)
-    for month in (JANUARY, FEBRUARY):
-        published = home.records.read("training_dataset", month)["digest"]
-        assert history.dataset(home.contract, month).digest == published
 
 
 def test_a_policy_of_a_file_is_named_after_it_and_changes_what_it_says(february_decided, tmp_path):
@@ -99,7 +92,8 @@ def corrected(home, month, arrived, **tables):
 def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_judge_today(
     january_copy,
 ):
-    home, leavers = january_copy, month_tables(JANUARY)["leavers"]
+    home = january_copy
+    leavers = month_tables(JANUARY)["leavers"]
     home.lake.publish(FEBRUARY, month_tables(FEBRUARY), instant(FEBRUARY), "february")
     flipped = leavers.assign(has_left=~leavers["has_left"])
     corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=5), leavers=flipped)

@@ -30,7 +30,8 @@ def replays(contract, shifted, seen, with_sections):
 
 
 def test_each_month_has_the_auc_of_what_was_in_production_when_it_came(replays):
-    this, never = replays["this"].months, replays["never retrain"].months
+    this = replays["this"].months
+    never = replays["never retrain"].months
     assert this[0].auc is None
     assert this[0].version is None
     assert [month.version for month in this[1:4]] == [1, 1, 2]
@@ -47,7 +48,8 @@ def test_the_mean_is_over_the_months_that_every_policy_was_measured_on(replays):
 
 
 def test_a_policy_that_refuses_a_better_candidate_has_missed_it(replays):
-    strict, this = replays["strict"], replays["this"]
+    strict = replays["strict"]
+    this = replays["this"]
     assert strict.promotions == 1
     assert strict.totals.missed >= 1
     assert strict.totals.needless == 0

@@ -7,6 +7,9 @@ from bento.production_record import ProductionRecords
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
+from churn_platform.ledger.acts import TrainingRefused
+from churn_platform.loop.retraining import training_key
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -97,7 +100,7 @@ def test_drift_that_no_candidate_can_answer_is_a_warning(home):
     assert "No labels have matured since the decision on 2024-02-29" in unanswered.sentence
     assert "UNKNOWN_CATEGORY_SHARE" in {warning.code for warning in found}
     subject = {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
-    home.ledger.write(act="retraining requested", **subject)
+    record_act(home.ledger, act="retraining requested", **subject)
     assert "DRIFT_WITHOUT_LABELS" not in {
         warning.code for warning in home.month_warnings.of(FEBRUARY)
     }
@@ -114,9 +117,11 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
         "result": {"columns": []},
     }
     change_record(home, "drift_report", **alarmed)
-    home.ledger.write(act="retraining requested", **subject)
-    dataset = home.training_datasets.load(FEBRUARY)
-    home.candidate_training._record_refusal(FEBRUARY, dataset, "The training rows hold 5 churners.")
+    record_act(home.ledger, act="retraining requested", **subject)
+    dataset = home.training_datasets.load(FEBRUARY).digest
+    key = training_key(dataset, home.contract.policy_hash)
+    reason = "The training rows hold 5 churners."
+    home.ledger.append(TrainingRefused(month=FEBRUARY, reason=reason, **key))
     (unanswered,) = [
         one for one in home.month_warnings.of(FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"
     ]

@@ -147,7 +147,8 @@ def test_a_model_no_better_than_chance_is_never_served_silently(january_copy):
 
 def test_a_customer_in_one_table_alone_is_scored_too(january_copy):
     tables = month_tables(JANUARY, 40)
-    tables["members"], tables["visits"] = tables["members"].iloc[1:], tables["visits"].iloc[:-1]
+    tables["members"] = tables["members"].iloc[1:]
+    tables["visits"] = tables["visits"].iloc[:-1]
     deliver(january_copy, JANUARY, tables)
     january_copy.ingestion.publish(JANUARY)
     scored = january_copy.scoring.score(JANUARY)
@@ -227,7 +228,8 @@ def test_costs_by_customer_put_the_highest_expected_loss_first_in_every_file(jan
     home = with_contract(january_copy, costs={"missed_churner": {"column": "months", "times": 10}})
     assert home.progress().next_step().kind == "scores", "other costs are another list"
     scored = home.scoring.score(JANUARY)
-    listed, everyone = pd.read_csv(scored.csv), home.records.frame("scores", JANUARY)
+    listed = pd.read_csv(scored.csv)
+    everyone = home.records.frame("scores", JANUARY)
     at_risk = everyone[~everyone["already_left"]]
     assert listed["expected_loss"].tolist() == pytest.approx(
         at_risk["expected_loss"].nlargest(20).tolist()

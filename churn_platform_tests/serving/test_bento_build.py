@@ -68,7 +68,9 @@ def files(folder):
 
 
 def test_what_is_baked_is_the_contract_the_release_and_what_an_answer_needs(served, tmp_path):
+    before = files(served.folder)
     baked = served.bundles.fill(served.releases.pointer(), tmp_path / "baked", customers=True)
+    assert files(served.folder) == before  # nothing is written into the home
     release = {f"releases/2/{name}" for name in files(served.releases.folder / "2")}
     assert files(tmp_path / "baked") == release | {
         "baked.json", "contract.yaml", "releases/production", "ledger/receipts.jsonl", "feast/feature_store.yaml",
@@ -235,7 +237,8 @@ def test_served_from_an_empty_folder_it_answers_as_the_live_server_without_home_
                 == expected
             )
         for path in ("/model", "/customers/at-risk?top=20", "/customers/m00001"):
-            there, here = httpx.get(server.url + path).json(), live("GET", path)
+            there = httpx.get(server.url + path).json()
+            here = live("GET", path)
             for found in (there, here):
                 found.pop("request_id")
                 (found.get("current") or {}).pop("request_id", None)
@@ -288,13 +291,3 @@ def test_the_archive_is_taken_in_elsewhere_under_the_same_tag(built, tmp_path):
     subprocess.run(command, check=True, capture_output=True, env=environment)
     name, version = bento.tag.split(":")
     assert files(tmp_path / "elsewhere" / "bentos" / name / version) == files(bento.path)
-
-
-def test_nothing_is_written_into_the_home(served_copy, tmp_path):
-    before = files(served_copy.folder)
-    open_home(served_copy.folder).bundles.fill(
-        served_copy.releases.pointer(),
-        tmp_path / "baked",
-        customers=True,
-    )
-    assert files(served_copy.folder) == before

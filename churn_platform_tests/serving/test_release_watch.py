@@ -33,7 +33,10 @@ class Watched:
     """A watch on a home with a clock of its own, and what it told."""
 
     def __init__(self, home):
-        self.clock, self.activated, self.prepared, self.refused = Clock(), [], [], []
+        self.clock = Clock()
+        self.activated = []
+        self.prepared = []
+        self.refused = []
         self.watch = ReleaseWatch(
             home.releases, home.contract, now=self.clock, activated=lambda held: self.activated.append(held.current.manifest.version),
             reread=lambda: open_home(home.folder).contract, prepared=self.prepared.append,

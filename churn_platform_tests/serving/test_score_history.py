@@ -35,7 +35,8 @@ def test_the_standing_is_the_newest_scored_month(history):
 def test_those_who_have_left_are_known_while_their_features_are_of_the_scored_month(
     served, history
 ):
-    scores, standing = served.records.frame("scores", JANUARY), history.standing()
+    scores = served.records.frame("scores", JANUARY)
+    standing = history.standing()
     left = scores.loc[scores["already_left"], "member"]
     assert standing.already_left == frozenset(left)
     assert len(left) == 500
@@ -67,7 +68,8 @@ def test_a_month_of_an_earlier_version_of_the_platform_is_read_as_before(served_
 def test_every_customer_has_the_decile_of_the_list(served, history):
     scores = served.records.frame("scores", JANUARY)
     scores = scores[~scores["already_left"]]
-    standing, wrong = history.standing(), []
+    standing = history.standing()
+    wrong = []
     for probability, decile in zip(scores["probability"], scores["decile"], strict=True):
         found = standing.decile(2, probability)
         # customers of one probability may lie on both sides of a border; serving says the riskier decile

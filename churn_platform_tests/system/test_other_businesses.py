@@ -18,6 +18,7 @@ from churn_platform_tests.other_businesses import (
 )
 from churn_platform_tests.real_months import run_all
 from churn_platform_tests.small_business import copied, make_home, open_home
+from churn_platform_tests.stores import online
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,8 @@ def test_an_integer_key_an_age_and_a_category_of_many_values_reach_the_model(eig
     found = home.status.explain("10000000007", None)
     assert set(found["features"]) == {"weeks_subscribed", "city", "late_papers"}
     assert (
-        home.feature_store.online(10_000_000_007)["late_papers"] == found["features"]["late_papers"]
+        online(home.feature_store, 10_000_000_007)["late_papers"]
+        == found["features"]["late_papers"]
     )
 
 

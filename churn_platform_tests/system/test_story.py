@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from churn_platform.cli.story import show_story, story
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import make_home
 
 JANUARY, FEBRUARY, MARCH = "2024-01-31", "2024-02-29", "2024-03-31"
@@ -84,18 +85,29 @@ def test_a_month_that_was_refused_has_a_row_although_nothing_of_it_was_published
 
 
 def test_corrections_and_requests_come_from_the_ledger(home):
-    home.ledger.write(
+    record_act(
+        home.ledger,
         actor="a",
         act="drop corrected",
         subject=JANUARY,
         reason="Correction of people.",
         evidence={},
     )
-    home.ledger.write(
-        actor="a", act="retraining requested", subject=JANUARY, reason="It fell.", evidence={}
+    record_act(
+        home.ledger,
+        actor="a",
+        act="retraining requested",
+        subject=JANUARY,
+        reason="It fell.",
+        evidence={},
     )
-    home.ledger.write(
-        actor="a", act="retraining requested", subject=MARCH, reason="Not this month.", evidence={}
+    record_act(
+        home.ledger,
+        actor="a",
+        act="retraining requested",
+        subject=MARCH,
+        reason="Not this month.",
+        evidence={},
     )
     [january] = story(home, {"months": [JANUARY], "decisions": [], "performance": []}, None, {})
     assert (january["deliveries"], january["asked"]) == (["Correction of people."], "It fell.")

@@ -61,10 +61,8 @@ def test_a_moved_home_reads_its_version_and_registers_the_next_one_in_its_own_fo
 
 def test_addresses_outside_a_home_and_names_that_only_begin_alike_stay(january, tmp_path):
     home = copied(january, tmp_path / "home")
-    near, moved = (
-        f"{(home.folder / 'artifacts').as_uri()}-of-others/x",
-        tmp_path / "moved" / "artifacts",
-    )
+    near = f"{(home.folder / 'artifacts').as_uri()}-of-others/x"
+    moved = tmp_path / "moved" / "artifacts"
     with sqlite3.connect(home.folder / "mlflow.db") as store:
         store.execute("UPDATE runs SET artifact_uri = ?", (near,))
         store.execute(

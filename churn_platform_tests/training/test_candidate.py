@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.base.errors import NotANumber
+from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.model import Costs
 from churn_platform.evaluation.statistics import auc, chance_p_value
 from churn_platform.features.training_dataset import TrainingDataset, entity_hashes
@@ -152,7 +152,8 @@ def test_training_entities_that_need_a_pickle_are_refused(files):
 
 
 def test_the_forward_scores_come_from_the_month_before(gym, two_months):
-    before, holdout = two_months.forward_rows(), two_months.holdout_rows()
+    before = two_months.forward_rows()
+    holdout = two_months.holdout_rows()
     older = Recipe.of(gym).fit(before, before["label"], before["member"])
     assert set(before["as_of"]) == {"2024-01-31"}
     assert np.array_equal(forward_scores(gym, two_months), older.probability(holdout))
@@ -181,7 +182,8 @@ def test_a_refit_on_shuffled_labels_is_at_chance_unless_rows_leak(boosted, month
 
 def test_the_labels_are_shuffled_over_all_customers_once_a_row(gym, two_months):
     refit = shuffled_refit(gym, two_months)
-    train, holdout = two_months.training_rows(), two_months.holdout_rows()
+    train = two_months.training_rows()
+    holdout = two_months.holdout_rows()
     assert refit.scores.shape == refit.labels.shape == (len(holdout),)
     assert refit.labels.dtype == np.bool_
     assert 0 < refit.labels.sum() < int(train["label"].sum() + holdout["label"].sum())
@@ -189,6 +191,19 @@ def test_the_labels_are_shuffled_over_all_customers_once_a_row(gym, two_months):
     rate = pd.concat([train, holdout])["label"].mean()
     assert moved == pytest.approx(2 * rate * (1 - rate), abs=0.08)
     assert np.array_equal(shuffled_refit(gym, two_months).labels, refit.labels)
+
+
+def test_too_few_of_one_class_stop_a_candidate_and_leave_the_refit_out(gym, two_months):
+    frame = two_months.frame
+    still = frame.assign(label=frame["label"] & ~frame["holdout"])
+    with pytest.raises(DataError, match="0 churners") as caught:
+        fit_candidate(gym, dataclasses.replace(two_months, frame=still), "code")
+    assert caught.value.code == "TOO_FEW_ROWS"
+
+    def too_few(*_):
+        raise DataError("too few")
+
+    assert shuffled_refit(gym, two_months, too_few).why_not == "too few"
 
 
 def test_nan_is_an_error_also_where_a_refit_that_cannot_be_made_is_left_out(gym, two_months):

@@ -1,10 +1,11 @@
 """Where the online store is: `CHURN_ONLINE_STORE` read, and its form in Feast's configuration."""
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypedDict
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from churn_platform.base.errors import UsageError
@@ -24,6 +25,36 @@ EXAMPLES = (
     " SQLite"
 )
 WRITE_SECONDS = 30
+DATABASE = "online_store.db"
+"""The file of a store in SQLite, in the folder of the Feast repository."""
+Section = dict[str, str | int]
+"""A part of feature_store.yaml."""
+
+
+class RedisOptions(TypedDict):
+    """The keywords of a Redis connection."""
+
+    host: str
+    port: int
+    db: int
+    username: str | None
+    password: str | None
+
+
+@contextlib.contextmanager
+def packages_of(extra: str) -> Iterator[None]:
+    """Import the packages of an extra of churn-platform.
+
+    Raises:
+        UsageError: one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{error.name} is not installed: install churn-platform[{extra}].",
+            code="PACKAGE_MISSING",
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -31,13 +62,13 @@ class OnlineAddress:
     """One online store; SQLite is the file in the home.
 
     Attributes:
-        said: The address without any secret, for messages and files; empty for SQLite.
+        url: The address without any secret, for messages and files; empty for SQLite.
         database: Redis: the number; Postgres: the name.
         tls: Redis: whether the connection is encrypted; Postgres has `sslmode`.
     """
 
     kind: Kind = "sqlite"
-    said: str = ""
+    url: str = ""
     host: str = ""
     port: int = 0
     database: str = ""
@@ -46,43 +77,15 @@ class OnlineAddress:
     tls: bool = False
     sslmode: str = "prefer"
 
-    def configuration(self) -> dict[str, Any]:
-        """The `online_store` of feature_store.yaml, with a variable in place of the password."""
-        return self._section(SECRET if self.password else "")
-
-    def with_secret(self) -> dict[str, Any]:
-        """The same with the password, for Feast in this process only."""
-        # Feast splits the string at commas and reads each value as JSON.
-        if self.kind == "postgres":
-            secret = self.password
-        else:
-            secret = json.dumps(self.password).replace(",", "\\u002c")
-        return self._section(secret if self.password else "")
-
-    def postgres(self) -> dict[str, Any]:
-        """The database and user as keywords of psycopg.connect."""
-        return {
-            "host": self.host, "port": self.port, "dbname": self.database, "user": self.user,
-            "password": self.password or None, "sslmode": self.sslmode,
-        }  # fmt: skip
-
-    def redis(self) -> dict[str, Any]:
-        """The database and user as keywords of a Redis connection."""
-        return {
-            "host": self.host,
-            "port": self.port,
-            "db": int(self.database or 0),
-            "username": self.user or None,
-            "password": self.password or None,
-        }
-
-    def _section(self, secret: str) -> dict[str, Any]:
+    def configuration(self, *, secret: bool = False) -> Section:
+        """The `online_store` of feature_store.yaml, with the password or with its variable."""
         if self.kind == "sqlite":
-            return {"type": "sqlite", "path": "online_store.db"}
+            return {"type": "sqlite", "path": DATABASE}
+        shown = self.password if secret or not self.password else SECRET
         if self.kind == "postgres":
             return {
                 "type": "postgres", "host": self.host, "port": self.port,
-                "database": self.database, "user": self.user, "password": secret,
+                "database": self.database, "user": self.user, "password": shown,
                 "sslmode": self.sslmode, "db_schema": "public",
             }  # fmt: skip
         parts = [
@@ -92,13 +95,35 @@ class OnlineAddress:
         ]
         if self.user:
             parts.append(f"username={json.dumps(self.user)}")
-        if secret:
-            parts.append(f"password={secret}")
+        if secret and shown:
+            # Feast splits the string at commas and reads each value as JSON.
+            shown = json.dumps(shown).replace(",", "\\u002c")
+        if shown:
+            parts.append(f"password={shown}")
         if self.tls:
             parts.append("ssl=true")
         # Without skip_dedup, Feast skips rows of the same instant, so a correction would never
         # arrive. `FeatureStore.materialize` keeps older months from overwriting newer ones.
         return {"type": "redis", "connection_string": ",".join(parts), "skip_dedup": True}
+
+    def postgres(self, **options: str | int) -> str:
+        """The database and user as the connection string of psycopg, with more options."""
+        from psycopg.conninfo import make_conninfo
+
+        return make_conninfo(
+            "", host=self.host, port=self.port, dbname=self.database, user=self.user,
+            password=self.password or None, sslmode=self.sslmode, **options,
+        )  # fmt: skip
+
+    def redis(self) -> RedisOptions:
+        """The database and user as keywords of a Redis connection."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "db": int(self.database or 0),
+            "username": self.user or None,
+            "password": self.password or None,
+        }
 
 
 def online_address(text: str, password: str = "") -> OnlineAddress:
@@ -131,10 +156,12 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
         )
     database = unquote(parts.path.strip("/"))
     user = unquote(parts.username or "")
-    database = database or ("0" if kind == "redis" else "")
-    if (kind == "redis" and not database.isdecimal()) or (
-        kind == "postgres" and not (database and user)
-    ):
+    if kind == "redis":
+        database = database or "0"
+        complete = database.isdecimal()
+    else:
+        complete = bool(database and user)
+    if not complete:
         raise UsageError(
             f"CHURN_ONLINE_STORE has no database or no user: give {EXAMPLES}.",
             code="SETTING_INVALID",
@@ -145,24 +172,17 @@ def online_address(text: str, password: str = "") -> OnlineAddress:
     )  # fmt: skip
 
 
-def names_store(configuration: Mapping[str, Any], address: OnlineAddress) -> bool:
-    """Whether a feature_store.yaml written by this platform names the store of an address."""
-    named: Mapping[str, Any] = configuration.get("online_store") or {"type": "sqlite"}
-    if address.kind == "sqlite":
-        return named.get("type") == "sqlite"
-    secretless = OnlineAddress(**{**address.__dict__, "password": ""}).configuration()
-    return all(_plain(named.get(name)) == value for name, value in secretless.items())
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
-    if isinstance(value, str):
-        return value.replace(f",password={SECRET}", "").replace(SECRET, "")
-    return value
-
-
 CONNECT_SECONDS = 10
 EXAMPLE = "postgresql://user@host:5432/database"
 PASSWORD = re.compile(r"[^/]*//[^/]*:[^/]*@")
+
+
+class SqlRegistry(TypedDict):
+    """The `registry` of feature_store.yaml, in a database."""
+
+    registry_type: Literal["sql"]
+    path: str
+    sqlalchemy_config_kwargs: dict[str, Section]
 
 
 @dataclass(frozen=True)
@@ -177,28 +197,18 @@ class PostgresAddress:
     variable: str
 
     @property
-    def said(self) -> str:
+    def url(self) -> str:
         """The address without any secret."""
-        return self.where.said
+        return self.where.url
 
-    def connection(self) -> dict[str, Any]:
-        """The keywords of psycopg.connect; times are in UTC, whatever the server's time zone."""
-        return self.where.postgres() | {
-            "connect_timeout": CONNECT_SECONDS,
-            "options": "-c TimeZone=UTC",
-            "application_name": "churn",
-        }
-
-    def registry(self, *, secret: bool = False) -> dict[str, Any]:
+    def registry(self, *, secret: bool = False) -> SqlRegistry:
         """The `registry` of feature_store.yaml, with the password or with its variable."""
         where = self.where
         target = f"{quote(where.user)}@/{quote(where.database)}"
         target += f"?host={quote(where.host)}&port={where.port}"
-        arguments = {
-            "sslmode": where.sslmode,
-            "connect_timeout": CONNECT_SECONDS,
-            **self._password(secret=secret),
-        }
+        arguments: Section = {"sslmode": where.sslmode, "connect_timeout": CONNECT_SECONDS}
+        if where.password:
+            arguments["password"] = where.password if secret else f"${{{self.variable}}}"
         return {
             "registry_type": "sql", "path": f"postgresql+psycopg://{target}",
             "sqlalchemy_config_kwargs": {"connect_args": arguments},
@@ -210,24 +220,16 @@ class PostgresAddress:
         Raises:
             UsageError: psycopg is not installed.
         """
-        try:
+        with packages_of("postgres"):
             import psycopg
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"{error.name} is not installed: install churn-platform[postgres].",
-                code="PACKAGE_MISSING",
-            ) from None
         try:
-            psycopg.connect(**self.connection()).close()
+            psycopg.connect(
+                self.where.postgres(connect_timeout=CONNECT_SECONDS, application_name="churn")
+            ).close()
         except psycopg.Error as error:
             reason = " ".join(str(error).split())
-            return f"Postgres at {self.said} does not answer ({reason}): try again."
+            return f"Postgres at {self.url} does not answer ({reason}): try again."
         return None
-
-    def _password(self, *, secret: bool) -> dict[str, str]:
-        if not self.where.password:
-            return {}
-        return {"password": self.where.password if secret else f"${{{self.variable}}}"}
 
 
 def postgres_address(

@@ -10,27 +10,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from churn_platform.base.errors import StoreDown, StoreEmpty, UsageError
+from churn_platform.base.errors import StoreDown, StoreEmpty
 from churn_platform.contract.model import Contract
-from churn_platform.features.online.address import OnlineAddress
+from churn_platform.features.online.address import OnlineAddress, packages_of
 from churn_platform.features.online.rows import (
+    Found,
     Key,
     Month,
     OnlineRow,
-    ages_of,
+    RowFormat,
     decoded,
-    entity_key,
     field_name,
     seconds_of,
-    values_of,
 )
 
 ANSWER_SECONDS = 2.0
 """The limit of one read, connecting included."""
 PAUSE_SECONDS = 0.2
 """After a failure, requests fail at once for this long instead of waiting each in turn."""
-Stored = dict[bytes, tuple[dict[str, Any], tuple[int, ...]]]
-"""Key -> its values, and the moment of each feature view's row."""
 
 
 class NetworkReader(ABC):
@@ -42,11 +39,10 @@ class NetworkReader(ABC):
     def __init__(self, contract: Contract, address: OnlineAddress, name: str) -> None:
         self.address = address
         self.where = f"{name} at {address.host}:{address.port}"
-        self._key = entity_key(contract)
-        self._ages = ages_of(contract)
+        self.format = RowFormat(contract)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Any = None
-        self._waiting: list[tuple[list[bytes], asyncio.Future[Stored]]] = []
+        self._waiting: list[tuple[list[bytes], asyncio.Future[Found]]] = []
         self._reading: asyncio.Task[None] | None = None
         self._failed_at = -PAUSE_SECONDS
         self._why = ""
@@ -60,14 +56,8 @@ class NetworkReader(ABC):
         """
         if not keys:
             return []
-        wanted = [self._key(key) for key in keys]
-        found = await self._shared(wanted)
-        return [
-            OnlineRow(found[key][0], *self._ages(found[key][1], month.moment))
-            if key in found
-            else None
-            for key in wanted
-        ]
+        wanted = [self.format.key(key) for key in keys]
+        return self.format.rows(wanted, await self._shared(wanted), month)
 
     def close(self) -> None:
         """End the connection once the reads under way are answered."""
@@ -79,14 +69,14 @@ class NetworkReader(ABC):
         """A new connection."""
 
     @abstractmethod
-    async def found(self, connection: Any, keys: Sequence[bytes]) -> Stored:  # noqa: ANN401
+    async def found(self, connection: Any, keys: Sequence[bytes]) -> Found:  # noqa: ANN401
         """The rows of these keys, without those the store does not know."""
 
     @abstractmethod
     async def disconnect(self, connection: Any) -> None:  # noqa: ANN401
         """End a connection."""
 
-    async def _shared(self, keys: list[bytes]) -> Stored:
+    async def _shared(self, keys: list[bytes]) -> Found:
         """Have the keys read by the next read."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # a connection belongs to the loop that made it
@@ -94,7 +84,7 @@ class NetworkReader(ABC):
             self._connection = None
             self._reading = None
             self._waiting = []
-        answer: asyncio.Future[Stored] = loop.create_future()
+        answer: asyncio.Future[Found] = loop.create_future()
         self._waiting.append((keys, answer))
         if self._reading is None or self._reading.done():
             self._reading = loop.create_task(self._read_waiting())
@@ -116,7 +106,7 @@ class NetworkReader(ABC):
                     if not answer.done():
                         answer.set_result(found)
 
-    async def _read(self, keys: list[bytes]) -> Stored:
+    async def _read(self, keys: list[bytes]) -> Found:
         if self._connection is None and time.monotonic() - self._failed_at < PAUSE_SECONDS:
             raise StoreDown(self._why)
         try:
@@ -125,10 +115,10 @@ class NetworkReader(ABC):
                     self._connection = await self.connect()
                 return await self.found(self._connection, keys)
         except self.faults as error:
-            said = str(error).strip().splitlines() or ["no answer in time"]
+            reason = str(error).strip().splitlines() or ["no answer in time"]
             await self._end()
             self._failed_at = time.monotonic()
-            self._why = f"{self.where} does not answer ({said[0]}): try again."
+            self._why = f"{self.where} does not answer ({reason[0]}): try again."
             raise StoreDown(self._why) from None
 
     async def _end(self) -> None:
@@ -151,23 +141,16 @@ class RedisReader(NetworkReader):
             UsageError: the client is not installed.
         """
         super().__init__(contract, address, "Redis")
-        try:
+        with packages_of("redis"):
             import hiredis  # noqa: F401 - the client's parser in C
             import redis.asyncio
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"{error.name} is not installed: install churn-platform[redis].",
-                code="PACKAGE_MISSING",
-            ) from None
         self.faults = (redis.asyncio.RedisError, OSError, TimeoutError)
         self._kind = redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection
         views = contract.feature_views
         fields = [
             field_name(name, feature) for name, view in views.items() for feature in view.features
         ]
-        self._count = len(fields)
         self._fields = [*fields, *(f"_ts:{name}".encode() for name in views)]
-        self._values = values_of(contract)
         self._project = contract.name.encode()
 
     async def connect(self) -> Any:  # noqa: ANN401
@@ -176,7 +159,7 @@ class RedisReader(NetworkReader):
         await connection.connect()
         return connection
 
-    async def found(self, connection: Any, keys: Sequence[bytes]) -> Stored:  # noqa: ANN401
+    async def found(self, connection: Any, keys: Sequence[bytes]) -> Found:  # noqa: ANN401
         """The rows of these keys, without those the store does not know.
 
         Raises:
@@ -184,12 +167,13 @@ class RedisReader(NetworkReader):
         """
         commands = [("HMGET", key + self._project, *self._fields) for key in keys]
         await connection.send_packed_command(connection.pack_commands(commands))
-        found: Stored = {}
+        found: Found = {}
         for key in keys:
             reply = await connection.read_response()
-            moments = tuple(map(seconds_of, reply[self._count :]))
+            features = self.format.features
+            moments = [*map(seconds_of, reply[len(features) :])]
             if any(moments):
-                found[key] = self._values(map(decoded, reply[: self._count])), moments
+                found[key] = dict(zip(features, map(decoded, reply), strict=False)), moments
         if not found:
             await connection.send_command("DBSIZE")
             if not await connection.read_response():
@@ -214,18 +198,11 @@ class PostgresReader(NetworkReader):
             UsageError: the client is not installed.
         """
         super().__init__(contract, address, "Postgres")
-        try:
+        with packages_of("postgres"):
             import psycopg
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"{error.name} is not installed: install churn-platform[postgres].",
-                code="PACKAGE_MISSING",
-            ) from None
         self.faults = (psycopg.Error, OSError, TimeoutError)
         self._cursor = psycopg.AsyncRawCursor
         self._open = psycopg.AsyncConnection.connect
-        self._features = tuple(contract.features)
-        self._views = len(contract.feature_views)
         self._statement = " UNION ALL ".join(
             f"SELECT {number}, entity_key, feature_name, value,"  # noqa: S608 - names of the contract
             f' extract(epoch FROM event_ts)::bigint FROM public."{contract.name}_{view}"'
@@ -236,26 +213,17 @@ class PostgresReader(NetworkReader):
     async def connect(self) -> Any:  # noqa: ANN401
         """A new connection, for reading only."""
         limit = f"-c statement_timeout={ANSWER_SECONDS:.0f}s"
-        return await self._open(
-            **self.address.postgres(),
+        where = self.address.postgres(
             application_name="churn serve",
-            autocommit=True,
             options=f"{limit} -c default_transaction_read_only=on",
         )
+        return await self._open(where, autocommit=True)
 
-    async def found(self, connection: Any, keys: Sequence[bytes]) -> Stored:  # noqa: ANN401
+    async def found(self, connection: Any, keys: Sequence[bytes]) -> Found:  # noqa: ANN401
         """The rows of these keys, without those the store does not know."""
         cursor = self._cursor(connection)
         await cursor.execute(self._statement, [list(keys)], prepare=True, binary=True)
-        held: dict[bytes, tuple[dict[str, Any], list[int]]] = {}
-        for view, key, feature, value, moment in await cursor.fetchall():
-            values, moments = held.setdefault(
-                key, (dict.fromkeys(self._features), [0] * self._views)
-            )
-            moments[view] = moment
-            if feature in values:  # a feature that the contract no longer names stays in the store
-                values[feature] = decoded(value)
-        return {key: (values, tuple(moments)) for key, (values, moments) in held.items()}
+        return self.format.gathered(await cursor.fetchall())
 
     async def disconnect(self, connection: Any) -> None:  # noqa: ANN401
         """End a connection."""

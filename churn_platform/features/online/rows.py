@@ -6,17 +6,25 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import mmh3
 
 from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
 
 Key = str | int
+FeatureValue = str | float | bool | None
 STRING = 2
 INTEGER = 4
 """Feast's ValueType of an entity key."""
-KEY_VERSION = 3
 REMEMBERED = 65_536
+
+
+Found = dict[bytes, tuple[dict[str, FeatureValue], list[int]]]
+"""Key -> its values, and the moment of each feature view's row (0: no row)."""
+Cell = tuple[int, bytes, str, bytes, int | str]
+"""Number of the feature view, key, feature, value and moment, as a table has them."""
 
 
 class OnlineRow(NamedTuple):
@@ -28,7 +36,7 @@ class OnlineRow(NamedTuple):
         behind: Features whose view has no row, or a row of an older month than the newest.
     """
 
-    values: dict[str, Any]
+    values: dict[str, FeatureValue]
     as_of: dt.date
     behind: tuple[str, ...]
 
@@ -51,46 +59,61 @@ class Month:
         return int(dt.datetime.combine(self.as_of, dt.time(), dt.UTC).timestamp())
 
 
-Values = Callable[[Iterable[Any]], dict[str, Any]]
+class RowFormat:
+    """How the rows of one contract are read.
 
-
-def values_of(contract: Contract) -> Values:
-    """Names a customer's values, given view by view, in the contract's order."""
-    held = [feature for view in contract.feature_views.values() for feature in view.features]
-    features = tuple(contract.features)
-    places = [held.index(name) for name in features]
-    if list(features) == held:
-        return lambda values: dict(zip(features, values, strict=True))
-
-    def sorted_out(values: Iterable[Any]) -> dict[str, Any]:
-        found = list(values)
-        return {name: found[place] for name, place in zip(features, places, strict=True)}
-
-    return sorted_out
-
-
-Ages = Callable[[tuple[int, ...], int], tuple[dt.date, tuple[str, ...]]]
-
-
-def ages_of(contract: Contract) -> Ages:
-    """Finds how old a customer's rows are, from the moment of each view's row (0: no row).
-
-    The answers are cached: nearly all customers have the same moments.
+    Attributes:
+        key: Encodes a customer's key.
+        features: The features in the contract's order.
     """
-    views = tuple(tuple(view.features) for view in contract.feature_views.values())
 
-    @lru_cache(maxsize=1024)
-    def ages(moments: tuple[int, ...], newest: int) -> tuple[dt.date, tuple[str, ...]]:
+    def __init__(self, contract: Contract) -> None:
+        self.key = entity_key(contract)
+        self.features = tuple(contract.features)
+        self._views = [tuple(view.features) for view in contract.feature_views.values()]
+        # Nearly all customers have the same moments.
+        self._ages = lru_cache(maxsize=1024)(self._ages_of)
+
+    def gathered(self, cells: Iterable[Cell]) -> Found:
+        """The rows of the customers that these cells are of."""
+        found: Found = {}
+        for view, key, feature, value, moment in cells:
+            if key not in found:
+                found[key] = dict.fromkeys(self.features), [0] * len(self._views)
+            values, moments = found[key]
+            moments[view] = moment if isinstance(moment, int) else _seconds(moment)
+            if feature in values:  # a feature that the contract no longer names stays in the store
+                values[feature] = decoded(value)
+        return found
+
+    def rows(self, keys: Sequence[bytes], found: Found, month: Month) -> list[OnlineRow | None]:
+        """The row of each key, None where the store knows no such customer."""
+        newest = month.moment
+        rows: list[OnlineRow | None] = []
+        for key in keys:
+            row = None
+            values, moments = found.get(key, ({}, []))
+            if any(moments):
+                row = OnlineRow(values, *self._ages(tuple(moments), newest))
+            rows.append(row)
+        return rows
+
+    def _ages_of(self, moments: tuple[int, ...], newest: int) -> tuple[dt.date, tuple[str, ...]]:
+        """The month of the oldest row, and the features whose row is older than `newest`."""
         oldest = min(moment for moment in moments if moment)
-        late = [
-            name
-            for features, moment in zip(views, moments, strict=True)
+        behind = [
+            feature
+            for features, moment in zip(self._views, moments, strict=True)
             if moment < newest
-            for name in features
+            for feature in features
         ]
-        return dt.datetime.fromtimestamp(oldest, dt.UTC).date(), tuple(late)
+        return dt.datetime.fromtimestamp(oldest, dt.UTC).date(), tuple(behind)
 
-    return ages
+
+def _seconds(moment: str) -> int:
+    """A moment as older versions of Feast write it to SQLite: text, in UTC."""
+    read = dt.datetime.fromisoformat(moment)
+    return int((read if read.tzinfo else read.replace(tzinfo=dt.UTC)).timestamp())
 
 
 def entity_key(contract: Contract) -> Callable[[Key], bytes]:
@@ -110,7 +133,7 @@ def entity_key(contract: Contract) -> Callable[[Key], bytes]:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def decoded(value: bytes | None) -> str | float | bool | None:
+def decoded(value: bytes | None) -> FeatureValue:
     """A value of Feast's protobuf message `Value`: one field, or empty for null.
 
     Raises:
@@ -147,14 +170,12 @@ def seconds_of(timestamp: bytes | None) -> int:
     return 0
 
 
-def encoded(value: str | float | bool | None) -> bytes:  # noqa: FBT001 - any feature
+def encoded(value: FeatureValue) -> bytes:
     """A value as Feast's protobuf message `Value`; null and NaN are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return b""
     if isinstance(value, bool):
-        if value:
-            return b"\x38\x01"
-        return b"\x38\x00"
+        return b"\x38" + bytes([value])
     if isinstance(value, int):
         return b"\x20" + _as_varint(value & (1 << 64) - 1)
     if isinstance(value, float):
@@ -172,26 +193,7 @@ def encoded_seconds(seconds: int) -> bytes:
 
 def field_name(view: str, feature: str) -> bytes:
     """The field of a Redis hash for a feature: 32 bits of murmur3 of both names."""
-    data = f"{view}:{feature}".encode()
-    hashed = 0
-    padded = data + bytes(-len(data) % 4)
-    for place in range(0, len(padded), 4):
-        part = (
-            _rotated(int.from_bytes(padded[place : place + 4], "little") * 0xCC9E2D51, 15)
-            * 0x1B873593
-        )
-        hashed ^= part & 0xFFFFFFFF
-        if place + 4 <= len(data):
-            hashed = (_rotated(hashed, 13) * 5 + 0xE6546B64) & 0xFFFFFFFF
-    hashed ^= len(data)
-    hashed = ((hashed ^ hashed >> 16) * 0x85EBCA6B) & 0xFFFFFFFF
-    hashed = ((hashed ^ hashed >> 13) * 0xC2B2AE35) & 0xFFFFFFFF
-    return (hashed ^ hashed >> 16).to_bytes(4, "little")
-
-
-def _rotated(number: int, bits: int) -> int:
-    number &= 0xFFFFFFFF
-    return (number << bits | number >> (32 - bits)) & 0xFFFFFFFF
+    return mmh3.hash(f"{view}:{feature}", signed=False).to_bytes(4, "little")
 
 
 def _as_varint(number: int) -> bytes:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from churn_platform.base.errors import IntegrityError, StoreDown, StoreEmpty
-from churn_platform.base.files import read_json, write_json
-from churn_platform.features.feast_repository import APPLIED, COPIED
+from churn_platform.base.files import write_json
+from churn_platform.features.feast_repository import APPLIED, COPIED, registration
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.reader import MARKER, FollowingReader, read_month
 from churn_platform.features.online.rows import all_older, entity_key
@@ -49,7 +49,7 @@ def notice_lost_rows(store: FeatureStore, lake: Lake, known_at: dt.datetime) -> 
         month = read_month(store.folder)
     except StoreDown:
         return False
-    if month.store != store.address.said:
+    if month.store != store.address.url:
         return False
     if not month.store and not (store.folder / "online_store.db").exists():
         _forget_registration(store.folder / APPLIED)
@@ -141,14 +141,14 @@ def _rows_in_postgres(store: FeatureStore, own: bytes, *, delete: bool) -> int:
     found = 0
     try:
         with psycopg.connect(
-            **store.address.postgres(), connect_timeout=int(BUSY_SECONDS)
+            store.address.postgres(connect_timeout=int(BUSY_SECONDS))
         ) as connection:
             for view in store.contract.feature_views:
                 table = sql.Identifier("public", f"{store.contract.name}_{view}")
                 where = sql.SQL("FROM {} WHERE entity_key = %s").format(table)
                 count = sql.SQL("SELECT COUNT(DISTINCT entity_key) ") + where
-                row = connection.execute(count, (own,)).fetchone()
-                found += 0 if row is None else int(row[0])
+                [(rows,)] = connection.execute(count, (own,)).fetchall()
+                found += int(rows)
                 if delete:
                     connection.execute(sql.SQL("DELETE ") + where, (own,))
     except psycopg.Error as error:
@@ -158,7 +158,7 @@ def _rows_in_postgres(store: FeatureStore, own: bytes, *, delete: bool) -> int:
 
 def _forget_registration(applied: Path) -> None:
     """Make Feast register again, which creates its tables; a Postgres copy of 0.1.0 stays noted."""
-    known = read_json(applied) if applied.exists() else {}
+    known = registration(applied)
     applied.unlink(missing_ok=True)
     if COPIED in known:
         write_json(applied, {COPIED: known[COPIED]})

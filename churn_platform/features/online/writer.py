@@ -14,9 +14,14 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from churn_platform.base.errors import StoreDown, UsageError
+from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
-from churn_platform.features.online.address import WRITE_SECONDS, OnlineAddress
+from churn_platform.features.online.address import (
+    DATABASE,
+    WRITE_SECONDS,
+    OnlineAddress,
+    packages_of,
+)
 from churn_platform.features.online.rows import (
     encoded,
     encoded_seconds,
@@ -80,22 +85,20 @@ def cells(column: "pa.Array", cell: Callable[[bytes, str | None], Cell]) -> list
     """What `cell` makes of each value's bytes and text (None: null), once per distinct value."""
     import pyarrow as pa
 
-    floating = pa.types.is_floating(column.type)
-    # By bits: Arrow may take the two zeros for one.
-    found = (column.view(pa.int64()) if floating else column).dictionary_encode()
-    if floating:
+    if pa.types.is_floating(column.type):
+        # By bits: Arrow may take the two zeros for one.
+        found = column.view(pa.int64()).dictionary_encode()
         distinct = found.dictionary.view(column.type)
     else:
+        found = column.dictionary_encode()
         distinct = found.dictionary
-    made = [_cell(value, cell) for value in distinct.to_pylist()]
+    made = []
+    for value in distinct.to_pylist():
+        written = encoded(value)
+        made.append(cell(written, str(value) if written else None))
     null = len(made)
     made.append(cell(b"", None))
     return [made[index] for index in found.indices.fill_null(null).to_pylist()]
-
-
-def _cell(value: str | float | bool, cell: Callable[[bytes, str | None], Cell]) -> Cell:  # noqa: FBT001
-    written = encoded(value)
-    return cell(written, str(value) if written else None)
 
 
 COLUMNS = "entity_key, feature_name, value, value_text, event_ts, created_ts"
@@ -106,6 +109,7 @@ FILL = 50
 """Percent of a Postgres page filled at first. The next month's rows fit next to the old ones, so
 no index changes (a heap-only update)."""
 NULL = b"\xff\xff\xff\xff"
+MICROSECOND = dt.timedelta(microseconds=1)
 POSTGRES_ZERO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
@@ -121,7 +125,7 @@ def write_month(address: OnlineAddress, folder: Path, project: str, month: Itera
     elif address.kind == "postgres":
         write_postgres(address, project, month)
     else:
-        write_sqlite(folder / "online_store.db", project, month)
+        write_sqlite(folder / DATABASE, project, month)
 
 
 def write_sqlite(database: Path, project: str, month: Iterator[Batch]) -> None:
@@ -165,12 +169,8 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
     Raises:
         StoreDown: it cannot be written.
     """
-    try:
+    with packages_of("redis"):
         import redis
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{error.name} is not installed: install churn-platform[redis].", code="PACKAGE_MISSING"
-        ) from None
     kind = redis.SSLConnection if address.tls else redis.Connection
     connection: Any = kind(**address.redis(), socket_timeout=WRITE_SECONDS)
     try:
@@ -185,7 +185,7 @@ def write_redis(address: OnlineAddress, project: str, month: Iterator[Batch]) ->
             connection.read_response()
     except redis.RedisError as error:
         raise StoreDown(
-            f"The online store {address.said} cannot be written ({error}): try again."
+            f"The online store {address.url} cannot be written ({error}): try again."
         ) from None
     finally:
         connection.disconnect()
@@ -217,21 +217,16 @@ def write_postgres(address: OnlineAddress, project: str, month: Iterator[Batch])
     Raises:
         StoreDown: it cannot be written.
     """
-    try:
+    with packages_of("postgres"):
         import psycopg
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{error.name} is not installed: install churn-platform[postgres].",
-            code="PACKAGE_MISSING",
-        ) from None
     try:
-        with psycopg.connect(**address.postgres(), connect_timeout=WRITE_SECONDS) as store:
+        with psycopg.connect(address.postgres(connect_timeout=WRITE_SECONDS)) as store:
             for view, parts in groupby(month, lambda batch: batch.view):
                 _copy(store, f'public."{project}_{view}"', parts)
     except psycopg.Error as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise StoreDown(
-            f"The online store {address.said} cannot be written ({said}): try again."
+            f"The online store {address.url} cannot be written ({reason}): try again."
         ) from None
 
 
@@ -262,7 +257,8 @@ def _copy(store: "psycopg.Connection[Any]", table: str, parts: Iterator[Batch]) 
 def postgres_rows(batch: Batch) -> bytes:
     """One row per customer and feature in the binary format of COPY."""
     stamps = b"".join(
-        _field(struct.pack(">q", _microseconds(moment))) for moment in (batch.event, batch.created)
+        _field(struct.pack(">q", (moment - POSTGRES_ZERO) // MICROSECOND))
+        for moment in (batch.event, batch.created)
     )
     starts = [b"\x00\x06" + _field(key) for key in batch.keys]
     columns: list[list[bytes]] = []
@@ -282,7 +278,3 @@ def _bulk(value: bytes) -> bytes:
 
 def _field(value: bytes) -> bytes:
     return struct.pack(">i", len(value)) + value
-
-
-def _microseconds(moment: dt.datetime) -> int:
-    return (moment - POSTGRES_ZERO) // dt.timedelta(microseconds=1)

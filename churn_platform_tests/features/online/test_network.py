@@ -13,7 +13,7 @@ from churn_platform.features.online.address import online_address
 from churn_platform.features.online.network import RedisReader
 from churn_platform.features.online.reader import open_online_reader
 from churn_platform.features.online.rows import Month
-from churn_platform_tests.small_business import JANUARY, declared
+from churn_platform_tests.small_business import JANUARY
 from churn_platform_tests.stores import RedisServer
 
 MONTH = Month(JANUARY, "")
@@ -25,25 +25,27 @@ def store_january(january, folder, address):
     return store.folder
 
 
+def on_server(january, tmp_path, server):
+    """January in a database of its own: the folder and the database's name."""
+    address = online_address(server.new())
+    return store_january(january, tmp_path / "feast", address), address.database
+
+
 @pytest.fixture
 def on_redis(january, tmp_path, redis_server):
-    """January in a Redis database of its own: the folder and a client."""
-    address = online_address(redis_server.new())
-    folder = store_january(january, tmp_path / "feast", address)
-    return folder, redis_server.client(int(address.database))
+    folder, database = on_server(january, tmp_path, redis_server)
+    return folder, redis_server.client(int(database))
 
 
 @pytest.fixture
 def on_postgres(january, tmp_path, postgres_server):
-    """January in a database of its own: the folder and the database's name."""
-    address = online_address(postgres_server.new())
-    return store_january(january, tmp_path / "feast", address), address.database
+    return on_server(january, tmp_path, postgres_server)
 
 
-@pytest.fixture(params=["on_redis", "on_postgres"])
-def folder(request):
+@pytest.fixture(params=["redis_server", "postgres_server"])
+def folder(request, january, tmp_path):
     """January's Feast folder on each kind of store."""
-    return request.getfixturevalue(request.param)[0]
+    return on_server(january, tmp_path, request.getfixturevalue(request.param))[0]
 
 
 @pytest.fixture
@@ -89,21 +91,17 @@ def test_waiting_requests_share_a_read_and_one_that_is_given_up_harms_no_other(j
 
 
 def test_closing_lets_a_read_under_way_be_answered(january, folder):
+    reader = open_online_reader(folder, january.contract)
+
     async def read():
-        reader = open_online_reader(folder, january.contract)
         await reader.read(["m00001"])
         last = asyncio.ensure_future(reader.read(["m00002"]))
         await asyncio.sleep(0)
         reader.reader.close()
         return await last
 
-    [row] = asyncio.run(read())
-    assert row.as_of == JANUARY
-
-
-def test_each_event_loop_has_a_connection_of_its_own(january, folder):
-    reader = open_online_reader(folder, january.contract)
-    assert asyncio.run(reader.read(["m00001"])) == asyncio.run(reader.read(["m00001"]))
+    # Each event loop has a connection of its own.
+    assert asyncio.run(read()) == asyncio.run(read())
 
 
 def outage(reader, stop, start):
@@ -227,13 +225,3 @@ def test_a_thousand_customers_are_one_round_trip(january, on_redis):
     assert len(rows) == calls == 1000
     assert reads < 50  # of the socket, 16 kB each
     assert None not in rows
-
-
-def test_features_come_in_the_order_of_the_contract_whatever_the_views(january, on_redis):
-    folder, _ = on_redis
-    views = declared().feature_views
-    turned = declared(feature_views={name: views[name].model_dump() for name in reversed(views)})
-    [row] = asyncio.run(open_online_reader(folder, turned).read(["m00001"]))
-    [known] = asyncio.run(open_online_reader(folder, january.contract).read(["m00001"]))
-    assert list(row.values) == list(turned.features)
-    assert row.values == known.values

@@ -10,6 +10,7 @@ from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.features.online.reader import MARKER
 from churn_platform.features.online.upkeep import count_rows, delete_rows, notice_lost_rows
 from churn_platform_tests.small_business import JANUARY, copied, open_home
+from churn_platform_tests.stores import online
 
 
 def lost(home):
@@ -20,8 +21,20 @@ def lost(home):
 def on_redis(january_copy, redis_server):
     """January's home with its online store on a Redis database of its own, and a client of that."""
     home = open_home(january_copy.folder, online_store=redis_server.new())
-    home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+    materialized(home)
     return home, redis_server.client(int(home.online.database))
+
+
+def materialized(home):
+    return home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+
+
+def changed(home, statement):
+    """Change every table of the SQLite store."""
+    with sqlite3.connect(home.folder / "feast" / "online_store.db") as database:
+        for view in home.contract.feature_views:
+            database.execute(f"UPDATE gym_{view} {statement.format(view=view)}")
+    database.close()
 
 
 def test_rows_that_are_lost_make_the_month_due_again(on_redis):
@@ -33,7 +46,7 @@ def test_rows_that_are_lost_make_the_month_due_again(on_redis):
     assert lost(home)
     step = home.progress().next_step()
     assert (step.kind, step.as_of) == ("monthly", JANUARY)
-    home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
+    materialized(home)
     assert not lost(home)
     assert home.progress().next_step() is None
 
@@ -48,47 +61,26 @@ def test_a_store_that_does_not_answer_may_still_hold_them(january_copy):
     assert note.exists()
 
 
-@pytest.fixture
-def restored(january_copy):
-    """January's home with its SQLite store at a month before, as another backup had it."""
-    with sqlite3.connect(january_copy.folder / "feast" / "online_store.db") as database:
-        for view in january_copy.contract.feature_views:
-            database.execute(f"UPDATE gym_{view} SET event_ts = event_ts - 2678400")
-    database.close()
-    return january_copy
-
-
-def materialized(home):
-    return home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
-
-
-def test_a_store_that_holds_an_older_month_only_is_filled_again(restored):
-    assert lost(restored)
-    step = open_home(restored.folder).progress().next_step()
+def test_a_store_that_holds_an_older_month_only_is_filled_again(january_copy):
+    oldest = "SET event_ts = 0 WHERE entity_key = (SELECT min(entity_key) FROM gym_{view})"
+    changed(january_copy, oldest)
+    assert not lost(january_copy)  # one customer is no loss
+    changed(january_copy, "SET event_ts = event_ts - 2678400")
+    assert lost(january_copy)
+    step = open_home(january_copy.folder).progress().next_step()
     assert (step.kind, step.as_of) == ("monthly", JANUARY)
-    assert materialized(restored)
-    assert not lost(restored)
+    assert materialized(january_copy)
+    assert not lost(january_copy)
 
 
-def test_a_store_whose_file_is_gone_is_made_and_filled_again(january_copy):
-    (january_copy.folder / "feast" / "online_store.db").unlink()
+def test_a_store_whose_file_is_gone_is_made_again_and_a_damaged_one_is_left_to_people(january_copy):
+    database = january_copy.folder / "feast" / "online_store.db"
+    database.unlink()
     assert lost(january_copy)
     assert not lost(january_copy)
     assert materialized(open_home(january_copy.folder))
-    assert january_copy.feature_store.online("m00001") is not None
-
-
-def test_one_customer_who_is_older_than_the_others_is_no_loss(january_copy):
-    with sqlite3.connect(january_copy.folder / "feast" / "online_store.db") as database:
-        for view in january_copy.contract.feature_views:
-            key = database.execute(f"SELECT min(entity_key) FROM gym_{view}").fetchone()
-            database.execute(f"UPDATE gym_{view} SET event_ts = 0 WHERE entity_key = ?", key)
-    database.close()
-    assert not lost(january_copy)
-
-
-def test_a_damaged_store_of_the_home_is_left_to_people(january_copy):
-    (january_copy.folder / "feast" / "online_store.db").write_bytes(b"no database")
+    assert online(january_copy.feature_store, "m00001") is not None
+    database.write_bytes(b"no database")
     assert not lost(january_copy)
 
 
@@ -101,7 +93,7 @@ def test_the_note_of_a_copy_that_0_1_0_made_stays_when_the_file_is_gone(january_
     assert json.loads(applied.read_text()) == {"offline": "postgresql://churn@db/feast"}
     home = open_home(january_copy.folder)
     assert materialized(home)
-    assert home.feature_store.online("m00001") is not None
+    assert online(home.feature_store, "m00001") is not None
     with pytest.raises(UsageError, match="churn_gym in postgresql://churn@db/feast"):
         home.erasure.erase("m00001", "ann", "asked")
 
@@ -112,15 +104,15 @@ def test_the_customer_goes_and_the_others_stay(january, tmp_path, request, kind,
     copied(january, tmp_path / "home")
     home = open_home(tmp_path / "home", online_store=address)
     if address:
-        home.feature_store.materialize(home.lake.view(home.now(), as_at_scoring=False), JANUARY)
-    kept = home.feature_store.online("m00002")
+        materialized(home)
+    kept = online(home.feature_store, "m00002")
     assert kept is not None
     assert count_rows(home.feature_store, "m00001") == rows
     for _ in range(2):  # again changes nothing
         delete_rows(home.feature_store, "m00001")
     assert count_rows(home.feature_store, "m00001") == 0
-    assert home.feature_store.online("m00001") is None
-    assert home.feature_store.online("m00002") == kept
+    assert online(home.feature_store, "m00001") is None
+    assert online(home.feature_store, "m00002") == kept
 
 
 def test_a_store_that_does_not_answer_is_said(january, tmp_path):
