@@ -473,7 +473,7 @@ class Services(Home):
         Raises:
             WrongLayout: the home is of another version.
         """
-        from churn_platform.contract.reference import write_schema
+        from churn_platform.contract.reading import write_schema
 
         self.check_layout()
         for name in FOLDERS:

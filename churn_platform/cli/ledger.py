@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.text import counted
 from churn_platform.cli.base import (
     HomeOption,
     JsonOption,
@@ -164,9 +165,8 @@ def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
     if found["verified"]:
         console.print(f"Verified: {found['checked']:,} things checked, nothing is broken.")
     elif many := len(found["breaks"]):
-        console.print(
-            f"{many} break{'s' if many > 1 else ''} found. Restore what is broken from a backup."
-        )
+        found_breaks = counted(many, "break")
+        console.print(f"{found_breaks} found. Restore what is broken from a backup.")
     else:
         console.print(
             "Not verified: a check could not run. The others found no fault. Run this again"

@@ -122,12 +122,6 @@ def with_verdict(home, **verdict):
     return open_home(home.folder)
 
 
-def test_a_policy_that_follows_nobody_compares_nothing(overtaken_copy):
-    home = with_verdict(overtaken_copy, followed_versions=0)
-    assert [entry.version for entry in home.performance_monitor.measure(MARCH).evaluated] == [1]
-    assert home.records.read("performance", MARCH)["verdict"] == {"compared": [], "proposal": None}
-
-
 def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_policy(
     overtaken_copy,
 ):
@@ -208,12 +202,6 @@ def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(
         "verdict": {"compared": [nothing_later], "proposal": None},
         "answered": [],
     }
-
-
-def test_the_month_it_was_trained_on_counts_with_the_customers_it_never_saw(january_copy):
-    (entry,) = january_copy.performance_monitor.measure(JANUARY).evaluated
-    assert (entry.as_of, entry.rows) == ("2024-01-31", 371)
-    assert entry.metrics.auc == january_copy.releases.production().metrics["auc"]
 
 
 def test_without_labels_or_without_a_version_nothing_is_measured(january_decided_copy):
