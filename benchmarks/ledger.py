@@ -21,6 +21,7 @@ from pydantic_core import from_json
 from benchmarks import harness
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.version_acts import DecisionMade
 
 RECEIPTS = 100_000
 QUICK_RECEIPTS = 3_000
@@ -32,23 +33,27 @@ VERIFY_GOAL = 3.0
 EARLY_APPEND = "append to the early chain"
 LATE_APPEND = "append to the whole chain"
 APPEND_FLOOR = "floor: bare appends"
-APPEND_FLOOR = "floor: bare appends"
 VERIFY = "verify the whole chain"
 VERIFY_FLOOR = "floor: read and parse it"
-ACT: dict[str, Any] = {
-    "actor": "monthly",
-    "act": "decision",
-    "subject": "version 12",
-    "before": "version 11",
-    "after": "refused",
-    "reason": (
+TIME = "2024-02-29T06:00:00.000000+00:00"
+DIGEST = 64 * "a"
+ACT = DecisionMade(
+    version=12,
+    before=11,
+    outcome="refused",
+    actor="monthly",
+    reason=(
         "The candidate's AUC is 0.8276, production's 0.8269 on the same 1,267 holdout rows: the"
         " difference +0.0007 is not more than the policy's 0.01."
     ),
-    "evidence": dict.fromkeys(
-        ("decision", "candidate", "policy", "dataset", "contract", "code", "lock"), 64 * "a"
-    ),
-}
+    decision=DIGEST,
+    trigger="drift",
+    candidate=DIGEST,
+    policy=DIGEST,
+    dataset=DIGEST,
+    holdout=DIGEST,
+    contract=DIGEST,
+)
 
 
 def fill(folder: Path, count: int) -> None:
@@ -57,9 +62,9 @@ def fill(folder: Path, count: int) -> None:
     head = None
     with _made(folder).open("wb") as stream:
         for _ in range(count - 1):
-            head = ledger.append(head, time="2024-02-29T06:00:00.000000+00:00", **ACT)
+            head = ACT.receipt(head, TIME)
             stream.write(ledger.to_line(head) + b"\n")
-    store.write(**ACT)
+    store.append(ACT)
 
 
 def _made(folder: Path) -> Path:
@@ -74,13 +79,11 @@ def _store(folder: Path) -> LedgerStore:
 
 def _append(folder: Path, clock: harness.Clock) -> dict[str, Any]:
     store = _store(folder)
-    return _timed(clock, lambda: store.write(**ACT))
+    return _timed(clock, lambda: store.append(ACT))
 
 
 def _bare_append(folder: Path, clock: harness.Clock) -> dict[str, Any]:
-    line = b"x" * len(
-        ledger.to_line(ledger.append(None, time="2024-02-29T06:00:00.000000+00:00", **ACT))
-    )
+    line = b"x" * len(ledger.to_line(ACT.receipt(None, TIME)))
     files = [os.open(folder / name, os.O_RDWR | os.O_CREAT) for name in ("bare", "bare_anchor")]
     os.pwrite(files[1], b"x" * 128, 0)
 

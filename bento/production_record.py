@@ -63,9 +63,9 @@ class ProductionRecords:
         if found is None:
             return None
         return {
-            "version": found["version"],
-            "sentence": found["sentence"],
-            "command": found["command"],
+            "version": found.version,
+            "sentence": found.sentence,
+            "command": found.command,
         }
 
 

@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -119,6 +118,19 @@ class Item:
             channel.notice = self.number
 
 
+@dataclass(frozen=True)
+class ChannelStatus:
+    """What a channel was sent, what waits for it, why, and its next try."""
+
+    receiver: str
+    sent: int = 0
+    unsent: int = 0
+    lost: int = 0
+    error: str = ""
+    failures: int = 0
+    next_try: str | None = None
+
+
 @dataclass
 class Sent:
     """The result of one round."""
@@ -231,8 +243,8 @@ class Alerts:
 
         self._round(keep, wait=5.0)
 
-    def waiting(self) -> list[dict[str, Any]]:
-        """Every channel: what it was sent, what waits for it, why, and its next try.
+    def waiting(self) -> list[ChannelStatus]:
+        """The status of every channel.
 
         Raises:
             UsageError: the file with the URLs cannot be read.
@@ -247,15 +259,15 @@ class Alerts:
             unsent = [item for item in items if item.message and item.is_new_to(channel)]
             again = channel.next_try
             answers.append(
-                {
-                    "receiver": name,
-                    "sent": channel.sent,
-                    "unsent": len(unsent),
-                    "lost": channel.lost,
-                    "error": channel.error,
-                    "failures": channel.failures,
-                    "next_try": again.isoformat(timespec="seconds") if again else None,
-                }
+                ChannelStatus(
+                    receiver=name,
+                    sent=channel.sent,
+                    unsent=len(unsent),
+                    lost=channel.lost,
+                    error=channel.error,
+                    failures=channel.failures,
+                    next_try=again.isoformat(timespec="seconds") if again else None,
+                )
             )
         return answers
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -81,22 +82,16 @@ class HomeCollector(Collector):
         self._said[name] = fault
 
 
+@dataclass
 class Watch:
     """What is done between scrapes: watch the daemon, send alerts, verify the home regularly."""
 
-    def __init__(
-        self,
-        metrics: HomeMetrics,
-        alerts: Alerts,
-        dagster: Callable[[], DagsterState],
-        complain: Callable[[str], None],
-    ) -> None:
-        self._metrics = metrics
-        self._alerts = alerts
-        self._dagster = dagster
-        self._complain = complain
-        self._verified: float | None = None
-        self._said = ""
+    metrics: HomeMetrics
+    alerts: Alerts
+    dagster: Callable[[], DagsterState]
+    complain: Callable[[str], None]
+    _verified: float | None = field(default=None, init=False)
+    _said: str = field(default="", init=False)
 
     def round(self) -> None:
         """Run one round, the daemon first: a verification may take long. A fault is reported."""
@@ -104,30 +99,30 @@ class Watch:
             try:
                 part()
             except Exception as error:  # noqa: BLE001 - Dagster's database may be down: the next round tries again
-                self._complain(
+                self.complain(
                     f"the round failed: {type(error).__name__}:"
                     f" {' '.join(str(error).split())[:300]}"
                 )
 
     def _alert(self) -> None:
-        alerts = self._alerts
+        alerts = self.alerts
         if not alerts.home.settings.alerts_wanted:
             return
-        state = self._dagster()
+        state = self.dagster()
         alive = state.daemon_alive(alerts.home.now().timestamp())
         if alive is not None:
             sentence = BACK if alive else SILENT
             alerts.seen(DAEMON, up=alive, sentence=sentence, sign=state.last_sign)
         for problem in alerts.send().problems:
-            self._complain(problem)
+            self.complain(problem)
 
     def _verify(self) -> None:
         if self._verified is not None and time.monotonic() - self._verified <= VERIFY_SECONDS:
             return
-        fault = self._metrics.verify()
+        fault = self.metrics.verify()
         self._verified = None if fault else time.monotonic()  # a fault is checked every round
         if fault and fault != self._said:
-            self._complain(f"verification: {fault}")
+            self.complain(f"verification: {fault}")
         self._said = fault
 
 

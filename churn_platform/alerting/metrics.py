@@ -15,59 +15,20 @@ from churn_platform.audit.checks import CheckResult
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.files import read_json
 from churn_platform.contract.model import Contract
-from churn_platform.ingestion.month_warnings import RAISED, recorded
+from churn_platform.drift.result import DriftResult
+from churn_platform.ingestion.month_warnings import recorded
 from churn_platform.lake.lake import Lake, instant
-from churn_platform.lake.records import Kind, Records
+from churn_platform.lake.records import Records
 from churn_platform.lake.window import matured_months
-from churn_platform.ledger.receipts import DELIVERED, Receipt
+from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import auc_interval
+from churn_platform.monitoring.drift import drift_record
+from churn_platform.monitoring.performance import MeasuredMetrics, PerformanceRecord
 from churn_platform.training.releases import Releases
 
 DAEMON_SILENT_SECONDS = 180.0
 """A daemon writes a heartbeat every 30 seconds; after this long without one it is dead."""
-ANSWERS = ("approval", "rejection", "approval lapsed", "promotion done")
-
-
-@dataclass
-class LedgerTotals:
-    """The state that follows from the receipts so far."""
-
-    receipts: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-    """Act -> how many receipts."""
-    last: dict[str, dt.datetime] = field(default_factory=dict)
-    """Act -> the time of its newest receipt."""
-    waiting: str | None = None
-    """The version that waits for an approval; a newer request replaces an older one."""
-    waiting_since: dt.datetime | None = None
-    stands_down: str | None = None
-    """The version that stands down."""
-    month: str = ""
-    """The newest published month."""
-    warnings: dict[str, list[str]] = field(default_factory=dict)
-    """Month -> the codes of its warnings."""
-
-    def take(self, receipt: Receipt) -> None:
-        """Add one receipt, in the ledger's order."""
-        time = dt.datetime.fromisoformat(receipt.time)
-        self.receipts = receipt.sequence
-        self.counts[receipt.act] = self.counts.get(receipt.act, 0) + 1
-        self.last[receipt.act] = time
-        if receipt.act in DELIVERED:
-            self.month = max(self.month, receipt.subject)
-        elif receipt.act in RAISED:
-            self.warnings[receipt.subject] = [warning.code for warning in recorded(receipt)]
-        elif receipt.act == "approval requested":
-            self.waiting = receipt.subject
-            self.waiting_since = time
-        elif receipt.act in ANSWERS and receipt.subject == self.waiting:
-            self.waiting = None
-            self.waiting_since = None
-        elif receipt.act == "stand-down began":
-            self.stands_down = receipt.subject
-        elif receipt.act == "stand-down ended":
-            self.stands_down = None
 
 
 @dataclass(frozen=True)
@@ -140,33 +101,22 @@ def stamp(name: str, said: str, when: dt.datetime) -> Metric:
 Source = Callable[[], Iterable[Metric]]
 
 
+@dataclass(kw_only=True)
 class HomeMetrics:
     """The sources of one home. Between scrapes only new receipts of the ledger are read."""
 
-    def __init__(
-        self,
-        *,
-        now: Callable[[], dt.datetime],
-        contract: Contract,
-        lake: Lake,
-        records: Records,
-        releases: Releases,
-        ledger: LedgerStore,
-        alerts: Alerts,
-        verify_home: Callable[[], list[CheckResult]],
-    ) -> None:
-        self.now = now
-        self.contract = contract
-        self.lake = lake
-        self.records = records
-        self.releases = releases
-        self.receipts = ledger
-        self.alert_states = alerts
-        self.verify_home = verify_home
-        self._standing = LedgerTotals()
-        self._following = threading.Lock()
-        self._verified: tuple[dt.datetime, str] | None = None
-        self._missed = ""
+    now: Callable[[], dt.datetime]
+    contract: Contract
+    lake: Lake
+    records: Records
+    releases: Releases
+    receipts: LedgerStore
+    alert_channels: Alerts
+    verify_home: Callable[[], list[CheckResult]]
+    _state: ProductionState = field(default_factory=ProductionState, init=False)
+    _following: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _verified: tuple[dt.datetime, str] | None = field(default=None, init=False)
+    _missed: str = field(default="", init=False)
 
     def sources(self, dagster: Callable[[], DagsterState]) -> dict[str, Source]:
         """Name -> source.
@@ -251,29 +201,11 @@ class HomeMetrics:
 
     def drift(self) -> Iterator[Metric]:
         """The newest drift report with a result."""
-        month, record = self._newest(
-            "drift_report", lambda record: record.get("result") is not None
-        )
-        if month is None or record is None:
-            return
-        result = record["result"]
-        yield stamp("churn_drift_as_of", "The month of the newest drift report.", instant(month))
-        yield gauge(
-            "churn_drift_share",
-            "Share of the features that drifted since training.",
-            result["share"],
-        )
-        yield gauge(
-            "churn_drift_share_threshold",
-            "The share above which drift requests a candidate.",
-            result["share_threshold"],
-        )
-        yield gauge(
-            "churn_drift_alarms", "Drift figures above their threshold.", len(record["alarms"])
-        )
-        for name in ("target", "prediction"):
-            if result[f"{name}_drift"] is not None:
-                yield gauge(f"churn_drift_{name}", f"Drift of the {name}.", result[f"{name}_drift"])
+        for month in reversed(self.records.months("drift_report")):
+            record = drift_record(self.records, month)
+            if record.result is not None:
+                yield from _drift_metrics(month, record.result, len(record.alarms))
+                return
 
     def performance(self) -> Iterator[Metric]:
         """The newest realised performance of the version in production."""
@@ -281,65 +213,51 @@ class HomeMetrics:
         if pointer is None:
             return
 
-        def own(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-            return [
-                entry
-                for entry in record["evaluated"]
-                if entry["version"] == pointer.version and entry["metrics"] is not None
-            ]
-
-        _, record = self._newest("performance", lambda record: bool(own(record)))
-        if record is None:
-            return
-        entry = own(record)[-1]
-        low, high = entry["metrics"]["auc_interval"]
-        month = instant(dt.date.fromisoformat(entry["as_of"]))
-        yield stamp(
-            "churn_realised_as_of", "The newest month that production was measured on.", month
-        )
-        yield gauge(
-            "churn_realised_auc",
-            "AUC of the version in production on that month.",
-            entry["metrics"]["auc"],
-        )
-        yield gauge("churn_realised_auc_low", "Lower end of its 95% interval.", low)
-        yield gauge("churn_realised_auc_high", "Upper end of its 95% interval.", high)
+        for month in reversed(self.records.months("performance")):
+            fields = self.records.read("performance", month)
+            record = PerformanceRecord.read(fields, f"The performance record of {month}")
+            own = [entry for entry in record.evaluated if entry.version == pointer.version]
+            for entry in reversed(own):
+                if entry.metrics is not None:
+                    yield from _performance_metrics(entry.as_of, entry.metrics)
+                    return
 
     def ledger(self) -> Iterator[Metric]:
         """The ledger and the state that follows from it."""
-        standing = self._followed()
-        yield gauge("churn_ledger_receipts", "Receipts in the ledger.", standing.receipts)
+        state = self._followed()
+        yield gauge("churn_ledger_receipts", "Receipts in the ledger.", state.receipts)
         acts = CounterMetricFamily("churn_receipts", "Receipts by act.", labels=["act"])
-        for act, count in standing.counts.items():
+        for act, count in state.counts.items():
             acts.add_metric([act], count)
         yield acts
         warnings = GaugeMetricFamily(
             "churn_month_warnings", "Warnings of the newest month.", labels=["code"]
         )
-        for code, count in Counter(standing.warnings.get(standing.month, ())).items():
+        codes = Counter(warning.code for warning in recorded(state.warnings.get(state.month)))
+        for code, count in codes.items():
             warnings.add_metric([code], count)
         yield warnings
         yield gauge(
             "churn_production_stand_down",
             "1 while the version in production stands down.",
-            standing.stands_down is not None,
+            state.standing_down is not None,
         )
         yield gauge(
             "churn_approvals_pending",
             "Candidates that wait for an approval.",
-            standing.waiting is not None,
+            state.pending is not None,
         )
-        if standing.waiting_since is not None:
+        if state.pending is not None:
             yield stamp(
                 "churn_approval_pending_since",
                 "Since when a candidate waits.",
-                standing.waiting_since,
+                dt.datetime.fromisoformat(state.pending.asked),
             )
-        if "decision" in standing.last:
+        if state.decisions:
             yield stamp(
                 "churn_decision",
                 "When the newest decision was made.",
-                standing.last["decision"],
+                dt.datetime.fromisoformat(state.decisions[-1].time),
             )
         for file in self.records.decision_files()[-1:]:
             month = dt.date.fromisoformat(read_json(file)["as_of"])
@@ -391,29 +309,48 @@ class HomeMetrics:
         lost = CounterMetricFamily(
             "churn_alerts_lost", "Alerts given up for a channel.", labels=["receiver"]
         )
-        for receiver in self.alert_states.waiting():
-            for family, name in ((unsent, "unsent"), (sent, "sent"), (lost, "lost")):
-                family.add_metric([receiver["receiver"]], receiver[name])
+        for channel in self.alert_channels.waiting():
+            unsent.add_metric([channel.receiver], channel.unsent)
+            sent.add_metric([channel.receiver], channel.sent)
+            lost.add_metric([channel.receiver], channel.lost)
         yield from (unsent, sent, lost)
 
-    def _followed(self) -> LedgerTotals:
+    def _followed(self) -> ProductionState:
         """The state with the receipts that were added since the last scrape."""
         with self._following:
             head = self.receipts.head()
-            if head is None or head.sequence < self._standing.receipts:  # restored from a backup
-                self._standing = LedgerTotals()
-            for receipt in self.receipts.since(self._standing.receipts):
-                self._standing.take(receipt)
-            return self._standing
+            if head is None or head.sequence < self._state.receipts:  # restored from a backup
+                self._state = ProductionState()
+            for receipt in self.receipts.since(self._state.receipts):
+                self._state.take(receipt)
+            return self._state
 
-    def _newest(
-        self,
-        kind: Kind,
-        wanted: Callable[[dict[str, Any]], bool],
-    ) -> tuple[dt.date | None, dict[str, Any] | None]:
-        """The newest record of a kind that meets a condition, and its month."""
-        for month in reversed(self.records.months(kind)):
-            record = self.records.read(kind, month)
-            if record is not None and wanted(record):
-                return month, record
-        return None, None
+
+def _drift_metrics(month: dt.date, result: DriftResult, alarms: int) -> Iterator[Metric]:
+    yield stamp("churn_drift_as_of", "The month of the newest drift report.", instant(month))
+    yield gauge(
+        "churn_drift_share",
+        "Share of the features that drifted since training.",
+        result.share,
+    )
+    yield gauge(
+        "churn_drift_share_threshold",
+        "The share above which drift requests a candidate.",
+        result.share_threshold,
+    )
+    yield gauge("churn_drift_alarms", "Drift figures above their threshold.", alarms)
+    if result.target_drift is not None:
+        yield gauge("churn_drift_target", "Drift of the target.", result.target_drift)
+    if result.prediction_drift is not None:
+        yield gauge("churn_drift_prediction", "Drift of the prediction.", result.prediction_drift)
+
+
+def _performance_metrics(as_of: str, metrics: MeasuredMetrics) -> Iterator[Metric]:
+    month = instant(dt.date.fromisoformat(as_of))
+    low, high = metrics.auc_interval
+    yield stamp("churn_realised_as_of", "The newest month that production was measured on.", month)
+    yield gauge(
+        "churn_realised_auc", "AUC of the version in production on that month.", metrics.auc
+    )
+    yield gauge("churn_realised_auc_low", "Lower end of its 95% interval.", low)
+    yield gauge("churn_realised_auc_high", "Upper end of its 95% interval.", high)

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,6 @@ from churn_platform.base.settings import prepare_serving
 from churn_platform.cli.base import OPENED, HomeOption, JsonOption, open_home, print_json
 
 if TYPE_CHECKING:
-    from churn_platform.alerting.alerts import Alerts
     from churn_platform.services import Services
     from churn_platform.serving.bento_build import Built
 
@@ -102,7 +102,11 @@ def alert(
             " file with them.",
             code="ALERTS_NOT_CONFIGURED",
         )
-    found = alerts.test() if test else _sent(alerts)
+    if test:
+        found: list[dict[str, Any]] = [*alerts.test()]
+    else:
+        alerts.send(anyway=True)
+        found = [asdict(channel) for channel in alerts.waiting()]
     if as_json:
         print_json(found)
     else:
@@ -133,11 +137,6 @@ def exporter(
         DagsterHealth(opened).read,
         typer.echo,
     )
-
-
-def _sent(alerts: "Alerts") -> list[dict[str, Any]]:
-    alerts.send(anyway=True)
-    return alerts.waiting()
 
 
 def _line(receiver: dict[str, Any], *, test: bool) -> str:

@@ -72,7 +72,7 @@ def auc_interval(
     if codes.max() + 1 < codes.size:  # an entity repeats
         draws = bootstrap_aucs(churned, (values,), codes)
         return percentile_interval(draws[:, 0], level)
-    error = _standard_error(*_placements(churned, values))
+    error = _standard_error(*placements(churned, values))
     return normal_interval(auc(churned, values), error, level, least=0.0)
 
 
@@ -115,8 +115,8 @@ def paired_auc_difference(
         gains = draws[:, 0] - draws[:, 1]
         interval = percentile_interval(gains, level)
         return AucDifference(*aucs, gain, interval, float(gains.std(ddof=1)), draws_p_value(gains))
-    our_churners, our_stayers = _placements(churned, ours)
-    their_churners, their_stayers = _placements(churned, theirs)
+    our_churners, our_stayers = placements(churned, ours)
+    their_churners, their_stayers = placements(churned, theirs)
     # The variance of the paired differences contains the covariance of the two models.
     error = _standard_error(our_churners - their_churners, our_stayers - their_stayers)
     return AucDifference(
@@ -167,7 +167,7 @@ def _row_codes(entities: KeyArray | None, rows: int) -> IntArray:
     return entity_codes(entities, rows)
 
 
-def _placements(churned: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+def placements(churned: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Share of stayers below each churner, shape (n1,), and of churners above each stayer,
     shape (n0,).
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import DataError
-from churn_platform.evaluation.comparison import FEWEST
+from churn_platform.evaluation.comparison import FEWEST, placements
 from churn_platform.evaluation.statistics import (
     BoolArray,
     FloatArray,
@@ -143,13 +143,8 @@ def gain_over(pairs: Sequence[MonthPair]) -> Gain | None:
 
 def _parts(churned: BoolArray, scores: FloatArray, area: float) -> FloatArray:
     """How far each row moves the AUC, with DeLong's n - 1 in place of n."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(scores)
     parts = np.empty(scores.size)
-    for own in (churned, ~churned):
-        count = int(own.sum())
-        placed = (ranks[own] - rankdata(scores[own])) / (scores.size - count)
-        deviation = placed - area if own is churned else 1 - placed - area
-        parts[own] = deviation / math.sqrt(count * (count - 1))
+    beaten, beating = placements(churned, scores)
+    for own, placed in ((churned, beaten), (~churned, beating)):
+        parts[own] = (placed - area) / math.sqrt(placed.size * (placed.size - 1))
     return parts

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,28 +58,21 @@ class DatasetRecord(BaseModel):
     failed_checks: dict[str, str] = {}
 
 
+@dataclass(frozen=True)
 class TrainingDatasets:
     """The training datasets of one home, one per month."""
 
-    def __init__(
-        self,
-        lake: Lake,
-        feature_store: "FeatureStore",
-        records: Records,
-        now: Callable[[], dt.datetime],
-    ) -> None:
-        self.lake = lake
-        self.contract = lake.contract
-        self.feature_store = feature_store
-        self.records = records
-        self.now = now
+    lake: Lake
+    feature_store: "FeatureStore"
+    records: Records
+    now: Callable[[], dt.datetime]
 
     def build(self, as_of: dt.date) -> TrainingDataset | None:
         """Join, assemble and publish the dataset of a month.
 
         Without matured labels, only a record is written and the answer is None.
         """
-        months = Months(self.lake, self.contract)
+        months = Months(self.lake, self.lake.contract)
         window = months.window(as_of)
         known_at = self.now()
         record = DatasetRecord(
@@ -119,7 +112,7 @@ class TrainingDatasets:
             )
         if record.digest is None or record.window is None:
             return None
-        frame = typed(self.contract, self.records.frame(KIND, as_of))
+        frame = typed(self.lake.contract, self.records.frame(KIND, as_of))
         if frame_digest(frame) != record.digest:
             raise IntegrityError(
                 f"The training dataset of {as_of} is not what was published: materialize it again."
@@ -162,11 +155,11 @@ class TrainingDatasets:
     def mismatches(self, dataset: TrainingDataset, known_at: dt.datetime) -> int:
         """How many cells differ from a direct read of the lake, without Feast."""
         view = self.lake.view(known_at, as_at_scoring=True)
-        dtypes: dict[str, Any] = {**canonical_dtypes(self.contract)}
+        dtypes: dict[str, Any] = {**canonical_dtypes(self.lake.contract)}
         wrong = 0
         for month in dataset.window.months:
             rows = dataset.frame[dataset.frame[AS_OF] == month.isoformat()]
-            for spec in self.contract.feature_views.values():
+            for spec in self.lake.contract.feature_views.values():
                 truth = _looked_up(self.lake, view[spec.table].get(month), rows, spec.features)
                 for name in spec.features:
                     ours = rows[name].reset_index(drop=True)
@@ -188,7 +181,7 @@ class TrainingDatasets:
         labels = _labels(self.lake, newest, self.now())
         earlier = [month for month in months.matured(as_of) if month < newest]
         before = self.lake.labels(earlier[-1], self.now()) if earlier else None
-        found = asdict(judge_labels(labels, before, self.contract.policy.training))
+        found = asdict(judge_labels(labels, before, self.lake.contract.policy.training))
         return {"as_of": newest.isoformat(), **found, "warnings": list(found["warnings"])}
 
 

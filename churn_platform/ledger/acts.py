@@ -6,6 +6,8 @@ have fewer fields.
 """
 
 import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -20,28 +22,17 @@ from pydantic import (
     model_validator,
 )
 
+from churn_platform.base.digests import canonical_json
 from churn_platform.base.errors import DataError
-from churn_platform.ledger.receipts import Act, Receipt, first_fault
-
-
-def named(version: int | None) -> str | None:
-    """A version as receipts name it."""
-    if version is None:
-        return None
-    return f"version {version}"
-
-
-def model_named(version: int | None) -> str:
-    """A version, or that there is none, in a sentence."""
-    return named(version) or "no model"
-
-
-def version_of(name: str | None) -> int | None:
-    """The version that a receipt names; None where it names none."""
-    number = (name or "").removeprefix("version ")
-    if number.isdecimal():
-        return int(number)
-    return None
+from churn_platform.ledger.receipts import (
+    Act,
+    Receipt,
+    append,
+    first_fault,
+    model_named,
+    named,
+    version_of,
+)
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401 - pydantic judges what is left
@@ -80,21 +71,38 @@ class LedgerAct(BaseModel):
         fields = {name: getattr(receipt, name) for name in cls.not_evidence}
         return cls.model_validate(receipt.evidence | fields)
 
-    def receipt_fields(self) -> dict[str, Any]:
-        """The fields of its receipt."""
+    def receipt(
+        self,
+        head: Receipt | None,
+        time: str,
+        actor: str = "",
+        made_by: Mapping[str, JsonValue] | None = None,
+    ) -> Receipt:
+        """The receipt of the act, which follows `head`.
+
+        Args:
+            head: the newest receipt; None in an empty ledger.
+            time: an instant in UTC.
+            actor: who acted, if the act names no actor.
+            made_by: what the evidence records of the installation that acted.
+
+        Raises:
+            DataError: a field has the wrong form, or the evidence is not plain, finite JSON.
+        """
         written = self.model_dump(mode="json", by_alias=True)
         chosen = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        return {
-            "act": self.name,
-            "actor": self.actor,
-            "subject": written["subject"],
-            "before": written.get("before"),
-            "after": written.get("after"),
-            "reason": self.reason,
-            "evidence": {
-                name: value for name, value in chosen.items() if name not in self.not_evidence
-            },
-        }
+        evidence = {name: value for name, value in chosen.items() if name not in self.not_evidence}
+        return append(
+            head,
+            time=time,
+            actor=self.actor or actor,
+            act=self.name,
+            subject=written["subject"],
+            before=written.get("before"),
+            after=written.get("after"),
+            reason=self.reason,
+            evidence={**(made_by or {}), **evidence},
+        )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -305,3 +313,40 @@ class HomeMoved(SubjectAct):
     runs: int
     files: int
     left: list[str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field of the policy, by its path in the contract; a value that is not there is None."""
+
+    field: str
+    old: JsonValue
+    new: JsonValue
+
+    def sentence(self) -> str:
+        """The change as a person reads it."""
+        return f"{self.field}: {canonical_json(self.old)} -> {canonical_json(self.new)}"
+
+
+def changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[Change]:
+    """Every field that differs between two policies, by path; a field that only one of them has
+    differs too.
+    """
+    before = dict(_fields(old))
+    after = dict(_fields(new))
+    paths = sorted({*before, *after})
+    return [
+        Change(path, before.get(path), after.get(path))
+        for path in paths
+        if (path in before, before.get(path)) != (path in after, after.get(path))
+    ]
+
+
+def _fields(
+    value: JsonValue | Mapping[str, JsonValue], path: str = ""
+) -> Iterator[tuple[str, JsonValue]]:
+    if isinstance(value, Mapping) and (value or not path):
+        for name, part in value.items():
+            yield from _fields(part, f"{path}.{name}" if path else str(name))
+    else:
+        yield path, value  # type: ignore[misc] # an empty mapping within is a value

@@ -25,8 +25,8 @@ def salted(salt: str, key: str | int) -> str:
 
 
 def names(text: str, key: str | int) -> bool:
-    """Whether a sentence holds the key as a word of its own, in any case; a whole number also
-    with zeros before it.
+    """Whether a sentence contains the key as a separate word, in any case; an integer also
+    with leading zeros.
     """
     word = re.escape(" ".join(str(key).split()))
     zeros = "0*" if isinstance(key, int) else ""
@@ -96,6 +96,6 @@ def remapped(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
 
 def following(digests: Mapping[str, str], key: str | int) -> Callable[[str], str]:
     """The change of a record's texts: digests of changed content become the new ones, and the
-    key is not told.
+    key is removed.
     """
     return lambda text: digests[text] if text in digests else untold(text, key)

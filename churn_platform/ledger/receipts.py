@@ -1,40 +1,50 @@
-"""The rules of the ledger: what a receipt holds, how receipts are chained, how a broken chain
-is found.
+"""Receipts: what one holds, how they are chained, how a broken chain is found, and which of
+them a person asks for.
 """
 
+import datetime as dt
 import hashlib
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import from_json
 
-from churn_platform.base.digests import canonical_json, digest_of
-from churn_platform.base.errors import DataError, IntegrityError
+from churn_platform.base.digests import canonical_json
+from churn_platform.base.errors import DataError, IntegrityError, UsageError
 
 GENESIS = "0" * 64
 """The `previous` of the first receipt; as an anchor it shows that nothing had been recorded
 yet.
 """
 
-DropAct = Literal["drop accepted", "drop corrected", "drop repeated", "drop refused"]
-RetrainingAct = Literal[
+Act = Literal[
+    "drop accepted",
+    "drop corrected",
+    "drop repeated",
+    "drop refused",
     "retraining requested",
     "retraining skipped",
     "manual retraining requested",
     "training refused",
     "decision",
-]
-ApprovalAct = Literal["approval requested", "approval", "rejection", "approval lapsed"]
-PromotionAct = Literal["promotion intent", "promotion done", "production kept", "promotion void"]
-RollbackAct = Literal[
-    "rollback intent", "rollback done", "rollback void", "version blocked", "version unblocked"
-]
-ProposalAct = Literal["promotion proposed", "rollback proposed"]
-StateAct = Literal[
+    "approval requested",
+    "approval",
+    "rejection",
+    "approval lapsed",
+    "promotion intent",
+    "promotion done",
+    "production kept",
+    "promotion void",
+    "rollback intent",
+    "rollback done",
+    "rollback void",
+    "version blocked",
+    "version unblocked",
+    "promotion proposed",
+    "rollback proposed",
     "release published",
     "stand-down began",
     "stand-down ended",
@@ -46,8 +56,8 @@ StateAct = Literal[
     "home restored",
     "home moved",
 ]
-Act = Literal[DropAct, RetrainingAct, ApprovalAct, PromotionAct, RollbackAct, ProposalAct, StateAct]
 """What a receipt can record."""
+ACTS: tuple[str, ...] = get_args(Act)
 
 DELIVERED: tuple[Act, ...] = ("drop accepted", "drop corrected")
 """What a delivery of a month is recorded by, once each."""
@@ -62,7 +72,7 @@ def utc_time(value: str) -> str:
     Raises:
         ValueError: it is not an instant, or its offset is absent or not zero.
     """
-    if datetime.fromisoformat(value).utcoffset() != timedelta(0):
+    if dt.datetime.fromisoformat(value).utcoffset() != dt.timedelta(0):
         raise ValueError(f"{value!r} is not in UTC; end it with +00:00")
     return value
 
@@ -99,6 +109,26 @@ class Anchor(BaseModel):
 
     sequence: int = Field(ge=1)
     digest: Sha256
+
+
+def named(version: int | None) -> str | None:
+    """A version as receipts name it."""
+    if version is None:
+        return None
+    return f"version {version}"
+
+
+def model_named(version: int | None) -> str:
+    """A version, or that there is none, in a sentence."""
+    return named(version) or "no model"
+
+
+def version_of(name: str | None) -> int | None:
+    """The version that a receipt names; None where it names none."""
+    number = (name or "").removeprefix("version ")
+    if number.isdecimal():
+        return int(number)
+    return None
 
 
 @dataclass(frozen=True)
@@ -163,7 +193,8 @@ def append(
         raise DataError(
             f"the receipt of {act!r} on {subject!r} has {first_fault(error)}"
         ) from error
-    return draft.model_copy(update={"digest": digest_of(_body(draft))})
+    digest = hashlib.sha256(_body(draft).encode()).hexdigest()
+    return draft.model_copy(update={"digest": digest})
 
 
 def to_line(receipt: Receipt) -> bytes:
@@ -173,7 +204,7 @@ def to_line(receipt: Receipt) -> bytes:
     The digest comes last, so what it covers is the line itself: any changed byte is found
     without parsing and writing the receipt again.
     """
-    return f'{canonical_json(_body(receipt))[:-1]},"digest":"{receipt.digest}"}}'.encode()
+    return f'{_body(receipt)[:-1]},"digest":"{receipt.digest}"}}'.encode()
 
 
 def parse(line: bytes) -> Receipt:
@@ -192,20 +223,29 @@ def parse(line: bytes) -> Receipt:
         ) from error
 
 
-def verify(receipts: Iterable[Receipt], anchor: str | None = None) -> Break | None:
-    """The first break of a chain that should begin at receipt 1, None where it holds.
+def verify_lines(lines: Iterable[bytes], anchor: str | None = None) -> Break | None:
+    """The first break of a chain that should begin at receipt 1, None where it holds. One pass,
+    without building the receipts.
 
     Args:
-        receipts: The complete chain, oldest first.
+        lines: The complete ledger file, oldest receipt first.
         anchor: The digest of a head that was recorded outside the chain. It must be found in
             it: a chain whose tail was cut holds in itself.
     """
-    return _walk(map(_link_of_receipt, receipts), anchor)
-
-
-def verify_lines(lines: Iterable[bytes], anchor: str | None = None) -> Break | None:
-    """`verify` over the lines of a ledger file, one pass, without building the receipts."""
-    return _walk(map(_link_of_line, lines), anchor)
+    links = map(_link_of_line, lines)
+    count = 0
+    head = GENESIS
+    anchored = anchor in (None, GENESIS)
+    for link in links:
+        count += 1
+        if link is None or link.sequence != count or link.previous != head:
+            return _first_break(count, link, links)
+        head = link.digest
+        anchored = anchored or head == anchor
+    if anchored:
+        return None
+    unfound = f"the anchored head {anchor} is not among the {count} receipts"
+    return Break(count + 1, "cut", f"{unfound}: the tail was cut or rewritten")
 
 
 def first_fault(error: ValidationError) -> str:
@@ -215,18 +255,9 @@ def first_fault(error: ValidationError) -> str:
     return f"a wrong {field}: {fault['msg']} (got {reprlib.repr(fault['input'])})"
 
 
-def _body(receipt: Receipt) -> dict[str, Any]:
-    return {name: value for name, value in receipt if name != "digest"}
-
-
-def _link_of_receipt(receipt: Receipt) -> _Link | None:
-    try:
-        sound = digest_of(_body(receipt)) == receipt.digest
-    except DataError:
-        return None
-    if sound:
-        return _Link(receipt.sequence, receipt.previous, receipt.digest)
-    return None
+def _body(receipt: Receipt) -> str:
+    """What the digest of a receipt covers, as canonical JSON."""
+    return canonical_json({name: value for name, value in receipt if name != "digest"})
 
 
 def _link_of_line(line: bytes) -> _Link | None:
@@ -243,22 +274,6 @@ def _link_of_line(line: bytes) -> _Link | None:
     if type(sequence) is int:
         return _Link(sequence, previous, digest)
     return None
-
-
-def _walk(links: Iterator[_Link | None], anchor: str | None) -> Break | None:
-    count = 0
-    head = GENESIS
-    anchored = anchor in (None, GENESIS)
-    for link in links:
-        count += 1
-        if link is None or link.sequence != count or link.previous != head:
-            return _first_break(count, link, links)
-        head = link.digest
-        anchored = anchored or head == anchor
-    if anchored:
-        return None
-    unfound = f"the anchored head {anchor} is not among the {count} receipts"
-    return Break(count + 1, "cut", f"{unfound}: the tail was cut or rewritten")
 
 
 def _first_break(count: int, link: _Link | None, rest: Iterator[_Link | None]) -> Break:
@@ -285,3 +300,80 @@ def _first_break(count: int, link: _Link | None, rest: Iterator[_Link | None]) -
         "missing",
         f"receipt {count} is missing: receipt {link.sequence} is at its position",
     )
+
+
+def instant(text: str, *, end: bool) -> dt.datetime:
+    """An instant as people type it, in UTC; a date alone means its first moment, or its last
+    one where `end` is true.
+
+    Raises:
+        UsageError: it is neither a date nor an instant that UTC has.
+    """
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not a date or time: write 2024-01-31 or 2024-01-31T18:00.",
+            code="DATE_INVALID",
+        ) from None
+    if end and _is_date(text):
+        moment = dt.datetime.combine(moment, dt.time.max)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=dt.UTC)
+    try:
+        return moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise UsageError(
+            f"{text!r} is outside the years 1 to 9999 in UTC: write a later or earlier one.",
+            code="DATE_INVALID",
+        ) from None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which receipts are asked for; None asks for all."""
+
+    act: str | None = None
+    """Words of an act: `promotion` asks for its intents too."""
+    version: int | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    by: str | None = None
+    last: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an act that no receipt can have.
+
+        Raises:
+            UsageError: there is no such act.
+        """
+        if self.act is not None and not any(self.act in act for act in ACTS):
+            raise UsageError(
+                f"There is no act {self.act!r}; acts are: {', '.join(ACTS)}.", code="ACT_UNKNOWN"
+            )
+
+    def chosen(self, receipts: Iterable[Receipt]) -> list[Receipt]:
+        """The receipts that every filter lets pass, in their order; the newest `last` of them."""
+        found = [receipt for receipt in receipts if self._passes(receipt)]
+        if self.last is None:
+            return found
+        return found[max(0, len(found) - self.last) :]
+
+    def _passes(self, receipt: Receipt) -> bool:
+        time = dt.datetime.fromisoformat(receipt.time)
+        named = {version_of(name) for name in (receipt.subject, receipt.before, receipt.after)}
+        return (
+            (self.act is None or self.act in receipt.act)
+            and (self.version is None or self.version in named)
+            and (self.since is None or time >= self.since)
+            and (self.until is None or time <= self.until)
+            and (self.by is None or receipt.actor.casefold() == self.by.casefold())
+        )

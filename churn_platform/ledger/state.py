@@ -1,44 +1,122 @@
-"""The state of production: the only fold over the receipts."""
+"""The state of production: the only fold over the receipts. With the requests for approval and
+their answers.
+"""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from churn_platform.base.text import ended
-from churn_platform.ledger.acts import version_of
-from churn_platform.ledger.approvals import ANSWERS, Request, Signature, moment
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.version_acts import (
-    ApprovalRequested,
-    Bound,
-    Intent,
-    PromotionDone,
-    PromotionIntent,
-    RollbackDone,
-    RollbackIntent,
-)
+from churn_platform.ledger.receipts import DELIVERED, Act, Receipt, version_of
+from churn_platform.ledger.version_acts import ApprovalRequested, Bound, Proposal
 
 DONE = ("promotion done", "rollback done")
 OUTCOMES = ("promotion done", "production kept", "approval requested")
 """What ends the loop's work on a decision; after `approval requested` a person answers."""
+StandDownAct = Literal["stand-down began", "stand-down ended"]
+STAND_DOWN: tuple[Act, ...] = ("stand-down began", "stand-down ended")
+MONTH_WARNINGS: tuple[Act, ...] = ("warnings raised", "warnings cleared")
+
+State = Literal["pending", "approved", "rejected", "lapsed"]
+ANSWERS: dict[str, State] = {
+    "approval": "approved",
+    "rejection": "rejected",
+    "approval lapsed": "lapsed",
+}
 
 
-StandDown = Literal["stand-down began", "stand-down ended"]
+@dataclass(frozen=True)
+class Signature:
+    """Who did something, why, and when (an instant in UTC)."""
+
+    by: str
+    reason: str
+    at: str
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "Signature":
+        """The signature under a receipt."""
+        return cls(receipt.actor, receipt.reason, receipt.time)
 
 
-def intent_of(receipt: Receipt) -> Intent:
-    """The production change that an intent announces."""
-    if receipt.act == "promotion intent":
-        return PromotionIntent.of(receipt)
-    return RollbackIntent.of(receipt)
+@dataclass(frozen=True)
+class RequestRecord:
+    """A request for an approval and its answer, as status and decisions show it."""
+
+    version: int
+    state: State
+    since: str
+    until: str
+    by: str | None
+    reason: str | None
+    at: str | None
+    sentence: str
 
 
-def done_of(receipt: Receipt) -> PromotionDone | RollbackDone:
-    """The production change that a receipt records as done."""
-    if receipt.act == "promotion done":
-        return PromotionDone.of(receipt)
-    return RollbackDone.of(receipt)
+@dataclass(frozen=True)
+class Request:
+    """A candidate that passed and waits, or waited, for an answer until an instant; `receipt`
+    is its digest.
+    """
+
+    bound: Bound
+    asked: str
+    until: str
+    receipt: str
+    state: State = "pending"
+    answer: Signature | None = None
+
+    @property
+    def version(self) -> int:
+        """The version that is to be approved."""
+        return self.bound.version
+
+    def record(self) -> RequestRecord:
+        """Its public fields."""
+        answer = self.answer
+        return RequestRecord(
+            version=self.version,
+            state=self.state,
+            since=self.asked,
+            until=self.until,
+            by=None if answer is None else answer.by,
+            reason=None if answer is None else answer.reason,
+            at=None if answer is None else answer.at,
+            sentence=self.sentence(),
+        )
+
+    def sentence(self) -> str:
+        """What has become of it, for people."""
+        who = self.answer
+        what = f"version {self.version}"
+        if who is None:
+            return (
+                f"Version {self.version} passed and waits for an approval until"
+                f" {moment(self.until)}."
+            )
+        if self.state == "lapsed":
+            return f"The request to approve {what} lapsed at {moment(who.at)}: {ended(who.reason)}"
+        return (
+            f"Version {self.version} was {self.state} by {who.by} at {moment(who.at)}:"
+            f" {ended(who.reason)}"
+        )
+
+
+def moment(instant: str) -> str:
+    """An instant as people read it, to the minute."""
+    return f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What people answered to a decision."""
+
+    approval: RequestRecord | None
+    """The newest request for its approval."""
+    overridden: Signature | None
+    """Who promoted the version against it."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +136,22 @@ class InProduction:
 
 @dataclass
 class ProductionState:
-    """What the receipts say about production, its versions and their approvals."""
+    """What follows from the receipts about production, its versions and their approvals."""
 
+    receipts: int = 0
+    """Number of the newest receipt."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Act -> how many receipts."""
+    month: str = ""
+    """The newest published month."""
+    warnings: dict[str, Receipt] = field(default_factory=dict)
+    """Month -> the newest receipt about its warnings."""
+    stand_down: Receipt | None = None
+    """The newest beginning or end of a stand-down."""
+    retraining_request: Receipt | None = None
+    """The newest request of a person for a retraining, until a decision or a refused training
+    answers it.
+    """
     changes: list[Receipt] = field(default_factory=list)
     """Every promotion and rollback that was done, oldest first."""
     promotions: dict[int, Receipt] = field(default_factory=dict)
@@ -92,7 +184,7 @@ class ProductionState:
         """The state after these receipts, which are in the order of the ledger."""
         state = cls()
         for receipt in receipts:
-            state._take(receipt)
+            state.take(receipt)
         return state
 
     @property
@@ -108,6 +200,25 @@ class ProductionState:
         if self.requests and self.requests[-1].state == "pending":
             return self.requests[-1]
         return None
+
+    @property
+    def standing_down(self) -> int | None:
+        """The version that stands down."""
+        if self.stand_down is None or self.stand_down.act == "stand-down ended":
+            return None
+        return version_of(self.stand_down.subject)
+
+    def stand_down_act(self, version: int | None, reason: str | None) -> StandDownAct | None:
+        """What is to be recorded about standing down; None while nothing changed.
+
+        Args:
+            version: the version in production; None before the first.
+            reason: why that version must stand down; None when it need not.
+        """
+        stands = self.standing_down
+        if reason is None or version is None:
+            return None if stands is None else "stand-down ended"
+        return None if stands == version else "stand-down began"
 
     def change_to(self, version: int) -> Receipt | None:
         """The last change that put a version into production."""
@@ -178,7 +289,7 @@ class ProductionState:
         """The request for the same candidate on the same evidence that waits or was rejected.
 
         None if a request may be made: a decision by another trigger asks no new question. What
-        lapsed may be asked again, since nobody refused it, and so may what was approved: an
+        lapsed may be asked again, since it was not refused, and so may what was approved: an
         approval is used once, and the version has left production since.
         """
         own = [r for r in self.requests if replace(r.bound, decision=present.decision) == present]
@@ -190,10 +301,8 @@ class ProductionState:
             return newest
         return None
 
-    def answers(self, decision: str) -> dict[str, Any]:
-        """What people answered to a decision, as plain JSON: `approval` (its request) and
-        `overridden`, each None or a record.
-        """
+    def answers(self, decision: str) -> Answers:
+        """What people answered to a decision, by its digest."""
         asked = [request for request in self.requests if request.bound.decision == decision]
         forced = [
             Signature.of(receipt)
@@ -201,15 +310,15 @@ class ProductionState:
             if receipt.evidence.get("decision") == decision
             and receipt.evidence.get("override") is True
         ]
-        return {
-            "approval": asked[-1].as_dict() if asked else None,
-            "overridden": asdict(forced[-1]) if forced else None,
-        }
+        return Answers(
+            approval=asked[-1].record() if asked else None,
+            overridden=forced[-1] if forced else None,
+        )
 
     def standing_proposal(
         self, performance: Mapping[str, Any] | None, production: int | None
-    ) -> dict[str, Any] | None:
-        """The proposal of the newest evaluation, with the command that carries it out.
+    ) -> Proposal | None:
+        """The proposal of the newest evaluation.
 
         It lapses when production changes, when the version is blocked or rejected, and with the
         next evaluation.
@@ -218,27 +327,39 @@ class ProductionState:
             performance: the newest performance record; None before the first.
             production: the version in production; None before the first.
         """
-        evaluation = (performance or {}).get("verdict", {})
-        proposal: dict[str, Any] | None = evaluation.get("proposal")
-        if proposal is None or production != proposal["production"]:
+        fields = (performance or {}).get("verdict", {}).get("proposal")
+        if fields is None:
             return None
-        version = proposal["version"]
-        if version in self.blocked or version in self.rejected:
+        proposal = Proposal.read(fields, "The newest proposal")
+        barred = {*self.blocked, *self.rejected}
+        if proposal.production != production or proposal.version in barred:
             return None
-        if proposal["act"] == "rollback proposed":
-            command = f"churn rollback --to {version}"
-        else:
-            command = f"churn approve {version} --override"
-        return {**proposal, "command": f"{command} --by NAME --reason TEXT"}
+        return proposal
 
-    def _take(self, receipt: Receipt) -> None:
-        """Fold one more receipt."""
+    def take(self, receipt: Receipt) -> None:
+        """Fold one more receipt, in the ledger's order."""
+        self.receipts = receipt.sequence
+        self.counts[receipt.act] += 1
+        self._take_month(receipt)
         self._take_change(receipt)
         self._take_decision(receipt, str(receipt.evidence.get("decision")))
         self._take_approval(receipt)
         version = version_of(receipt.subject)
         if version is not None:
             self._take_version(receipt, version)
+
+    def _take_month(self, receipt: Receipt) -> None:
+        """Fold what happened to a month, a request for a candidate, or a stand-down."""
+        if receipt.act in DELIVERED:
+            self.month = max(self.month, receipt.subject)
+        elif receipt.act in MONTH_WARNINGS:
+            self.warnings[receipt.subject] = receipt
+        elif receipt.act in STAND_DOWN:
+            self.stand_down = receipt
+        elif receipt.act == "manual retraining requested":
+            self.retraining_request = receipt
+        elif receipt.act in ("decision", "training refused"):
+            self.retraining_request = None
 
     def _take_change(self, receipt: Receipt) -> None:
         """Fold the beginning or the end of a production change."""
@@ -299,29 +420,6 @@ class ProductionState:
 
 def _answers(receipt: Receipt, request: Request) -> bool:
     return receipt.act in ANSWERS and receipt.evidence.get("request") == request.receipt
-
-
-def stand_down_act(
-    last: Receipt | None, version: int | None, reason: str | None
-) -> StandDown | None:
-    """What is to be recorded about standing down; None while nothing changed.
-
-    Args:
-        last: the newest receipt that one began or ended; None before the first.
-        version: the version in production; None before the first.
-        reason: why that version must stand down; None when it need not.
-    """
-    if last is None or last.act == "stand-down ended":
-        stands = None
-    else:
-        stands = last.subject
-    if reason is not None and version is not None:
-        if stands == f"version {version}":
-            return None
-        return "stand-down began"
-    if stands is not None:
-        return "stand-down ended"
-    return None
 
 
 def activation(done: Receipt) -> datetime:

@@ -44,7 +44,7 @@ def read_anchor(file: Path) -> Anchor | None:
 def write_anchor(file: Path, anchor: Anchor) -> None:
     """Have `anchor` in `file`.
 
-    In place and not flushed: a line of one sector is written whole or not at all, a kill loses
+    In place and not flushed: a line of one sector is written completely or not at all, a kill loses
     nothing, and a flush would double what an append costs. A power cut may leave an older
     anchor, which still holds.
     """
@@ -105,22 +105,7 @@ class LedgerStore:
         self._folded: tuple[list[Receipt], ProductionState] = ([], ProductionState())
 
     def append(self, act: LedgerAct) -> Receipt:
-        """Record one act; when this returns, the receipt is on the disk. Raises as `write`."""
-        fields = act.receipt_fields()
-        return self.write(**fields | {"actor": fields["actor"] or self._who()})
-
-    def write(
-        self,
-        *,
-        actor: str,
-        act: Act,
-        subject: str,
-        reason: str,
-        before: str | None = None,
-        after: str | None = None,
-        evidence: Mapping[str, JsonValue] | None = None,
-    ) -> Receipt:
-        """Record one act by its fields.
+        """Record one act; when this returns, the receipt is on the disk.
 
         Raises:
             DataError: a field has the wrong form, or the evidence is not plain, finite JSON.
@@ -133,24 +118,13 @@ class LedgerStore:
             last, end = _tail(descriptor)
             head = None if last is None else self._parsed(last)
             self._uncut(head)
-            receipt = ledger.append(
-                head,
-                time=self._now().astimezone(UTC).isoformat(timespec="microseconds"),
-                actor=actor,
-                act=act,
-                subject=subject,
-                reason=reason,
-                before=before,
-                after=after,
-                evidence={**self._made_by(), **(evidence or {})},
-            )
+            time = self._now().astimezone(UTC).isoformat(timespec="microseconds")
+            receipt = act.receipt(head, time, self._who(), self._made_by())
             _write_at(descriptor, end, ledger.to_line(receipt) + b"\n")
-            if (
-                self.anchor_file is not None
-            ):  # after the receipt: a kill between the two leaves the anchor one behind
-                write_anchor(
-                    self.anchor_file, Anchor(sequence=receipt.sequence, digest=receipt.digest)
-                )
+            # After the receipt: a kill between the two leaves the anchor one behind.
+            if self.anchor_file is not None:
+                anchor = Anchor(sequence=receipt.sequence, digest=receipt.digest)
+                write_anchor(self.anchor_file, anchor)
         if last is None:
             fsync_folder(self.folder)
             fsync_folder(self.folder.parent)
@@ -263,7 +237,7 @@ class LedgerStore:
             else:
                 ends = f"ends with receipt {head.sequence} ({head.digest[:12]})"
             raise IntegrityError(
-                f"{self.file} {ends}, but {self.anchor_file} says that receipt"
+                f"{self.file} {ends}, but {self.anchor_file} records that receipt"
                 f" {anchor.sequence} ({anchor.digest[:12]}) was written: the tail was cut or"
                 " rewritten; put the ledger back from a backup",
                 code="LEDGER_DAMAGED",

@@ -1,12 +1,15 @@
 """Acts on versions: decisions, approvals, promotions, rollbacks and proposals."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
+from churn_platform.base.stored import Stored
 from churn_platform.ledger.acts import LedgerAct, OptionalVersion, Production, Version, VersionAct
 from churn_platform.ledger.receipts import Act, Receipt
+
+AnyVersionAct = TypeVar("AnyVersionAct", bound=VersionAct)
 
 
 class DecisionMade(LedgerAct):
@@ -46,11 +49,9 @@ class Bound:
     policy: str
     production: int | None
 
-    def act_fields(self) -> dict[str, Any]:
-        """The fields of an act that is bound to this."""
-        fields = asdict(self)
-        fields["before"] = fields.pop("production")
-        return fields
+    def act(self, kind: type[AnyVersionAct], **fields: JsonValue) -> AnyVersionAct:
+        """An act that is bound to this, with its other fields."""
+        return kind.model_validate({**asdict(self), "before": self.production, **fields})
 
 
 class BoundAct(VersionAct):
@@ -158,19 +159,18 @@ class Rollback(ProductionChange):
     """The version that is no longer blocked."""
 
 
-class DoneFields(BaseModel):
-    """What the end of a production change adds to its intent."""
-
-    intent: str
-    """Digest of the receipt of the intent."""
-    activate_at: str
-    """When the servers change over."""
-
-
 class VoidFields(BaseModel):
     """What the cancellation of a production change adds to its intent."""
 
     intent: str
+    """Digest of the receipt of the intent."""
+
+
+class DoneFields(VoidFields):
+    """What the end of a production change adds to its intent."""
+
+    activate_at: str
+    """When the servers change over."""
 
 
 class PromotionDone(Promotion, DoneFields):
@@ -197,10 +197,30 @@ class RollbackVoid(Rollback, VoidFields):
     name = "rollback void"
 
 
-class PromotionIntent(Promotion):
-    """A promotion is planned: what its end and its cancellation record, too."""
+class PlannedChange(ProductionChange):
+    """A change is planned: its end and its cancellation record the same, and more."""
+
+    done_act: ClassVar[type[PromotionDone | RollbackDone]]
+    void_act: ClassVar[type[PromotionVoid | RollbackVoid]]
+
+    def done(self, intent: str, activate_at: str) -> PromotionDone | RollbackDone:
+        """The act at its end."""
+        plan = self.model_dump(exclude_unset=True)
+        return self.done_act(**plan, intent=intent, activate_at=activate_at)
+
+    def void(self, intent: str, production: int | None, why: str) -> PromotionVoid | RollbackVoid:
+        """The act that cancels it."""
+        plan = self.model_dump(exclude_unset=True)
+        stays = {"actor": "", "reason": why, "before": production, "after": production}
+        return self.void_act(**plan | stays, intent=intent)
+
+
+class PromotionIntent(Promotion, PlannedChange):
+    """A promotion is planned."""
 
     name = "promotion intent"
+    done_act = PromotionDone
+    void_act = PromotionVoid
 
     @classmethod
     def approved_by(cls, receipt: Receipt) -> Self:
@@ -219,44 +239,30 @@ class PromotionIntent(Promotion):
             approval=receipt.digest,
         )
 
-    def done(self, intent: str, activate_at: str) -> PromotionDone:
-        """The act at its end."""
-        plan = self.model_dump(exclude_unset=True)
-        return PromotionDone(**plan, intent=intent, activate_at=activate_at)
 
-    def void(self, intent: str, production: int | None, why: str) -> PromotionVoid:
-        """The act that cancels it."""
-        plan = self.model_dump(exclude_unset=True)
-        return PromotionVoid(**plan | _cancelled(intent, production, why))
-
-
-class RollbackIntent(Rollback):
+class RollbackIntent(Rollback, PlannedChange):
     """A rollback is planned."""
 
     name = "rollback intent"
-
-    def done(self, intent: str, activate_at: str) -> RollbackDone:
-        """The act at its end."""
-        plan = self.model_dump(exclude_unset=True)
-        return RollbackDone(**plan, intent=intent, activate_at=activate_at)
-
-    def void(self, intent: str, production: int | None, why: str) -> RollbackVoid:
-        """The act that cancels it."""
-        plan = self.model_dump(exclude_unset=True)
-        return RollbackVoid(**plan | _cancelled(intent, production, why))
+    done_act = RollbackDone
+    void_act = RollbackVoid
 
 
 Intent = PromotionIntent | RollbackIntent
 
 
-def _cancelled(intent: str, production: int | None, why: str) -> dict[str, Any]:
-    return {
-        "actor": "",
-        "reason": why,
-        "before": production,
-        "after": production,
-        "intent": intent,
-    }
+def intent_of(receipt: Receipt) -> Intent:
+    """The production change that an intent announces."""
+    if receipt.act == "promotion intent":
+        return PromotionIntent.of(receipt)
+    return RollbackIntent.of(receipt)
+
+
+def done_of(receipt: Receipt) -> PromotionDone | RollbackDone:
+    """The production change that a receipt records as done."""
+    if receipt.act == "promotion done":
+        return PromotionDone.of(receipt)
+    return RollbackDone.of(receipt)
 
 
 class ProductionKept(LedgerAct):
@@ -314,3 +320,28 @@ class RollbackProposed(PromotionProposed):
     """On later labels an earlier version is better than production."""
 
     name = "rollback proposed"
+
+
+class Proposal(Stored):
+    """A version that should be in production by later labels, with its figures."""
+
+    act: Literal["rollback proposed", "promotion proposed"]
+    version: int
+    production: int
+    months: tuple[str, ...]
+    auc: float
+    production_auc: float
+    difference: float
+    interval: tuple[float, float]
+    level: float
+    """Level of the interval: the gate's, Bonferroni-adjusted."""
+    sentence: str
+
+    @property
+    def command(self) -> str:
+        """The command that carries it out."""
+        if self.act == "rollback proposed":
+            what = f"rollback --to {self.version}"
+        else:
+            what = f"approve {self.version} --override"
+        return f"churn {what} --by NAME --reason TEXT"

@@ -34,7 +34,7 @@ class MonthState:
         """Names what the monthly job would process: the drop's files, the inputs of its
         records, where they must go.
         """
-        return f"{self.drop}:{self.inputs}" + (f":{self.absent_from}" if self.absent_from else "")
+        return f"{self.drop}:{self.inputs}:{self.absent_from}".removesuffix(":")
 
     @property
     def arriving(self) -> bool:
@@ -99,15 +99,10 @@ def next_step(
         if stale_scores:
             key = f"{newest}" if answer is None else answer.key
             return Step("scores", newest, stale_scores, key)
-    if due:
-        arriving = any(month.arriving and month.as_of < due[0].as_of for month in months)
-    else:
-        arriving = False
-    if due and not arriving:
-        month = due[0]
-        if month.published is None:
-            why = "has no snapshot yet"
-        else:
-            why = "is not processed as it now is"
-        return Step("monthly", month.as_of, f"The month {month.as_of} {why}.", month.key)
-    return None
+    if not due or any(month.arriving and month.as_of < due[0].as_of for month in months):
+        return None
+    month = due[0]
+    why = "is not processed as it now is"
+    if month.published is None:
+        why = "has no snapshot yet"
+    return Step("monthly", month.as_of, f"The month {month.as_of} {why}.", month.key)

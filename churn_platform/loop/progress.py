@@ -2,6 +2,7 @@
 files alone.
 """
 
+import contextlib
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,10 +23,10 @@ from churn_platform.ledger.receipts import Act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.next_step import MonthState, Step, next_step
 from churn_platform.loop.retraining import (
+    ManualRequest,
     ProductionModel,
     RetrainingAnswer,
     RetrainingInputs,
-    open_request,
     should_retrain,
     training_key,
 )
@@ -115,41 +116,46 @@ class Progress(Months):
         if not processed:
             return
         answer = self.retraining(processed[-1])
-        recorded = {
-            receipt.evidence.get("key") for act in ANSWERS for receipt in self._ledger.receipts(act)
-        }
-        if answer.key not in recorded:
-            act = RetrainingRequested if answer.retrain else RetrainingSkipped
-            self._ledger.append(
-                act(
-                    month=processed[-1],
-                    reason=answer.reason,
-                    key=answer.key,
-                    trigger=answer.trigger,
-                    fallen=answer.fallen,
-                )
+        receipts = self._ledger.receipts()
+        if answer.key in {r.evidence.get("key") for r in receipts if r.act in ANSWERS}:
+            return
+        act = RetrainingRequested if answer.retrain else RetrainingSkipped
+        self._ledger.append(
+            act(
+                month=processed[-1],
+                reason=answer.reason,
+                key=answer.key,
+                trigger=answer.trigger,
+                fallen=answer.fallen,
             )
+        )
 
     def _state(self, as_of: dt.date, drop: Drop | None) -> MonthState:
-        published = self.lake.fingerprint(as_of) if as_of in self.published else None
+        published = None
+        if as_of in self.published:
+            published = self.lake.fingerprint(as_of)
+        compared = "snapshot"
+        inputs = None
+        absent = ""
         # Labels and corrections of older months are news for the newest month alone: it is what
         # is trained on next.
-        newest = bool(self.published) and as_of == self.published[-1]
-        inputs: str | None = None
-        processed = False
-        absent = self._absent_from(as_of) if newest else ""
-        if published:
-            inputs = self.inputs(as_of) if newest else self.lake.digest(as_of)
-            compared = "inputs" if newest else "snapshot"
-            records = [self._records.read(kind, as_of) for kind in KINDS]
-            processed = not absent and all(
-                record is not None and record[compared] == inputs for record in records
-            )
-        if drop is None:
-            return MonthState(as_of, None, True, published, processed, inputs, absent)  # noqa: FBT003 - settled
-        settled = drop.settled(self._home.now(), self._home.settings.quiet_seconds)
-        # Files that are still uploaded would be hashed on each tick.
-        fingerprint = drop.fingerprint_as(published) if settled else drop.by_times
+        if self.published and as_of == self.published[-1]:
+            compared = "inputs"
+            inputs = self.inputs(as_of)
+            absent = self._absent_from(as_of)
+        elif published:
+            inputs = self.lake.digest(as_of)
+        records = [self._records.read(kind, as_of) for kind in KINDS]
+        processed = bool(published) and not absent
+        processed = processed and all(
+            record is not None and record[compared] == inputs for record in records
+        )
+        fingerprint = None
+        settled = True
+        if drop is not None:
+            settled = drop.settled(self._home.now(), self._home.settings.quiet_seconds)
+            # Files that are still uploaded would be hashed on each tick.
+            fingerprint = drop.fingerprint_as(published) if settled else drop.by_times
         return MonthState(as_of, fingerprint, settled, published, processed, inputs, absent)
 
     def _absent_from(self, newest: dt.date) -> str:
@@ -157,12 +163,10 @@ class Progress(Months):
         before, or lost its rows.
         """
         wanted = self._online.url
-        try:
+        with contextlib.suppress(StoreDown):
             month = read_month(self._home.folder / "feast")
-        except StoreDown:
-            return wanted or "SQLite"
-        if month.store == wanted and month.as_of >= newest:
-            return ""
+            if month.store == wanted and month.as_of >= newest:
+                return ""
         return wanted or "SQLite"
 
     def _up_to_date(self, as_of: dt.date) -> bool:
@@ -203,7 +207,7 @@ class Progress(Months):
             performance=self._performance.all(),
             decisions=self.decisions,
             refused=self.refused_training(as_of),
-            request=open_request(self._ledger.receipts()),
+            request=ManualRequest.open_in(self._ledger.state()),
         )
 
 

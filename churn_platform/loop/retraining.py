@@ -11,7 +11,7 @@ from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract, Span
 from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.lake.window import Window
-from churn_platform.ledger.receipts import Receipt
+from churn_platform.ledger.state import ProductionState
 from churn_platform.monitoring.performance import VersionPerformance
 from churn_platform.promotion.decision import Decision, Trigger
 
@@ -23,6 +23,14 @@ class ManualRequest:
     by: str
     reason: str
     receipt: str
+
+    @classmethod
+    def open_in(cls, state: ProductionState) -> "ManualRequest | None":
+        """The request that no decision and no refused training has answered."""
+        receipt = state.retraining_request
+        if receipt is None:
+            return None
+        return cls(receipt.actor, receipt.reason, receipt.digest)
 
     def sentence(self) -> str:
         """Who asked, and why."""
@@ -95,8 +103,11 @@ class RetrainingInputs:
             refused: why this training was refused before.
             request: a person's unanswered request.
         """
-        labelled = None if window is None else window.training[-1]
-        newest = "" if labelled is None else labelled.isoformat()
+        labelled = None
+        newest = ""
+        if window is not None:
+            labelled = window.training[-1]
+            newest = labelled.isoformat()
         later: list[VersionPerformance] = []
         if production is not None:
             trained = production.as_of.isoformat()
@@ -144,8 +155,8 @@ def should_retrain(contract: Contract, inputs: RetrainingInputs) -> RetrainingAn
     blocked = _blocked(contract, inputs)
     if blocked is not None:
         reasons = [blocked, *_notes(contract, inputs)]
-        fallen = _performance_fell(inputs) if _measured_since(inputs) else None
-        if fallen is not None:
+        fallen = None
+        if _measured_since(inputs) and (fallen := _performance_fell(inputs)) is not None:
             reasons.insert(0, fallen)
         return RetrainingAnswer(None, " ".join(reasons), key, fallen)
     trigger, reason = _asks_for_a_model(contract, inputs)
@@ -161,24 +172,13 @@ def training_key(dataset: str, policy: str) -> dict[str, str]:
     return {"dataset": dataset, "policy": policy}
 
 
-def open_request(receipts: Iterable[Receipt]) -> ManualRequest | None:
-    """The newest request of a person that no decision and no refused training has answered."""
-    found: ManualRequest | None = None
-    for receipt in receipts:
-        if receipt.act == "manual retraining requested":
-            found = ManualRequest(receipt.actor, receipt.reason, receipt.digest)
-        elif receipt.act in ("decision", "training refused"):
-            found = None
-    return found
-
-
 def evidence_key(contract: Contract, inputs: RetrainingInputs) -> str:
     """Names one piece of evidence: the month, its content, the production model, the policy."""
     evidence = {
         "as_of": inputs.as_of.isoformat(),
         "snapshot": inputs.inputs,
-        "labelled": inputs.labelled.isoformat() if inputs.labelled else None,
-        "production": None if inputs.production is None else inputs.production.version,
+        "labelled": inputs.labelled and inputs.labelled.isoformat(),
+        "production": inputs.production and inputs.production.version,
         "policy": contract.policy_hash,
     }
     if inputs.refused is not None:
@@ -200,11 +200,15 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
     if fallen is not None:
         return "performance", fallen
     if inputs.drift_alarms:
-        return "drift", _sentence("; ".join(inputs.drift_alarms))
+        alarms = "; ".join(inputs.drift_alarms)
+        return "drift", f"{alarms[:1].upper()}{alarms[1:]}."
     old = _too_old(contract, inputs)
     if old is not None:
         return "schedule", old
-    return None, _quiet(inputs)
+    measured = ""
+    if inputs.realised is not None and inputs.realised.metrics is not None:
+        measured = f", realised AUC {inputs.realised.metrics.auc:.3f} on {inputs.realised.as_of}"
+    return None, f"Nothing asks for a new model: no drift alarm{measured}."
 
 
 def _blocked(contract: Contract, inputs: RetrainingInputs) -> str | None:
@@ -258,11 +262,11 @@ def _performance_fell(inputs: RetrainingInputs) -> str | None:
     fell = metrics.auc < low and metrics.auc_interval[1] < (low + high) / 2
     if metrics.inverted or not fell:
         return None
-    sentence = (
+    return (
         f"Realised AUC {metrics.auc:.3f} on {realised.as_of} is below the interval"
         f" [{low:.3f}, {high:.3f}] version {production.version} had when it was promoted."
-    )
-    return f"{sentence} {realised.warning}" if realised.warning else sentence
+        f" {realised.warning or ''}"
+    ).rstrip()
 
 
 def _too_old(contract: Contract, inputs: RetrainingInputs) -> str | None:
@@ -284,7 +288,7 @@ def _notes(contract: Contract, inputs: RetrainingInputs) -> list[str]:
     if inputs.realised is not None and inputs.realised.doubt:
         notes.append(inputs.realised.doubt)
     notes += inputs.left_out
-    trained = None if inputs.production is None else inputs.production.algorithm
+    trained = inputs.production and inputs.production.algorithm
     wanted = contract.policy.training.algorithm
     if trained not in (None, wanted):
         notes.append(
@@ -294,17 +298,5 @@ def _notes(contract: Contract, inputs: RetrainingInputs) -> list[str]:
     return notes
 
 
-def _quiet(inputs: RetrainingInputs) -> str:
-    realised = ""
-    if inputs.realised is not None and inputs.realised.metrics is not None:
-        auc = inputs.realised.metrics.auc
-        realised = f", realised AUC {auc:.3f} on {inputs.realised.as_of}"
-    return f"Nothing asks for a new model: no drift alarm{realised}."
-
-
 def _times(span: Span, count: int) -> Span:
     return Span(months=span.months * count, weeks=span.weeks * count, days=span.days * count)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

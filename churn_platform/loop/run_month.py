@@ -21,25 +21,25 @@ class RefusedTraining:
 class MonthSteps(Protocol):
     """The steps of a month. Each reads what the steps before it left."""
 
-    def training_dataset(self, as_of: dt.date) -> object:
+    def training_dataset(self, as_of: dt.date, /) -> object:
         """Join what the month can be trained on."""
 
-    def drift_report(self, as_of: dt.date) -> object:
+    def drift_report(self, as_of: dt.date, /) -> object:
         """Compare the month with what production was trained on."""
 
-    def performance(self, as_of: dt.date) -> object:
+    def performance(self, as_of: dt.date, /) -> object:
         """Measure versions on the newest matured labels."""
 
-    def scores(self, as_of: dt.date) -> object:
+    def scores(self, as_of: dt.date, /) -> object:
         """Rank the customers of the month."""
 
-    def retraining(self, as_of: dt.date) -> RetrainingAnswer:
+    def retraining(self, as_of: dt.date, /) -> RetrainingAnswer:
         """Ask the retraining policy."""
 
-    def candidate(self, as_of: dt.date) -> object:
+    def candidate(self, as_of: dt.date, /) -> object:
         """Train a candidate; a `RefusedTraining` where the data cannot support one."""
 
-    def decision(self, as_of: dt.date, trigger: Trigger) -> Decision:
+    def decision(self, as_of: dt.date, trigger: Trigger, /) -> Decision:
         """Judge the candidate against production."""
 
     def production(self) -> object:

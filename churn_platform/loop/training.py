@@ -15,7 +15,7 @@ from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
-from churn_platform.loop.retraining import open_request, training_key
+from churn_platform.loop.retraining import ManualRequest, training_key
 from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promotions import signed
@@ -39,23 +39,17 @@ class TrainedCandidate:
     """Name -> PNG."""
 
 
+@dataclass(frozen=True)
 class CandidateTraining:
     """Trains and registers candidates of one home."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        registry: "ModelRegistry",
-        ledger: LedgerStore,
-        load_dataset: LoadDataset,
-    ) -> None:
-        self._contract = contract
-        self._registry = registry
-        self._ledger = ledger
-        self._load_dataset = load_dataset
+    contract: Contract
+    registry: "ModelRegistry"
+    ledger: LedgerStore
+    load_dataset: LoadDataset
 
     def train(
-        self, as_of: dt.date, run_id: str, code: str | None = None
+        self, as_of: dt.date, run_id: str | None = None, code: str | None = None
     ) -> TrainedCandidate | RefusedTraining:
         """Fit the candidate of a month's training dataset and register it as `candidate`.
 
@@ -64,7 +58,7 @@ class CandidateTraining:
 
         Args:
             as_of: the month.
-            run_id: the MLflow run to log to.
+            run_id: the MLflow run to log to; by default one of its own.
             code: digest of the code that fits; that of this code by default.
         """
         from churn_platform.base.provenance import code_digest, made_with
@@ -73,10 +67,13 @@ class CandidateTraining:
         from churn_platform.training.model import Recipe
         from churn_platform.training.registry import CANDIDATE
 
-        registry = self._registry
-        contract = self._contract
+        registry = self.registry
+        if run_id is None:
+            with registry.run() as own:
+                return self.train(as_of, own, code)
+        contract = self.contract
         fitting = code or code_digest()
-        published = self._load_dataset(as_of)
+        published = self.load_dataset(as_of)
         try:
             dataset = _required(published, as_of)
             known = registry.find(candidate_digest(dataset, Recipe.of(contract), fitting))
@@ -87,7 +84,10 @@ class CandidateTraining:
         except NotANumber:  # a fault of the model or of the code, never a property of the data
             raise
         except DataError as error:
-            self._record_refusal(as_of, published, str(error))
+            # It is tried again with other data, under another policy, or by other code. The
+            # ledger adds the code and the libraries.
+            key = training_key(str(published and published.digest), contract.policy_hash)
+            self.ledger.append(TrainingRefused(month=as_of, reason=str(error), **key))
             reason = refusal_sentence(str(error))
             registry.tag_run(run_id, {"as_of": as_of.isoformat(), "refused": reason})
             return RefusedTraining(reason)
@@ -106,18 +106,8 @@ class CandidateTraining:
         registry.tag_run(run_id, tags)
         return TrainedCandidate(version, candidate, known is None, plots)
 
-    def _record_refusal(self, as_of: dt.date, dataset: TrainingDataset | None, reason: str) -> None:
-        """Write the receipt of a refused training: a normal outcome.
 
-        It is tried again with other data, under another policy, or by another version of the
-        platform.
-        """
-        digest = "None" if dataset is None else dataset.digest
-        key = training_key(digest, self._contract.policy_hash)
-        # The ledger adds the code and the libraries.
-        self._ledger.append(TrainingRefused(month=as_of, reason=reason, **key))
-
-
+@dataclass(frozen=True)
 class RetrainingRequests:
     """Takes the requests of people for a retraining.
 
@@ -127,22 +117,12 @@ class RetrainingRequests:
         acting: holds the home for a person's act.
     """
 
-    def __init__(
-        self,
-        contract: Contract,
-        ledger: LedgerStore,
-        progress: Callable[[], Progress],
-        load_dataset: LoadDataset,
-        acting: Callable[[str], AbstractContextManager[None]],
-        *,
-        who: str,
-    ) -> None:
-        self._contract = contract
-        self._ledger = ledger
-        self._progress = progress
-        self._load_dataset = load_dataset
-        self._acting = acting
-        self._who = who
+    contract: Contract
+    ledger: LedgerStore
+    progress: Callable[[], Progress]
+    load_dataset: LoadDataset
+    acting: Callable[[str], AbstractContextManager[None]]
+    who: str
 
     def request(self, by: str, reason: str) -> str:
         """Ask for a candidate of the newest month, regardless of the policy.
@@ -160,17 +140,17 @@ class RetrainingRequests:
             HomeBusy: a run holds the home.
         """
         by, reason = signed(by, reason)
-        with self._acting(f"the request of {by} for a retraining"):
-            progress = self._progress()
+        with self.acting(f"the request of {by} for a retraining"):
+            progress = self.progress()
             as_of = _newest_processed(progress)
             self._check_trainable(progress, as_of)
-            self._ledger.append(
+            self.ledger.append(
                 ManualRetrainingRequested(
                     month=as_of,
                     actor=by,
                     reason=reason,
-                    login=self._who,
-                    policy=self._contract.policy_hash,
+                    login=self.who,
+                    policy=self.contract.policy_hash,
                 )
             )
         return (
@@ -179,22 +159,22 @@ class RetrainingRequests:
         )
 
     def _check_trainable(self, progress: Progress, as_of: dt.date) -> None:
-        waiting = open_request(self._ledger.receipts())
+        waiting = ManualRequest.open_in(self.ledger.state())
         if waiting is not None:
             raise UsageError(
                 f"{waiting.by} has asked for a retraining already ({waiting.reason}): type"
                 " `churn run`.",
                 code="RETRAINING_NOT_NEEDED",
             )
-        dataset = self._load_dataset(as_of)
+        dataset = self.load_dataset(as_of)
         if dataset is None:
             reason = progress.retraining(as_of).reason
             raise UsageError(reason, code="RETRAINING_NOT_NEEDED")
-        same = _decided_on(progress.decisions, dataset.digest, self._contract.policy_hash)
+        same = _decided_on(progress.decisions, dataset.digest, self.contract.policy_hash)
         if same is not None:
             decision = digest_of(same.model_dump(mode="json"))
-            approval = self._ledger.state().answers(decision)["approval"]
-            became = approval["state"] if approval else same.decision
+            approval = self.ledger.state().answers(decision).approval
+            became = (approval and approval.state) or same.decision
             raise UsageError(
                 f"Version {same.candidate_version} ({became}) was made from the same data under"
                 " the same policy: deliver new data or change the policy in the contract, then"
@@ -231,7 +211,7 @@ def _newest_processed(progress: Progress) -> dt.date:
 
 def _decided_on(decisions: Sequence[Decision], dataset: str, policy: str) -> Decision | None:
     """The newest decision, where it is about this dataset under this policy."""
-    newest = decisions[-1] if decisions else None
-    if newest is None or (newest.evidence["dataset"], newest.policy_hash) != (dataset, policy):
-        return None
-    return newest
+    for newest in decisions[-1:]:
+        if (newest.evidence["dataset"], newest.policy_hash) == (dataset, policy):
+            return newest
+    return None

@@ -32,7 +32,6 @@ from churn_platform.features.feast_repository import APPLIED, COPIED
 from churn_platform.features.online.upkeep import columns_of, overwriting
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.acts import CustomerForgotten
 from churn_platform.ledger.erasures import names, salted, told
 from churn_platform.ledger.store import LedgerStore
@@ -51,9 +50,6 @@ from churn_platform.training.releases import Releases
 FOLDER = "forgetting"
 PLAN = "plan.json"
 FILES = "files"
-
-CountRows = Callable[[str | int], int]
-DeleteRows = Callable[[str | int], None]
 
 
 @dataclass(frozen=True)
@@ -77,32 +73,24 @@ class Erased:
     changed: list[str]
 
 
+@dataclass(frozen=True)
 class Erasure:
     """Erases customers from one home."""
 
-    def __init__(
-        self,
-        home: Home,
-        contract: Contract,
-        lake: Lake,
-        records: Records,
-        releases: Releases,
-        registry: ModelRegistry,
-        ledger: LedgerStore,
-        *,
-        count_online_rows: CountRows,
-        delete_online_rows: DeleteRows,
-    ) -> None:
-        self.home = home
-        self.contract = contract
-        self.lake = lake
-        self.records = records
-        self.releases = releases
-        self.registry = registry
-        self.ledger = ledger
-        self.count_online_rows = count_online_rows
-        self.delete_online_rows = delete_online_rows
-        self.folder = home.folder / FOLDER
+    home: Home
+    contract: Contract
+    lake: Lake
+    records: Records
+    releases: Releases
+    registry: ModelRegistry
+    ledger: LedgerStore
+    count_online_rows: Callable[[str | int], int]
+    delete_online_rows: Callable[[str | int], None]
+
+    @property
+    def folder(self) -> Path:
+        """Where the plan and the new files are until the erasure is complete."""
+        return self.home.folder / FOLDER
 
     def erase(self, user: str, by: str, reason: str) -> Erased:
         """Delete every row of a customer in the home and record that it happened.
@@ -169,7 +157,7 @@ class Erasure:
             )
         made_at = self.home.now().astimezone(dt.UTC).isoformat()
         act = _act(plan, _erased(plan, list(staged.files)))
-        ledger.append(None, time=made_at, **act.receipt_fields())
+        act.receipt(None, made_at)
         return plan
 
     def carry_out(self, plan: ErasurePlan) -> Erased:

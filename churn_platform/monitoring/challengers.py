@@ -19,6 +19,7 @@ from churn_platform.contract.policy import PromotionPolicy, VerdictPolicy
 from churn_platform.evaluation.gain import Gain
 from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.features.labels import turned_over
+from churn_platform.ledger.version_acts import Proposal
 from churn_platform.monitoring.comparison import (
     LabelledMonth,
     LaterMonths,
@@ -30,22 +31,6 @@ from churn_platform.training.candidate import Candidate
 
 LabelledRows = tuple[pd.DataFrame, pd.Series]
 """The rows of a month that have a label, and the labels (rows,) as booleans."""
-
-
-class Proposal(Stored):
-    """A version that should be in production, with its figures."""
-
-    act: Literal["rollback proposed", "promotion proposed"]
-    version: int
-    production: int
-    months: tuple[str, ...]
-    auc: float
-    production_auc: float
-    difference: float
-    interval: tuple[float, float]
-    level: float
-    """Level of the interval: the gate's, Bonferroni-adjusted."""
-    sentence: str
 
 
 class ComparedVersion(Stored):

@@ -40,23 +40,15 @@ class DriftOutcome:
     html: Path
 
 
+@dataclass(frozen=True)
 class DriftMonitor:
     """Reports the drift of one home's months and keeps the records."""
 
-    def __init__(
-        self,
-        lake: Lake,
-        records: Records,
-        versions: Callable[[], Versions],
-        *,
-        reports: Path,
-        now: Callable[[], dt.datetime],
-    ) -> None:
-        self._lake = lake
-        self._records = records
-        self._versions = versions
-        self._reports = reports
-        self._now = now
+    lake: Lake
+    records: Records
+    versions: Callable[[], Versions]
+    reports: Path
+    now: Callable[[], dt.datetime]
 
     def report(self, as_of: dt.date) -> DriftOutcome:
         """Compare a month with the months that production was trained on; write the page and
@@ -64,19 +56,19 @@ class DriftMonitor:
 
         The ages in the reference, and production's predictions on it, are those of today.
         """
-        html = self._reports / as_of.isoformat() / "drift.html"
-        production = self._versions().production()
+        html = self.reports / as_of.isoformat() / "drift.html"
+        production = self.versions().production()
         if production is None:
             self._record(as_of, None, (), None)
             note = "There is no production model yet, so there is nothing to compare with."
             return DriftOutcome(None, (), note, html)
         from churn_platform.drift.report import write_report
 
-        contract = self._lake.contract
+        contract = self.lake.contract
         names = production.card.months
         months = [dt.date.fromisoformat(month) for month in names]
-        known, reference_labels = feature_rows(self._lake, months, self._now())
-        current, current_labels = feature_rows(self._lake, [as_of], self._now())
+        known, reference_labels = feature_rows(self.lake, months, self.now())
+        current, current_labels = feature_rows(self.lake, [as_of], self.now())
         reference = aged_reference(contract, known, known[AS_OF].tolist(), current, as_of)
         features = list(contract.features)
         before = production.model.probability(reference)
@@ -106,16 +98,16 @@ class DriftMonitor:
         alarms: tuple[str, ...],
         result: DriftResult | None,
     ) -> None:
-        made_from = Months(self._lake, self._lake.contract).made_from(as_of)
+        made_from = Months(self.lake, self.lake.contract).made_from(as_of)
         record = DriftRecord(**made_from, production_version=version, alarms=alarms, result=result)
-        self._records.write("drift_report", as_of, record.as_json())
+        self.records.write("drift_report", as_of, record.as_json())
 
     def _alarmed_before(self, as_of: dt.date, version: int | None) -> bool:
         """Whether the report of the month before raised an alarm for the same version."""
-        earlier = [month for month in self._records.months("drift_report") if month < as_of]
+        earlier = [month for month in self.records.months("drift_report") if month < as_of]
         if not earlier:
             return False
-        before = drift_record(self._records, earlier[-1])
+        before = drift_record(self.records, earlier[-1])
         return before.production_version == version and bool(before.alarms)
 
 

@@ -141,24 +141,20 @@ def measured(
         truth: (customers,) who churned.
         probability: (customers,) of churn, by the version.
     """
+    entry = VersionPerformance(version=version.version, as_of=as_of, rows=len(truth), metrics=None)
     if truth.all() or not truth.any():
         only = "churners" if len(truth) and truth.all() else "churners missing"
         note = f"The labels of {as_of} contain one class only ({only}): nothing can be measured."
-        return VersionPerformance(
-            version=version.version, as_of=as_of, rows=len(truth), metrics=None, note=note
-        )
+        return entry.model_copy(update={"note": note})
     metrics = MeasuredMetrics.of(evaluate(truth, probability, version.model.threshold))
     bins = calibration_bins(truth, probability).astype(float).round(6)
-    entry = VersionPerformance(
-        version=version.version,
-        as_of=as_of,
-        rows=len(truth),
-        metrics=metrics,
-        calibration=tuple(bins.to_dict("records")),
-    )
-    if not metrics.inverted:
-        return entry
-    return entry.model_copy(update={"doubt": inverted_sentence(version.version, as_of, metrics)})
+    found: dict[str, object] = {
+        "metrics": metrics,
+        "calibration": tuple(bins.to_dict("records")),
+    }
+    if metrics.inverted:
+        found["doubt"] = inverted_sentence(version.version, as_of, metrics)
+    return entry.model_copy(update=found)
 
 
 def inverted_sentence(version: int | None, as_of: str, metrics: MeasuredMetrics) -> str:

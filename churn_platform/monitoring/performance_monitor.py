@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,10 @@ from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.window import Months
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.version_acts import PromotionProposed, RollbackProposed
+from churn_platform.ledger.version_acts import PromotionProposed, Proposal, RollbackProposed
 from churn_platform.monitoring.challengers import (
     ChallengerEvaluation,
     LabelledRows,
-    Proposal,
     evaluate_challengers,
     evaluated_versions,
 )
@@ -81,50 +81,34 @@ class EvaluationRound:
         return "retired" if version in self.promoted else "refused"
 
 
+@dataclass(frozen=True)
 class PerformanceMonitor:
-    """Measures the versions of one home on matured labels.
+    """Measures the versions of one home on matured labels."""
 
-    Args:
-        approve: promotes a version, as `approve` of `promotion`.
-        roll_back: puts an earlier version back into production, as `roll_back` of `promotion`.
-    """
-
-    def __init__(
-        self,
-        lake: Lake,
-        records: Records,
-        ledger: LedgerStore,
-        versions: Callable[[], Versions],
-        stand_down: StandDown,
-        *,
-        approve: Callable[..., str],
-        roll_back: Callable[..., str],
-        predictions: Path,
-        now: Callable[[], dt.datetime],
-    ) -> None:
-        self._contract = lake.contract
-        self._lake = lake
-        self._records = records
-        self._ledger = ledger
-        self._versions = versions
-        self._stand_down = stand_down
-        self._approve = approve
-        self._roll_back = roll_back
-        self._predictions = predictions
-        self._now = now
+    lake: Lake
+    records: Records
+    ledger: LedgerStore
+    versions: Callable[[], Versions]
+    stand_down: StandDown
+    approve: Callable[..., str]
+    """Promotes a version, as `approve` of `promotion`."""
+    roll_back: Callable[..., str]
+    """Puts an earlier version back into production, as `roll_back` of `promotion`."""
+    predictions: Path
+    now: Callable[[], dt.datetime]
 
     def measure(self, as_of: dt.date) -> PerformanceRecord:
         """Measure every version of the round on the newest matured month up to `as_of`, compare
         it with production, and keep the record.
         """
-        policy = self._contract.policy
-        months = Months(self._lake, self._contract)
+        policy = self.lake.contract.policy
+        months = Months(self.lake, self.lake.contract)
         matured = months.matured(as_of)
         made_from = months.made_from(as_of)
-        versions = self._versions()
-        decided = {int(record["candidate_version"]) for record in self._records.decisions()}
-        promoted = set(self._ledger.state().promotions)
-        round_ = EvaluationRound(self._contract, versions, decided, promoted)
+        versions = self.versions()
+        decided = {int(record["candidate_version"]) for record in self.records.decisions()}
+        promoted = set(self.ledger.state().promotions)
+        round_ = EvaluationRound(self.lake.contract, versions, decided, promoted)
         labelled = self._labelled(matured[-policy.verdict.months :])
         evaluated: list[VersionPerformance] = []
         if matured and matured[-1] in labelled:
@@ -132,12 +116,12 @@ class PerformanceMonitor:
         challengers = ChallengerEvaluation(compared=(), proposal=None)
         if round_.production is not None and round_.production in round_.candidates:
             challengers = evaluate_challengers(
-                self._contract,
+                self.lake.contract,
                 round_.candidates,
                 round_.production,
                 labelled,
                 served=promoted,
-                barred=set(self._ledger.state().barred()),
+                barred=set(self.ledger.state().barred()),
             )
         record = PerformanceRecord(
             **made_from,
@@ -145,20 +129,20 @@ class PerformanceMonitor:
             challengers=challengers,
             served=tuple(self._served(versions, matured[-SERVED_MONTHS:])),
         )
-        self._records.write("performance", as_of, record.as_json())
+        self.records.write("performance", as_of, record.as_json())
         if challengers.proposal is not None:
-            evidence = {**made_from, "policy": self._contract.policy_hash}
+            evidence = {**made_from, "policy": self.lake.contract.policy_hash}
             self._record_proposal(challengers.proposal, evidence)
             if policy.verdict.automatic:
                 self._carry_out(challengers.proposal)
-        self._stand_down.record()
+        self.stand_down.record()
         return record
 
     def _labelled(self, months: Sequence[dt.date]) -> dict[dt.date, LabelledRows]:
         """The rows of each month that have a label; months without a label are left out."""
         found = {}
         for month in months:
-            rows, labels = feature_rows(self._lake, [month], self._now())
+            rows, labels = feature_rows(self.lake, [month], self.now())
             if labels is not None:
                 known = labels.notna().to_numpy(dtype=bool)
                 found[month] = (
@@ -175,9 +159,9 @@ class PerformanceMonitor:
         Production is also measured on the month it was trained on.
         """
         rows, labels = labelled
-        truth = pd.Series(labels.to_numpy(), index=rows[self._contract.entity.column])
+        truth = pd.Series(labels.to_numpy(), index=rows[self.lake.contract.entity.column])
         day = month.isoformat()
-        repetition = repetition_sentence(self._lake.compared(month))
+        repetition = repetition_sentence(self.lake.compared(month))
         warning = {}
         if repetition:
             warning = {"warning": f"The data of {day} is in doubt. {repetition}"}
@@ -185,7 +169,7 @@ class PerformanceMonitor:
         for number, version in round_.candidates.items():
             trained = version.card.as_of
             if trained < day or (number == round_.production and trained == day):
-                found = realised(self._contract, rows, truth, version, day)
+                found = realised(self.lake.contract, rows, truth, version, day)
                 entries.append(found.model_copy(update={"state": round_.state(number), **warning}))
         for number, why in round_.faults.items():
             entries.append(
@@ -201,14 +185,14 @@ class PerformanceMonitor:
         from churn_platform.monitoring.prediction_log import last_served, tidy
         from churn_platform.monitoring.served_performance import not_reviewed, review
 
-        contract = self._contract
-        now = self._now()
-        tidy(self._predictions, now.date(), contract.policy.serving.keep_answers_days)
-        served = last_served(self._predictions, contract.entity.column, months)
+        contract = self.lake.contract
+        now = self.now()
+        tidy(self.predictions, now.date(), contract.policy.serving.keep_answers_days)
+        served = last_served(self.predictions, contract.entity.column, months)
         pairs = zip(served["version"].astype(int), served["features_as_of"], strict=True)
         found = []
         for number, month in sorted({*pairs}):
-            labels = self._lake.labels(month, now)
+            labels = self.lake.labels(month, now)
             if labels is None or number not in versions.released:
                 continue
             rows = served[(served["version"] == number) & (served["features_as_of"] == month)]
@@ -220,7 +204,7 @@ class PerformanceMonitor:
                 found.append(not_reviewed(rows, number, day, str(error)))
                 continue
             trained = [dt.date.fromisoformat(one) for one in version.card.months]
-            learnt, _ = feature_rows(self._lake, trained, now)
+            learnt, _ = feature_rows(self.lake, trained, now)
             reference = version.model.probability(learnt)
             truth = labels.dropna().astype(bool)
             found.append(review(contract, rows, truth, version, day, reference))
@@ -233,21 +217,21 @@ class PerformanceMonitor:
         refused stays marked as promoted against its decision.
         """
         if proposal.act == "rollback proposed":
-            self._roll_back(BY_POLICY, proposal.sentence, to=proposal.version)
+            self.roll_back(BY_POLICY, proposal.sentence, to=proposal.version)
         else:
-            self._approve(proposal.version, BY_POLICY, proposal.sentence, override=True)
+            self.approve(proposal.version, BY_POLICY, proposal.sentence, override=True)
 
     def _record_proposal(self, proposal: Proposal, evidence: Mapping[str, Any]) -> None:
         """Record a proposal in the ledger, once for each piece of evidence."""
         key = digest_of(
             {**evidence, "version": proposal.version, "production": proposal.production}
         )
-        known = {receipt.evidence.get("key") for receipt in self._ledger.receipts(proposal.act)}
+        known = {receipt.evidence.get("key") for receipt in self.ledger.receipts(proposal.act)}
         if key in known:
             return
         rollback = proposal.act == "rollback proposed"
         proposed = RollbackProposed if rollback else PromotionProposed
-        self._ledger.append(
+        self.ledger.append(
             proposed(
                 version=proposal.version,
                 before=proposal.production,

@@ -4,6 +4,7 @@ better than chance.
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
@@ -12,7 +13,6 @@ from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import StandDownBegan, StandDownEnded
-from churn_platform.ledger.state import stand_down_act
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.monitoring.performance import (
     PerformanceRecord,
@@ -24,16 +24,16 @@ from churn_platform.promotion.decision import Decision
 from churn_platform.training.releases import Releases
 
 
+@dataclass(frozen=True)
 class PerformanceHistory:
     """What the runs of one home measured."""
 
-    def __init__(self, records: Records, lake: Lake) -> None:
-        self._records = records
-        self._lake = lake
+    records: Records
+    lake: Lake
 
     def all(self) -> list[VersionPerformance]:
         """The performance of every version on every month, oldest run first."""
-        months = self._records.months("performance")
+        months = self.records.months("performance")
         return [entry for month in months for entry in self.measured_by(month)]
 
     def measured_by(self, as_of: dt.date) -> list[VersionPerformance]:
@@ -43,11 +43,11 @@ class PerformanceHistory:
 
     def served(self) -> list[ServedPerformance]:
         """The served predictions and what they were worth, as the newest run measured them."""
-        months = self._records.months("performance")
+        months = self.records.months("performance")
         return list(self._read(months[-1]).served) if months else []
 
     def _read(self, as_of: dt.date) -> PerformanceRecord:
-        fields = self._records.read("performance", as_of)
+        fields = self.records.read("performance", as_of)
         return PerformanceRecord.read(fields, f"The performance record of {as_of}")
 
     def _without_old_warning(self, entry: VersionPerformance) -> VersionPerformance:
@@ -55,43 +55,36 @@ class PerformanceHistory:
         if entry.warning is None:
             return entry
         month = dt.date.fromisoformat(entry.as_of)
-        if repetition_sentence(self._lake.compared(month)):
+        if repetition_sentence(self.lake.compared(month)):
             return entry
         fields = entry.as_json()
         del fields["warning"]
         return VersionPerformance.model_validate(fields)
 
 
+@dataclass(frozen=True)
 class StandDown:
     """Whether the model in production must stand down, and the receipts about it."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        performance: PerformanceHistory,
-        releases: Releases,
-        ledger: LedgerStore,
-        decisions: Callable[[], Sequence[Decision]],
-    ) -> None:
-        self._contract = contract
-        self._performance = performance
-        self._releases = releases
-        self._ledger = ledger
-        self._decisions = decisions
+    contract: Contract
+    performance: PerformanceHistory
+    releases: Releases
+    ledger: LedgerStore
+    decisions: Callable[[], Sequence[Decision]]
 
     def reason(self) -> str | None:
         """Why the model in production must stand down; None if it need not, or without one."""
         version = self._version()
         if version is None:
             return None
-        history = self._performance.all()
+        history = self.performance.all()
         # A quarter of the customers may be too few to tell from chance what all of them show to
         # be better.
         if _newest(history, version) is None:
             at_decision = self._at_the_newest_decision(version)
             if at_decision is not None:
                 return at_decision
-        churners = self._contract.policy.promotion.min_holdout_churners
+        churners = self.contract.policy.promotion.min_holdout_churners
         return stand_down_reason(history, version, churners)
 
     def record(self) -> None:
@@ -99,24 +92,22 @@ class StandDown:
         scored or measured.
         """
         reason = self.reason()
-        acts = ("stand-down began", "stand-down ended")
-        states = [receipt for receipt in self._ledger.receipts() if receipt.act in acts]
-        last = states[-1] if states else None
+        state = self.ledger.state()
         version = self._version()
-        act = stand_down_act(last, version, reason)
+        act = state.stand_down_act(version, reason)
         if act is None:
             return
         subject = f"version {version}"
         # Also where another version took over: the receipt is about the one that stood down.
-        if act == "stand-down ended" and last is not None:
-            subject = last.subject
-        newest = None if version is None else _newest(self._performance.all(), version)
+        if act == "stand-down ended":
+            subject = f"version {state.standing_down}"
+        newest = None if version is None else _newest(self.performance.all(), version)
         figures: dict[str, JsonValue] | None = None
         if newest is not None and newest.metrics is not None:
             low, high = newest.metrics.auc_interval
             figures = {"as_of": newest.as_of, "auc": newest.metrics.auc, "interval": [low, high]}
         recorded = StandDownBegan if act == "stand-down began" else StandDownEnded
-        self._ledger.append(
+        self.ledger.append(
             recorded(
                 subject=subject,
                 reason=reason or _why_ended(subject, version, newest),
@@ -126,12 +117,12 @@ class StandDown:
         )
 
     def _version(self) -> int | None:
-        pointer = self._releases.pointer()
+        pointer = self.releases.pointer()
         return None if pointer is None else pointer.version
 
     def _at_the_newest_decision(self, version: int) -> str | None:
         """Why a version that was never measured stands down: it lost to chance on the holdout."""
-        decisions = self._decisions()
+        decisions = self.decisions()
         if not decisions:
             return None
         newest = decisions[-1]

@@ -1,19 +1,21 @@
 """Manual approval of candidates: requests, approvals and rejections."""
 
 import contextlib
-from dataclasses import replace
-from typing import Any
+import datetime as dt
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
 
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.home import Home
 from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_datasets import TrainingDatasets
-from churn_platform.ledger.approvals import Request, lapse, moment, until
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.receipts import Receipt, model_named
+from churn_platform.ledger.state import ProductionState, Request, moment
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import (
+    AnyVersionAct,
     ApprovalLapsed,
     ApprovalRequested,
     Approved,
@@ -22,8 +24,7 @@ from churn_platform.ledger.version_acts import (
     Rejected,
 )
 from churn_platform.promotion.decision import Decision
-from churn_platform.promotion.decisions import Decisions
-from churn_platform.promotion.promotions import Promotions, signed
+from churn_platform.promotion.promotions import Decisions, Promotions, signed
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
@@ -37,28 +38,18 @@ def how_to_answer(version: int) -> str:
     )
 
 
+@dataclass(frozen=True)
 class Approvals:
     """Asks for approvals of candidates, and records the answers."""
 
-    def __init__(
-        self,
-        home: Home,
-        contract: Contract,
-        ledger: LedgerStore,
-        registry: ModelRegistry,
-        datasets: TrainingDatasets,
-        decisions: Decisions,
-        publisher: ReleasePublisher,
-        promotions: Promotions,
-    ) -> None:
-        self._home = home
-        self._contract = contract
-        self._ledger = ledger
-        self._registry = registry
-        self._datasets = datasets
-        self._decisions = decisions
-        self._publisher = publisher
-        self._promotions = promotions
+    home: Home
+    contract: Contract
+    ledger: LedgerStore
+    registry: ModelRegistry
+    datasets: TrainingDatasets
+    decisions: Decisions
+    publisher: ReleasePublisher
+    promotions: Promotions
 
     def waiting(self, *, deep: bool = False) -> tuple[Request, str | None] | None:
         """The request without an answer, and why it has lapsed by now (None: it holds); None if
@@ -67,18 +58,18 @@ class Approvals:
         Args:
             deep: ask MLflow too, whether the candidate is still the same; it takes seconds.
         """
-        request = self._ledger.state().pending
+        request = self.ledger.state().pending
         if request is None:
             return None
-        newest = self._decisions.newest()
+        newest = self.decisions.newest()
         present = self._bound(newest)
         if deep:
             present = replace(
                 present,
-                version=self._registry.alias(CANDIDATE) or newest.candidate_version,
+                version=self.registry.alias(CANDIDATE) or newest.candidate_version,
                 candidate=self._digest_now(newest.candidate_version),
             )
-        return request, lapse(request, present, self._home.now())
+        return request, lapse(request, present, self.home.now())
 
     def record_lapse(self, *, deep: bool = False) -> str | None:
         """Write the receipt of a request that has lapsed, once; the reason, None if none has."""
@@ -86,9 +77,8 @@ class Approvals:
         if found is None or found[1] is None:
             return None
         request, why = found
-        self._ledger.append(
-            ApprovalLapsed(**request.bound.act_fields(), reason=str(why), request=request.receipt)
-        )
+        lapsed = request.bound.act(ApprovalLapsed, reason=why, request=request.receipt)
+        self.ledger.append(lapsed)
         return why
 
     def record_lapse_if_free(self) -> None:
@@ -97,20 +87,21 @@ class Approvals:
         """
         found = self.waiting()
         if found is not None and found[1] is not None:
-            with contextlib.suppress(HomeBusy), self._home.exclusive("a sensor", 0):
+            with contextlib.suppress(HomeBusy), self.home.exclusive("a sensor", 0):
                 self.record_lapse()
 
     def request(self, decision: Decision) -> str:
         """Ask for the approval of a pending decision, once; describes what is to be done."""
         bound = self._bound(decision)
         how = how_to_answer(decision.candidate_version)
-        already = self._ledger.state().standing_request(bound)
+        already = self.ledger.state().standing_request(bound)
         if already is not None:
             return f"{already.sentence()} {how}"
-        lapses = until(self._home.now(), self._contract.policy.promotion.approval_days)
-        receipt = self._ledger.append(
-            ApprovalRequested(
-                **bound.act_fields(),
+        days = dt.timedelta(days=self.contract.policy.promotion.approval_days)
+        lapses = (self.home.now() + days).isoformat()
+        receipt = self.ledger.append(
+            bound.act(
+                ApprovalRequested,
                 after=decision.candidate_version,
                 reason=decision.reason,
                 as_of=decision.as_of,
@@ -120,12 +111,12 @@ class Approvals:
         return f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how}"
 
     def why_not_allowed(self, decision: Decision) -> str | None:
-        """Why a person has blocked promoting the version, or asking for it; None if nobody has.
+        """Why a person has blocked promoting the version, or asking for it; None if allowed.
 
         A version that was rejected is never promoted automatically, but asked for again when it
         was judged anew.
         """
-        state = self._ledger.state()
+        state = self.ledger.state()
         version = decision.candidate_version
         if decision.decision != "pending" or version in state.blocked:
             return state.barred().get(version)
@@ -152,9 +143,9 @@ class Approvals:
             HomeBusy: a run holds the home.
         """
         by, reason = signed(by, reason)
-        with self._promotions.acting(f"the approval of version {version} by {by}"):
+        with self.promotions.acting(f"the approval of version {version} by {by}"):
             self.record_lapse(deep=True)
-            state = self._ledger.state()
+            state = self.ledger.state()
             decision = self._decision_on(version, state)
             self._check_servable(decision, state)
             against = _against(decision, state)
@@ -163,15 +154,18 @@ class Approvals:
                     f"{against} With --override and a reason it is promoted all the same.",
                     code="APPROVAL_NOT_POSSIBLE",
                 )
-            approval = self._ledger.append(
-                Approved(
-                    **self._answer(decision, by, reason),
+            approval = self.ledger.append(
+                self._answer(
+                    Approved,
+                    decision,
+                    actor=by,
+                    reason=reason,
                     after=version,
                     override=against is not None,
                     against=against,
                 )
             )
-            self._promotions.carry_out(PromotionIntent.approved_by(approval))
+            self.promotions.carry_out(PromotionIntent.approved_by(approval))
             self.record_lapse()
         if against is None:
             overridden = ""
@@ -188,15 +182,17 @@ class Approvals:
             HomeBusy: a run holds the home.
         """
         by, reason = signed(by, reason)
-        with self._promotions.acting(f"the rejection of version {version} by {by}"):
+        with self.promotions.acting(f"the rejection of version {version} by {by}"):
             self.record_lapse(deep=True)
-            state = self._ledger.state()
+            state = self.ledger.state()
             decision = self._decision_on(version, state)
             against = state.why_not_waiting(version)
             if against is not None:
                 raise UsageError(against, code="APPROVAL_NOT_POSSIBLE")
-            answer = self._answer(decision, by, reason)
-            self._ledger.append(Rejected(**answer, after=answer["before"]))
+            production = self.promotions.production
+            self.ledger.append(
+                self._answer(Rejected, decision, actor=by, reason=reason, after=production)
+            )
         return f"Version {version} is rejected by {by}, production stays as it is: {ended(reason)}"
 
     def _bound(self, decision: Decision) -> Bound:
@@ -206,15 +202,15 @@ class Approvals:
             version=decision.candidate_version,
             candidate=decision.candidate_digest,
             decision=decision.digest,
-            dataset="gone" if self._datasets.month_of(dataset) is None else dataset,
-            policy=self._contract.policy_hash,
-            production=self._promotions.production,
+            dataset="gone" if self.datasets.month_of(dataset) is None else dataset,
+            policy=self.contract.policy_hash,
+            production=self.promotions.production,
         )
 
     def _digest_now(self, version: int) -> str:
         """The candidate's digest if its files are those that were judged."""
         try:
-            return candidate_of(self._publisher.judged_version(version), version).digest
+            return candidate_of(self.publisher.judged_version(version), version).digest
         except (IntegrityError, UsageError):  # damaged, exchanged or gone: nothing to approve
             return "changed"
 
@@ -224,7 +220,7 @@ class Approvals:
         Raises:
             UsageError: it is in production, or there is no decision on it.
         """
-        if self._promotions.production == version:
+        if self.promotions.production == version:
             done = state.change_to(version)
             if done is None:
                 who = ""
@@ -233,7 +229,7 @@ class Approvals:
             raise UsageError(
                 f"Version {version} is already in production{who}.", code="VERSION_IN_PRODUCTION"
             )
-        decisions = self._decisions.all()
+        decisions = self.decisions.all()
         found = [decision for decision in decisions if decision.candidate_version == version]
         if not found:
             numbers = sorted({decision.candidate_version for decision in decisions})
@@ -255,30 +251,68 @@ class Approvals:
         version = decision.candidate_version
         if version in state.blocked:
             raise UsageError(state.why_blocked(version), code="VERSION_BLOCKED")
-        if decision.evidence.get("contract") != self._contract.model_hash:
+        if decision.evidence.get("contract") != self.contract.model_hash:
             raise ContractError(
                 f"Version {version} was trained under another contract (entity, features or"
                 " label): it could not serve. Put the contract back, or train another candidate.",
                 code="CONTRACT_CHANGED",
             )
-        digest = candidate_of(self._publisher.judged_version(version), version).digest
+        digest = candidate_of(self.publisher.judged_version(version), version).digest
         changed = decision.holds(version, digest, decision.policy_hash)
         if changed is not None:
             raise IntegrityError(changed)
 
-    def _answer(self, decision: Decision, by: str, reason: str) -> dict[str, Any]:
-        """The fields of an answer; `login` is who was logged in, whatever name was given."""
-        request = self._ledger.state().pending
+    def _answer(
+        self, kind: type[AnyVersionAct], decision: Decision, **fields: JsonValue
+    ) -> AnyVersionAct:
+        """A person's answer; `login` is who was logged in, whatever name was given."""
+        request = self.ledger.state().pending
         if request is not None and request.version != decision.candidate_version:
             request = None
-        return {
-            **self._bound(decision).act_fields(),
-            "actor": by,
-            "reason": reason,
-            "as_of": decision.as_of,
-            "request": None if request is None else request.receipt,
-            "login": self._home.settings.who,
-        }
+        return self._bound(decision).act(
+            kind,
+            as_of=decision.as_of,
+            request=None if request is None else request.receipt,
+            login=self.home.settings.who,
+            **fields,
+        )
+
+
+def lapse(request: Request, present: Bound, now: dt.datetime) -> str | None:
+    """None while a request holds; else the sentence why it lapses.
+
+    Args:
+        request: the request.
+        present: the newest candidate and what it depends on, as they are now.
+        now: an aware datetime.
+    """
+    asked = request.bound
+    moved = (
+        f"Production moved from {model_named(asked.production)} to"
+        f" {model_named(present.production)}."
+    )
+    changes = (
+        (present.version != asked.version, f"Version {present.version} is the candidate now."),
+        (present.production not in (asked.production, asked.version), moved),
+        (present.policy != asked.policy, "The policy has changed since the decision."),
+        (
+            present.candidate != asked.candidate,
+            f"The digest of version {asked.version} is no longer what was judged.",
+        ),
+        (
+            present.dataset != asked.dataset,
+            f"The data that version {asked.version} was judged on has changed.",
+        ),
+        (
+            present.decision != asked.decision,
+            f"The decision on version {asked.version} has changed.",
+        ),
+        (
+            now > dt.datetime.fromisoformat(request.until),
+            f"Nobody answered until {moment(request.until)}.",
+        ),
+    )
+    return next((sentence for changed, sentence in changes if changed), None)
 
 
 def _against(decision: Decision, state: ProductionState) -> str | None:

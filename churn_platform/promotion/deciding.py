@@ -12,11 +12,9 @@ from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approvals import Approvals
-from churn_platform.promotion.attempts import attempt_on, holdout_name
 from churn_platform.promotion.decision import Decision, Trigger, decide
-from churn_platform.promotion.decisions import Decisions
-from churn_platform.promotion.gate import gather
-from churn_platform.promotion.promotions import Promotions, production_candidate
+from churn_platform.promotion.gate import attempt_on, gather, holdout_name
+from churn_platform.promotion.promotions import Decisions, Promotions, production_candidate
 from churn_platform.training.candidate import Candidate, shuffled_refit
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
 from churn_platform.training.releases import Releases
@@ -32,46 +30,35 @@ class Outcome:
     release: str | None
 
 
+@dataclass(frozen=True)
 class DecisionMaker:
     """Judges the candidate against production, and promotes it, asks for an approval, or keeps
     production.
     """
 
-    def __init__(
-        self,
-        contract: Contract,
-        ledger: LedgerStore,
-        records: Records,
-        releases: Releases,
-        registry: ModelRegistry,
-        datasets: TrainingDatasets,
-        decisions: Decisions,
-        promotions: Promotions,
-        approvals: Approvals,
-    ) -> None:
-        self._contract = contract
-        self._ledger = ledger
-        self._records = records
-        self._releases = releases
-        self._registry = registry
-        self._datasets = datasets
-        self._decisions = decisions
-        self._promotions = promotions
-        self._approvals = approvals
+    contract: Contract
+    ledger: LedgerStore
+    records: Records
+    releases: Releases
+    registry: ModelRegistry
+    datasets: TrainingDatasets
+    decisions: Decisions
+    promotions: Promotions
+    approvals: Approvals
 
     def decide(self, as_of: dt.date, trigger: Trigger) -> Decision:
         """Judge the version behind the alias `candidate` against production; keep the decision
         and its receipt.
 
         A decision that approved this candidate and was cut off, or that put it into production,
-        stands: once production has changed, judging again would compare the version with itself
-        and refuse it.
+        remains valid: once production has changed, judging again would compare the version with
+        itself and refuse it.
         """
         self._complete()
         dataset = self._dataset(as_of)
         version = self._candidate_version()
-        candidate = self._registry.load(version)
-        production = production_candidate(self._releases)
+        candidate = self.registry.load(version)
+        production = production_candidate(self.releases)
         standing = self._standing(candidate, None if production is None else production.version)
         if standing is not None:
             return standing
@@ -80,9 +67,9 @@ class DecisionMaker:
                 f"Version {version} was not trained on the training dataset of {as_of} as it now"
                 " is: materialize candidate_model again."
             )
-        contract = self._contract
+        contract = self.contract
         holdout = holdout_name(contract.policy.training, dataset.window)
-        attempt = attempt_on(holdout, candidate.digest, self._decisions.all())
+        attempt = attempt_on(holdout, candidate.digest, self.decisions.all())
         decision = decide(
             gather(contract, dataset, candidate, production, attempt),
             shuffled_refit(contract, dataset),
@@ -90,7 +77,7 @@ class DecisionMaker:
             candidate_digest=candidate.digest,
             trigger=trigger,
             policy_hash=contract.policy_hash,
-            drift=drift_figures(self._records, as_of),
+            drift=drift_figures(self.records, as_of),
             digests={
                 "dataset": dataset.digest,
                 "holdout": holdout,
@@ -98,7 +85,7 @@ class DecisionMaker:
             },
         )
         if not self._is_made(decision):
-            self._records.add_decision(decision.model_dump(mode="json"))
+            self.records.add_decision(decision.model_dump(mode="json"))
             self._complete()
         return decision
 
@@ -106,20 +93,20 @@ class DecisionMaker:
         """Promote exactly the version that the newest decision approves, ask for an approval, or
         keep production.
         """
-        self._promotions.recover()
-        decision = self._decisions.newest()
-        self._promotions.restore_alias()
-        self._approvals.record_lapse(deep=True)
-        done = self._ledger.state().carried_out.get(decision.digest)
+        self.promotions.recover()
+        decision = self.decisions.newest()
+        self.promotions.restore_alias()
+        self.approvals.record_lapse(deep=True)
+        done = self.ledger.state().carried_out.get(decision.digest)
         why_not = self._why_not(decision, None if done is None else done.time)
         kept = self._kept()
         if why_not is not None:
-            self._promotions.keep(decision, why_not)
+            self.promotions.keep(decision, why_not)
             return self._outcome(f"{kept}: {why_not}")
         if done is None and decision.decision == "pending":
-            return self._outcome(f"{kept}: {self._approvals.request(decision)}")
+            return self._outcome(f"{kept}: {self.approvals.request(decision)}")
         if done is None:
-            self._promotions.promote(decision)
+            self.promotions.promote(decision)
         return self._outcome(f"Promoted version {decision.candidate_version}: {decision.reason}")
 
     def _why_not(self, decision: Decision, carried_out_at: str | None) -> str | None:
@@ -128,19 +115,19 @@ class DecisionMaker:
         """
         version = self._candidate_version()
         if decision.passed:
-            digest = self._registry.load(version).digest
-            changed = decision.holds(version, digest, self._contract.policy_hash)
+            digest = self.registry.load(version).digest
+            changed = decision.holds(version, digest, self.contract.policy_hash)
         else:
             changed = decision.reason
-        pointer = self._releases.pointer()
+        pointer = self.releases.pointer()
         production = None if pointer is None else pointer.version
         why_not = changed or decision.lapsed(production, carried_out_at)
         if why_not is None and production != version:
-            return self._approvals.why_not_allowed(decision)
+            return self.approvals.why_not_allowed(decision)
         return why_not
 
     def _kept(self) -> str:
-        pointer = self._releases.pointer()
+        pointer = self.releases.pointer()
         if pointer is None:
             return "No model is in production"
         return f"Kept version {pointer.version}"
@@ -151,18 +138,18 @@ class DecisionMaker:
         After a rollback the same comparison is a new decision, or the version could never come
         back.
         """
-        newest = self._records.decisions()[-1:]
+        newest = self.records.decisions()[-1:]
         same = newest == [decision.model_dump(mode="json")]
-        return same and decision.digest not in self._ledger.state().carried_out
+        return same and decision.digest not in self.ledger.state().carried_out
 
     def _complete(self) -> None:
         """Write the newest decision's receipt if it has none: a kill may have come between the
         decision's file and the receipt.
         """
-        if len(self._records.decisions()) <= len(self._ledger.state().decisions):
+        if len(self.records.decisions()) <= len(self.ledger.state().decisions):
             return
-        decision = self._decisions.newest()
-        self._ledger.append(
+        decision = self.decisions.newest()
+        self.ledger.append(
             DecisionMade(
                 version=decision.candidate_version,
                 before=decision.production_version,
@@ -172,7 +159,7 @@ class DecisionMaker:
                 trigger=decision.trigger,
                 candidate=decision.candidate_digest,
                 policy=decision.policy_hash,
-                files=dict(self._registry.recorded(decision.candidate_version)),
+                files=dict(self.registry.recorded(decision.candidate_version)),
                 dataset=decision.evidence["dataset"],
                 holdout=decision.evidence["holdout"],
                 contract=decision.evidence["contract"],
@@ -183,29 +170,29 @@ class DecisionMaker:
         """The newest decision if it holds for this candidate, and was cut off or is what put it
         into production.
         """
-        decisions = self._decisions.all()
+        decisions = self.decisions.all()
         if not decisions or candidate.version is None:
             return None
         newest = decisions[-1]
-        cut_off = newest.approved and self._decisions.unfinished() is not None
+        cut_off = newest.approved and self.decisions.unfinished() is not None
         if production != candidate.version and not cut_off:
             return None
-        policy = self._contract.policy_hash
+        policy = self.contract.policy_hash
         changed = newest.holds(candidate.version, candidate.digest, policy)
         if changed is None and newest.passed and newest.lapsed(production) is None:
             return newest
         return None
 
     def _outcome(self, sentence: str) -> Outcome:
-        production = self._releases.production()
+        production = self.releases.production()
         if production is None:
             return Outcome(sentence, None, None, None)
-        folder = self._releases.folder / str(production.version)
+        folder = self.releases.folder / str(production.version)
         auc = float(str(production.metrics["auc"]))
         return Outcome(sentence, production.version, auc, str(folder))
 
     def _dataset(self, as_of: dt.date) -> TrainingDataset:
-        dataset = self._datasets.load(as_of)
+        dataset = self.datasets.load(as_of)
         if dataset is None:
             raise DataError(
                 f"No labels have matured up to {as_of}: there is nothing to decide on.",
@@ -214,7 +201,7 @@ class DecisionMaker:
         return dataset
 
     def _candidate_version(self) -> int:
-        version = self._registry.alias(CANDIDATE)
+        version = self.registry.alias(CANDIDATE)
         if version is None:
             raise DataError(
                 "No version carries the alias `candidate`: materialize candidate_model first."

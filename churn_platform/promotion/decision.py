@@ -2,37 +2,32 @@
 one policy.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from churn_platform.base.digests import digest_of
 from churn_platform.drift.result import DriftFigures
-from churn_platform.evaluation.statistics import Interval
 from churn_platform.features.labels import turned_over
-from churn_platform.ledger.acts import model_named
-from churn_platform.promotion.criteria import CRITERIA, CriterionResult
-from churn_platform.promotion.criteria.beats_production import should_promote
+from churn_platform.ledger.receipts import model_named, named
+from churn_platform.promotion.criteria import CRITERIA, CriterionResult, comparable
 from churn_platform.promotion.criteria.forward_value import forward_auc
 from churn_platform.promotion.criteria.interval_above_zero import detectable_gain
 from churn_platform.promotion.criteria.self_test import judge as judge_self
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.training.candidate import ShuffledRefit
 
-__all__ = ["Decision", "Trigger", "decide", "judge", "should_promote"]
-
 Trigger = Literal["first", "performance", "drift", "schedule", "manual"]
 CHANCE = 0.5
 NEED_APPROVAL = {criterion.code for criterion in CRITERIA if criterion.warning_needs_approval}
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Decision(_Record):
+class Decision(BaseModel):
     """Promoted, refused, or pending a person's approval, with everything that led there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     as_of: str
     candidate_version: int
@@ -71,9 +66,7 @@ class Decision(_Record):
     @property
     def doubted(self) -> bool:
         """Whether a criterion asks for a person's approval, whatever the policy's mode."""
-        return any(
-            result.code in NEED_APPROVAL and result.outcome == "warn" for result in self.findings
-        )
+        return any(map(_doubts, self.findings))
 
     @property
     def approved(self) -> bool:
@@ -118,10 +111,7 @@ class Decision(_Record):
         """
         if production_version == self.candidate_version:
             return None
-        if production_version is None:
-            now = "none"
-        else:
-            now = f"version {production_version}"
+        now = named(production_version) or "none"
         if carried_out is not None:
             return (
                 f"The decision was carried out at {carried_out}, and {now} is in production"
@@ -133,16 +123,14 @@ class Decision(_Record):
         return f"The decision was made with {then} in production, now it is {now}: decide again."
 
 
-def judge(evidence: Evidence) -> list[CriterionResult]:
+def judge(evidence: Evidence) -> Iterator[CriterionResult]:
     """Every criterion but the self-test, in order."""
-    return [criterion.judge(evidence) for criterion in CRITERIA if criterion.name != "self_test"]
+    return (criterion.judge(evidence) for criterion in CRITERIA if criterion.name != "self_test")
 
 
 def passes(evidence: Evidence) -> bool:
     """Whether no criterion but the self-test refuses; stops at the first that does."""
-    return not any(
-        criterion.judge(evidence).refuses for criterion in CRITERIA if criterion.name != "self_test"
-    )
+    return not any(result.refuses for result in judge(evidence))
 
 
 def decide(
@@ -163,14 +151,13 @@ def decide(
     unsound = evidence.unsound_scores()
     if unsound:
         results = _unsound_results(unsound)
+        figures = Figures()
     else:
-        results = _results(evidence, refit, _seed(candidate_digest))
+        # The candidate's digest fixes the seed, so a decision can be replayed.
+        results = _results(evidence, refit, int(digest_of(candidate_digest)[:8], 16))
+        figures = Figures.of(evidence)
     refusals = [result for result in results if result.refuses]
-    figures = _Figures() if unsound else _Figures.of(evidence)
-    at_chance = figures.production_interval is not None and _at_chance(figures.production_interval)
-    doubted = [
-        result for result in results if result.code in NEED_APPROVAL and result.outcome == "warn"
-    ]
+    doubted = list(filter(_doubts, results))
     asks = bool(doubted) or evidence.policy.mode == "approval"
     passed: Literal["promoted", "pending"] = "pending" if asks else "promoted"
     return Decision(
@@ -181,29 +168,19 @@ def decide(
         decision="refused" if refusals else passed,
         trigger=trigger,
         reason=" ".join(result.detail for result in refusals or doubted) or results[0].detail,
-        candidate_auc=figures.candidate_auc,
-        candidate_interval=_pair(figures.candidate_interval),
-        production_auc=figures.production_auc,
-        production_interval=_pair(figures.production_interval),
-        difference_interval=_pair(figures.difference_interval),
-        detectable_gain=figures.detectable_gain,
-        forward_auc=figures.forward_auc,
+        **vars(figures),
         **drift.model_dump(),
         findings=tuple(results),
-        stand_down=at_chance and (bool(refusals) or passed == "pending"),
+        stand_down=figures.at_chance and (bool(refusals) or asks),
         attempt=evidence.attempt,
         policy_hash=policy_hash,
         evidence=digests,
     )
 
 
-def _at_chance(interval: Interval) -> bool:
-    return interval.low <= CHANCE and not turned_over(interval.low, interval.high)
-
-
-def _seed(digest: str) -> int:
-    """A seed that the candidate's digest fixes, so a decision can be replayed."""
-    return int(digest_of(digest)[:8], 16)
+def _doubts(result: CriterionResult) -> bool:
+    """Whether the result asks for a person's approval."""
+    return result.code in NEED_APPROVAL and result.outcome == "warn"
 
 
 def _results(evidence: Evidence, refit: ShuffledRefit, seed: int) -> list[CriterionResult]:
@@ -214,54 +191,51 @@ def _results(evidence: Evidence, refit: ShuffledRefit, seed: int) -> list[Criter
 
 
 def _unsound_results(sentence: str) -> list[CriterionResult]:
-    return [
-        (
-            criterion.result("fail", sentence, unsound=True)
-            if criterion.name == "comparable"
-            else criterion.result(
-                "not_applicable", "The scores are invalid, so nothing was compared."
-            )
+    results = {
+        criterion.name: criterion.result(
+            "not_applicable", "The scores are invalid, so nothing was compared."
         )
         for criterion in CRITERIA
-    ]
+    }
+    results["comparable"] = comparable.CRITERION.result("fail", sentence, unsound=True)
+    return list(results.values())
 
 
 @dataclass(frozen=True)
-class _Figures:
-    """The figures a decision carries; all None without a valid comparison."""
+class Figures:
+    """The figures of a decision; all None without a valid comparison."""
 
     candidate_auc: float | None = None
-    candidate_interval: Interval | None = None
+    candidate_interval: tuple[float, float] | None = None
     production_auc: float | None = None
-    production_interval: Interval | None = None
-    difference_interval: Interval | None = None
+    production_interval: tuple[float, float] | None = None
+    difference_interval: tuple[float, float] | None = None
     detectable_gain: float | None = None
     forward_auc: float | None = None
 
+    @property
+    def at_chance(self) -> bool:
+        """Whether production's interval reaches 0.5, and its ranking is not inverted."""
+        if self.production_interval is None:
+            return False
+        return self.production_interval[0] <= CHANCE and not turned_over(*self.production_interval)
+
     @classmethod
-    def of(cls, evidence: Evidence) -> "_Figures":
+    def of(cls, evidence: Evidence) -> "Figures":
+        """The figures of the valid rows."""
         if not evidence.comparable:
             return cls()
         alone = cls(
-            evidence.candidate_auc,
-            evidence.candidate_interval,
+            candidate_auc=evidence.candidate_auc,
+            candidate_interval=astuple(evidence.candidate_interval),
             forward_auc=forward_auc(evidence),
         )
         if not evidence.compares:
             return alone
-        difference = evidence.difference
-        return cls(
-            alone.candidate_auc,
-            alone.candidate_interval,
-            difference.production_auc,
-            evidence.production_interval,
-            difference.interval,
-            detectable_gain(evidence),
-            alone.forward_auc,
+        return replace(
+            alone,
+            production_auc=evidence.difference.production_auc,
+            production_interval=astuple(evidence.production_interval),
+            difference_interval=astuple(evidence.difference.interval),
+            detectable_gain=detectable_gain(evidence),
         )
-
-
-def _pair(interval: Interval | None) -> tuple[float, float] | None:
-    if interval is None:
-        return None
-    return (interval.low, interval.high)

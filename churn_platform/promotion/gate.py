@@ -1,15 +1,19 @@
-"""Gathers the evidence of one promotion: both models on the same holdout rows, and the refits
-the gate needs.
+"""Gathers the evidence of one promotion: both models on the same holdout rows, the refits the
+gate needs, and how often the holdout was used.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from churn_platform.contract.model import Contract
+from churn_platform.contract.policy import TrainingPolicy
 from churn_platform.evaluation.leaks import judge_alone
 from churn_platform.features.labels import judge_labels
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, trained_on
+from churn_platform.lake.window import Window
+from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.training.candidate import Candidate, Fit, forward_scores
 from churn_platform.training.model import Recipe
@@ -75,3 +79,23 @@ def label_doubts(contract: Contract, dataset: TrainingDataset) -> tuple[str, ...
         doubts = judge_labels(labels, None, contract.policy.training).doubts
         found += [f"{month}: {doubt}" for doubt in doubts]
     return tuple(found)
+
+
+def holdout_name(policy: TrainingPolicy, window: Window) -> str:
+    """Names a holdout: its customers, by salt and fraction, and its months."""
+    months = ",".join(month.isoformat() for month in window.holdout)
+    return f"{policy.salt}:{policy.holdout_fraction:g}:{months}"
+
+
+def attempt_on(holdout: str, candidate_digest: str, decisions: Iterable[Decision]) -> int:
+    """N for the nth candidate that is judged on a holdout.
+
+    The more candidates a holdout has judged, the likelier one passes by chance. A candidate
+    that was judged on it before is no new attempt: its result is known.
+    """
+    judged = {
+        decision.candidate_digest
+        for decision in decisions
+        if decision.evidence["holdout"] == holdout
+    }
+    return len(judged - {candidate_digest}) + 1

@@ -3,14 +3,15 @@
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from churn_platform.base.digests import readable
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform.base.home import Home
 from churn_platform.contract.model import Contract
-from churn_platform.ledger.acts import Recovered, model_named, named
-from churn_platform.ledger.receipts import Receipt
-from churn_platform.ledger.state import intent_of
+from churn_platform.lake.records import Records
+from churn_platform.ledger.acts import Recovered
+from churn_platform.ledger.receipts import Receipt, model_named, named
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import (
     ApprovalLapsed,
@@ -20,9 +21,9 @@ from churn_platform.ledger.version_acts import (
     RollbackIntent,
     VersionBlocked,
     VersionUnblocked,
+    intent_of,
 )
-from churn_platform.promotion.decision import Decision
-from churn_platform.promotion.decisions import Decisions
+from churn_platform.promotion.decision import Decision, Trigger
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.training.candidate import FILES, Candidate, candidate_of
 from churn_platform.training.registry import PRODUCTION, ModelRegistry
@@ -86,34 +87,62 @@ def lost_version(version: int) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Decisions:
+    """The decisions of a home, in the order in which they were made."""
+
+    records: Records
+    ledger: LedgerStore
+
+    def all(self) -> list[Decision]:
+        """Every decision, oldest first."""
+        return [Decision.model_validate(record) for record in self.records.decisions()]
+
+    def newest(self) -> Decision:
+        """The newest decision.
+
+        Raises:
+            DataError: there is none.
+        """
+        decisions = self.records.decisions()
+        if not decisions:
+            raise DataError(
+                "There is no decision yet: materialize promotion_decision first.",
+                code="DECISION_MISSING",
+            )
+        return Decision.model_validate(decisions[-1])
+
+    def find(self, digest: str) -> Decision | None:
+        """The decision of this digest; None if it is not in the home, or was changed."""
+        return next((found for found in reversed(self.all()) if found.digest == digest), None)
+
+    def unfinished(self) -> Trigger | None:
+        """The newest decision's trigger, if no receipt shows that it was carried out."""
+        decisions = self.all()
+        if not decisions or decisions[-1].digest in self.ledger.state().settled:
+            return None
+        return decisions[-1].trigger
+
+
+@dataclass(frozen=True)
 class Promotions:
     """Changes what is in production, and completes a change that was cut off.
 
     The pointer of the releases is the truth. MLflow's alias mirrors it.
     """
 
-    def __init__(
-        self,
-        home: Home,
-        contract: Contract,
-        ledger: LedgerStore,
-        releases: Releases,
-        registry: ModelRegistry,
-        decisions: Decisions,
-        publisher: ReleasePublisher,
-    ) -> None:
-        self._home = home
-        self._contract = contract
-        self._ledger = ledger
-        self._releases = releases
-        self._registry = registry
-        self._decisions = decisions
-        self._publisher = publisher
+    home: Home
+    contract: Contract
+    ledger: LedgerStore
+    releases: Releases
+    registry: ModelRegistry
+    decisions: Decisions
+    publisher: ReleasePublisher
 
     @property
     def production(self) -> int | None:
         """The version in production; None before the first promotion."""
-        pointer = self._releases.read_pointer()
+        pointer = self.releases.read_pointer()
         if pointer is None:
             return None
         return pointer.version
@@ -125,7 +154,7 @@ class Promotions:
         Raises:
             HomeBusy: a run holds the home.
         """
-        with self._home.exclusive(f"{act}, a process", PATIENCE):
+        with self.home.exclusive(f"{act}, a process", PATIENCE):
             self.recover()
             yield
 
@@ -138,7 +167,7 @@ class Promotions:
                 version=decision.candidate_version,
                 before=decision.production_version,
                 after=decision.candidate_version,
-                actor=self._home.settings.who,
+                actor=self.home.settings.who,
                 reason=decision.reason,
                 decision=decision.digest,
                 candidate=decision.candidate_digest,
@@ -156,23 +185,23 @@ class Promotions:
         Raises:
             IntegrityError: the model or its release was changed; production has not changed.
         """
-        intent = self._ledger.state().open_intent
+        intent = self.ledger.state().open_intent
         if intent is None or intent_of(intent) != planned:
-            intent = self._ledger.append(planned)
-        pointer = self._releases.read_pointer()
+            intent = self.ledger.append(planned)
+        pointer = self.releases.read_pointer()
         if pointer is None or pointer.version != planned.version:
-            self._publisher.publish(planned)
-            pointer = self._releases.point(
+            self.publisher.publish(planned)
+            pointer = self.releases.point(
                 planned.version,
                 ledger_head=intent.digest,
-                activate_at=(self._home.now() + ACTIVATION_DELAY).isoformat(),
+                activate_at=(self.home.now() + ACTIVATION_DELAY).isoformat(),
                 as_of=planned.as_of,
             )
         self.restore_alias()
         if isinstance(planned, RollbackIntent):
             self._block(planned)
-        done = self._ledger.append(planned.done(intent.digest, pointer.activate_at))
-        self._registry.anchor(planned.version, done.digest)
+        done = self.ledger.append(planned.done(intent.digest, pointer.activate_at))
+        self.registry.anchor(planned.version, done.digest)
         return done
 
     def recover(self) -> str | None:
@@ -185,7 +214,7 @@ class Promotions:
         Raises:
             IntegrityError: a store cannot be read; nothing was changed.
         """
-        state = self._ledger.state()
+        state = self.ledger.state()
         if state.open_intent is not None:
             return self._recover_change(state.open_intent)
         if state.unused_approval is not None:
@@ -202,7 +231,7 @@ class Promotions:
             said = f"{what} {'after' if moved else 'before'} the pointer moved: it was completed."
         else:
             self.restore_alias()  # until 0.2 the alias moved first
-            self._ledger.append(planned.void(intent.digest, self.production, why_not))
+            self.ledger.append(planned.void(intent.digest, self.production, why_not))
             said = f"{what} before the pointer moved, and cannot be completed: {why_not}"
         return self._recovered(planned, said, intent=intent.digest)
 
@@ -219,11 +248,11 @@ class Promotions:
         else:
             said = f"{what}, and cannot be completed: {why_not}"
             plan = planned.model_dump() | {"actor": "", "reason": said}
-            self._ledger.append(ApprovalLapsed(**plan))
+            self.ledger.append(ApprovalLapsed(**plan))
         return self._recovered(planned, said, approval=approval.digest)
 
     def _recovered(self, planned: Intent, said: str, **evidence: str) -> str:
-        self._ledger.append(
+        self.ledger.append(
             Recovered(
                 subject=f"version {planned.version}",
                 before=named(planned.before),
@@ -241,19 +270,19 @@ class Promotions:
         silently. A deleted version cannot have one: its release keeps serving, and `churn
         verify` reports it.
         """
-        pointer = self._releases.pointer()
+        pointer = self.releases.pointer()
         if pointer is None:
-            self._registry.remove_alias(PRODUCTION)
+            self.registry.remove_alias(PRODUCTION)
             return
-        stale = self._registry.alias(PRODUCTION) != pointer.version
-        if stale and self._registry.has(pointer.version):
-            self._registry.set_alias(PRODUCTION, pointer.version)
+        stale = self.registry.alias(PRODUCTION) != pointer.version
+        if stale and self.registry.has(pointer.version):
+            self.registry.set_alias(PRODUCTION, pointer.version)
 
     def keep(self, decision: Decision, why: str) -> None:
         """Record that production stays as it is."""
-        pointer = self._releases.pointer()
+        pointer = self.releases.pointer()
         kept = None if pointer is None else pointer.version
-        self._ledger.append(
+        self.ledger.append(
             ProductionKept(
                 production=kept,
                 before=kept,
@@ -268,32 +297,32 @@ class Promotions:
         """Block the version that a rollback leaves and unblock the one that it brings back, each
         recorded once.
         """
-        blocked = self._ledger.state().blocked
+        blocked = self.ledger.state().blocked
         signature = {"actor": planned.actor, "reason": planned.reason}
         if planned.blocks is not None and planned.blocks not in blocked:
-            self._ledger.append(VersionBlocked(version=planned.blocks, **signature))
+            self.ledger.append(VersionBlocked(version=planned.blocks, **signature))
         if planned.unblocks is not None and planned.unblocks in blocked:
-            self._ledger.append(VersionUnblocked(version=planned.unblocks, **signature))
+            self.ledger.append(VersionUnblocked(version=planned.unblocks, **signature))
 
     def _why_not(self, planned: Intent) -> str | None:
         """Why a change that was cut off cannot be completed; None if it can, and its release is
         complete now.
         """
         # A store that cannot be read is no reason to cancel the change: this raises.
-        self._registry.alias(PRODUCTION)
+        self.registry.alias(PRODUCTION)
         try:
             if isinstance(planned, PromotionIntent):
                 why_not = self._why_lapsed(planned)
                 if why_not is not None:
                     return why_not
-            self._publisher.publish(planned)
+            self.publisher.publish(planned)
         except (DataError, IntegrityError, UsageError) as error:
             return str(error)
         return None
 
     def _why_lapsed(self, planned: PromotionIntent) -> str | None:
         """Why a promotion no longer is what was decided or approved; None if it is."""
-        decision = self._decisions.find(planned.decision)
+        decision = self.decisions.find(planned.decision)
         if decision is None:
             return "Its decision is not in the home any more: decide again."
         production = self.production
@@ -302,8 +331,8 @@ class Promotions:
                 f"Production is {model_named(production)} now, it was"
                 f" {model_named(planned.before)}."
             )
-        digest = self._registry.load(planned.version).digest
-        policy = self._contract.policy_hash
+        digest = self.registry.load(planned.version).digest
+        policy = self.contract.policy_hash
         if planned.approval is None:
             return decision.allows(planned.version, digest, policy)
         if planned.override:

@@ -5,6 +5,7 @@ receipt.
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -22,24 +23,16 @@ from churn_platform.training.releases import Releases
 GOLDEN_ROWS = 5
 
 
+@dataclass(frozen=True)
 class ReleasePublisher:
     """Makes releases out of the registry's versions."""
 
-    def __init__(
-        self,
-        ledger: LedgerStore,
-        records: Records,
-        releases: Releases,
-        registry: ModelRegistry,
-        datasets: TrainingDatasets,
-        now: Callable[[], dt.datetime],
-    ) -> None:
-        self._ledger = ledger
-        self._records = records
-        self._releases = releases
-        self._registry = registry
-        self._datasets = datasets
-        self._now = now
+    ledger: LedgerStore
+    records: Records
+    releases: Releases
+    registry: ModelRegistry
+    datasets: TrainingDatasets
+    now: Callable[[], dt.datetime]
 
     def publish(self, planned: ProductionChange) -> None:
         """Have the version's release on the disk, verified, and its receipt in the ledger, once.
@@ -48,19 +41,19 @@ class ReleasePublisher:
         which it was made.
         """
         version = planned.version
-        known = self._ledger.state().published.get(version)
-        if version in self._releases.versions():
-            manifest = self._releases.verify(version)
+        known = self.ledger.state().published.get(version)
+        if version in self.releases.versions():
+            manifest = self.releases.verify(version)
             self._check_judged(version, manifest.files)
         else:
             files = self.judged_version(version)
             candidate = candidate_of(files, version)
             files |= serving_files(candidate.model)
-            created_at = self._now().isoformat()
+            created_at = self.now().isoformat()
             if known is not None:
                 created_at = ReleasePublished.of(known).created_at or created_at
             fields = manifest_fields(candidate, self._sample(candidate), created_at)
-            manifest = self._releases.publish(version, files, fields)
+            manifest = self.releases.publish(version, files, fields)
         if manifest.candidate_digest != planned.candidate:
             raise IntegrityError(
                 f"Version {version} is not what its decision was about: its digest is"
@@ -68,7 +61,7 @@ class ReleasePublisher:
                 code="MODEL_CHANGED",
             )
         if known is None:
-            self._ledger.append(
+            self.ledger.append(
                 ReleasePublished(
                     version=version,
                     after=version,
@@ -91,7 +84,7 @@ class ReleasePublisher:
             IntegrityError: a file is not the one that was registered, or that the newest
                 decision on the version judged.
         """
-        files = self._registry.files(version)
+        files = self.registry.files(version)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         self._check_judged(version, digests)
         return files
@@ -100,7 +93,7 @@ class ReleasePublisher:
         """Compare the bytes of the files with what was judged; the digest of a candidate covers
         only what it was made from.
         """
-        for name, judged in self._ledger.state().judged_files(version).items():
+        for name, judged in self.ledger.state().judged_files(version).items():
             if digests.get(name) != judged:
                 raise IntegrityError(
                     f"{name} of version {version} is not the file that was judged (sha256"
@@ -111,11 +104,11 @@ class ReleasePublisher:
 
     def _sample(self, candidate: Candidate) -> pd.DataFrame:
         """Rows for the golden predictions: preferably those that the version was trained on."""
-        own = self._datasets.month_of(candidate.card.dataset_digest)
-        for month in (own, *reversed(self._records.months("training_dataset"))):
+        own = self.datasets.month_of(candidate.card.dataset_digest)
+        for month in (own, *reversed(self.records.months("training_dataset"))):
             if month is None:
                 continue
-            dataset = self._datasets.load(month)
+            dataset = self.datasets.load(month)
             if dataset is not None:
                 return dataset.training_rows()
         raise DataError(

@@ -2,13 +2,14 @@
 is left is blocked.
 """
 
+from dataclasses import dataclass
+
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.home import Home
 from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract
-from churn_platform.ledger.acts import version_of
-from churn_platform.ledger.approvals import moment
-from churn_platform.ledger.state import ProductionState
+from churn_platform.ledger.receipts import version_of
+from churn_platform.ledger.state import ProductionState, moment
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionDone, RollbackIntent, VersionUnblocked
 from churn_platform.promotion.approvals import Approvals
@@ -18,26 +19,17 @@ from churn_platform.training.release import Pointer
 from churn_platform.training.releases import Releases
 
 
+@dataclass(frozen=True)
 class Rollbacks:
     """Rolls production back, and unblocks versions."""
 
-    def __init__(
-        self,
-        home: Home,
-        contract: Contract,
-        ledger: LedgerStore,
-        releases: Releases,
-        registry: ModelRegistry,
-        promotions: Promotions,
-        approvals: Approvals,
-    ) -> None:
-        self._home = home
-        self._contract = contract
-        self._ledger = ledger
-        self._releases = releases
-        self._registry = registry
-        self._promotions = promotions
-        self._approvals = approvals
+    home: Home
+    contract: Contract
+    ledger: LedgerStore
+    releases: Releases
+    registry: ModelRegistry
+    promotions: Promotions
+    approvals: Approvals
 
     def roll_back(self, by: str, reason: str, to: int | None = None) -> str:
         """Put a version that was in production before back into production; describes what was
@@ -59,9 +51,9 @@ class Rollbacks:
             HomeBusy: a run holds the home.
         """
         by, reason = signed(by, reason)
-        with self._promotions.acting(f"the rollback by {by}"):
-            state = self._ledger.state()
-            pointer = self._releases.read_pointer()
+        with self.promotions.acting(f"the rollback by {by}"):
+            state = self.ledger.state()
+            pointer = self.releases.read_pointer()
             if pointer is None:
                 raise UsageError(
                     "No model is in production: there is nothing to roll back.",
@@ -71,8 +63,8 @@ class Rollbacks:
             target = _target(state, left, to)
             self._check_release(target, pointer)
             planned = _planned(state, target, left, by, reason)
-            self._promotions.carry_out(planned)
-            self._approvals.record_lapse()
+            self.promotions.carry_out(planned)
+            self.approvals.record_lapse()
         said = (
             f"Version {target} is in production again in place of version {left}, by {by}:"
             f" {ended(reason)}"
@@ -97,16 +89,16 @@ class Rollbacks:
             HomeBusy: a run holds the home.
         """
         by, reason = signed(by, reason)
-        with self._promotions.acting(f"the unblocking of version {version} by {by}"):
-            blocked = self._ledger.state().blocked
+        with self.promotions.acting(f"the unblocking of version {version} by {by}"):
+            blocked = self.ledger.state().blocked
             if version not in blocked:
                 names = ", ".join(map(str, sorted(blocked))) or "none"
                 raise UsageError(
                     f"Version {version} is not blocked; blocked versions: {names}.",
                     code="VERSION_NOT_BLOCKED",
                 )
-            login = self._home.settings.who
-            self._ledger.append(
+            login = self.home.settings.who
+            self.ledger.append(
                 VersionUnblocked(version=version, actor=by, reason=reason, login=login)
             )
         return f"Version {version} is no longer blocked: {ended(reason)}"
@@ -121,23 +113,23 @@ class Rollbacks:
         """
         from churn_platform.training.release_loading import load_release
 
-        if target not in self._releases.versions():
+        if target not in self.releases.versions():
             raise IntegrityError(
-                f"The release of version {target} is missing in {self._releases.folder}: nothing"
+                f"The release of version {target} is missing in {self.releases.folder}: nothing"
                 " was rolled back. Put it back from a backup, or roll back to another version"
                 " with --to.",
                 code="RELEASE_MISSING",
             )
         try:
-            load_release(self._releases, self._contract, target, pointer)
+            load_release(self.releases, self.contract, target, pointer)
         except (ChurnError, OSError, ValueError, KeyError) as error:
             raise IntegrityError(
                 f"Nothing was rolled back, for version {target} could not serve: {error}",
                 code="MODEL_UNREADABLE",
             ) from error
-        if not self._registry.has(target):
+        if not self.registry.has(target):
             raise IntegrityError(
-                f"Nothing was rolled back, for {self._registry.model_name} has no version"
+                f"Nothing was rolled back, for {self.registry.model_name} has no version"
                 f" {target} in MLflow any more: restore mlflow.db from a backup, or roll back to"
                 " another version with --to.",
                 code="MODEL_UNREADABLE",

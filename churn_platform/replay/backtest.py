@@ -29,8 +29,8 @@ from churn_platform.loop.retraining import (
 )
 from churn_platform.loop.run_month import MonthRun, RefusedTraining, run_month
 from churn_platform.monitoring.performance import VersionPerformance, measured
-from churn_platform.promotion.attempts import attempt_on, holdout_name
 from churn_platform.promotion.decision import Decision, Trigger, decide
+from churn_platform.promotion.gate import attempt_on, holdout_name
 from churn_platform.replay.history import Memory
 from churn_platform.training.candidate import Candidate
 

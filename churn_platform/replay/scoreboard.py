@@ -6,8 +6,7 @@ from typing import Literal
 
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.evaluation.gain import Gain
-from churn_platform.ledger.acts import version_of
-from churn_platform.ledger.receipts import DELIVERED, Receipt
+from churn_platform.ledger.receipts import DELIVERED, Receipt, version_of
 from churn_platform.ledger.state import DONE
 from churn_platform.monitoring.comparison import Shown, shown, span
 from churn_platform.promotion.decision import Decision

@@ -14,6 +14,7 @@ from churn_platform.alerting.messages import MOST_TRIES, OLDEST
 from churn_platform.base.settings import Settings
 from churn_platform.ingestion.validation import DropRefused
 from churn_platform.services import Services
+from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import JANUARY, deliver, make_home, month_tables, open_home
 from churn_platform_tests.system.receiver import mute, receiving
 
@@ -56,21 +57,22 @@ def receiver():
         yield made
 
 
-def promoted(alerter, version=1):
-    alerter.ledger.write(
-        actor="ada",
-        act="promotion done",
-        subject=f"version {version}",
-        reason="It is better.",
-        after=f"version {version}",
-    )
+def promoted(alerter, *versions):
+    for version in versions or (1,):
+        record_act(alerter.ledger, act="promotion done", subject=f"version {version}")
 
 
-def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+@pytest.fixture
+def alerter(watched, receiver):
+    """The alerts of a home with one channel that is followed already."""
+    made = watched(receiver.url)
+    made.begin()
+    return made
+
+
+def test_every_event_is_told_once_in_order_also_by_the_next_process(alerter, watched, receiver):
     promoted(alerter)
-    alerter.ledger.write(actor="ada", act="drop accepted", subject="2024-01-31", reason="No news.")
+    record_act(alerter.ledger, act="drop accepted", subject="2024-01-31")
     promoted(alerter, 2)
     assert alerter.send().sent == 2
     assert watched(receiver.url).send().sent == 0
@@ -78,36 +80,25 @@ def test_every_event_is_told_once_in_order_also_by_the_next_process(watched, rec
 
 
 def test_a_decision_is_told_with_the_sentences_of_its_findings(february_decided_copy, receiver):
-    home = Services(
-        Settings(home=february_decided_copy.folder, actor="ada", alert_urls=SecretStr(receiver.url))
-    )
-
-    alerter = home.alerts
-    alerter.begin()
+    home = open_home(february_decided_copy.folder, alert_urls=receiver.url)
+    home.alerts.begin()
     home.decision_maker.carry_out()
-    alerter.send()
+    home.alerts.send()
     assert receiver.titles == ["gym: promoted version 2"]
-    findings = [
-        finding
-        for finding in home.decisions.newest().findings
-        if finding.outcome != "not_applicable"
-    ]
-    assert len(findings) > 5
-    assert all(finding.detail in receiver.got[0]["body"] for finding in findings)
+    found = [f.detail for f in home.decisions.newest().findings if f.outcome != "not_applicable"]
+    assert len(found) > 5
+    assert all(detail in receiver.got[0]["body"] for detail in found)
 
 
 def test_the_history_of_an_old_home_is_not_sent(watched, receiver):
-    for version in range(1, 200):
-        promoted(watched(), version)
+    promoted(watched(), *range(1, 200))
     assert watched(receiver.url).send().sent == 0
     promoted(watched(), 200)
     assert watched(receiver.url).send().sent == 1
     assert receiver.titles == ["gym: promoted version 200"]
 
 
-def test_a_receiver_that_is_added_later_hears_of_what_follows(watched, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+def test_a_receiver_that_is_added_later_hears_of_what_follows(alerter, watched, receiver):
     promoted(alerter)
     alerter.send()
     with receiving() as second:
@@ -122,24 +113,21 @@ def test_what_could_not_be_sent_waits_and_is_sent_when_the_receiver_is_back(watc
     url = f"json://127.0.0.1:{port}/hook"
     alerter = watched(url)
     alerter.begin()
-    promoted(alerter)
-    promoted(alerter, 2)
-    problem = "An alert did not reach json 1: it could not be reached. It is tried again later."
-    assert alerter.send().problems == [problem]
+    promoted(alerter, 1, 2)
+    [problem] = alerter.send().problems
+    assert "json 1: it could not be reached" in problem
     (state,) = alerter.waiting()
-    assert (state["unsent"], state["failures"], state["error"]) == (2, 1, "could not be reached")
-    assert state["next_try"] == "2024-02-01T06:01:00+00:00"
+    assert (state.unsent, state.failures, state.error) == (2, 1, "could not be reached")
+    assert state.next_try == "2024-02-01T06:01:00+00:00"
     with receiving(port) as back:
         assert watched(url).send().sent == 0  # its time has not come
         clock.forward(minutes=2)
         assert watched(url).send().sent == 2
         assert back.titles == ["gym: promoted version 1", "gym: promoted version 2"]
-    assert watched(url).waiting()[0]["error"] == ""
+    assert watched(url).waiting()[0].error == ""
 
 
-def test_asking_by_hand_does_not_wait(watched, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+def test_asking_by_hand_does_not_wait(alerter, receiver):
     promoted(alerter)
     receiver.status = 500
     alerter.send()
@@ -150,22 +138,19 @@ def test_asking_by_hand_does_not_wait(watched, receiver):
 def test_one_receiver_that_fails_takes_nothing_from_the_others(watched, receiver):
     alerter = watched(f"json://127.0.0.1:{free_port()}/x", receiver.url)
     alerter.begin()
-    for version in (1, 2, 3):
-        promoted(alerter, version)
+    promoted(alerter, *(1, 2, 3))
     done = alerter.send()
     assert (done.sent, len(done.problems)) == (3, 1)
-    assert [state["unsent"] for state in alerter.waiting()] == [3, 0]
+    assert [state.unsent for state in alerter.waiting()] == [3, 0]
 
 
 def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries(
-    watched, clock, receiver
+    alerter, clock, receiver
 ):
-    alerter = watched(receiver.url)
-    alerter.begin()
     promoted(alerter)
     receiver.status = 400
     rounds = 0
-    while alerter.waiting()[0]["unsent"]:
+    while alerter.waiting()[0].unsent:
         alerter.send()
         clock.forward(hours=6)
         rounds += 1
@@ -175,18 +160,16 @@ def test_a_message_that_is_never_taken_makes_way_after_a_bounded_number_of_tries
     promoted(alerter, 2)
     alerter.send()
     assert receiver.titles == ["gym: promoted version 2"]
-    assert alerter.waiting()[0]["lost"] == 1
+    assert alerter.waiting()[0].lost == 1
 
 
-def test_what_is_older_than_a_week_is_no_news(watched, clock, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+def test_what_is_older_than_a_week_is_no_news(alerter, clock, receiver):
     promoted(alerter)
     clock.now += OLDEST + dt.timedelta(seconds=1)
     promoted(alerter, 2)
     alerter.send()
     assert receiver.titles == ["gym: promoted version 2"]
-    assert alerter.waiting()[0]["lost"] == 1
+    assert alerter.waiting()[0].lost == 1
 
 
 def test_a_receiver_that_never_answers_costs_one_wait_and_then_none(watched, monkeypatch):
@@ -207,8 +190,7 @@ def test_a_receiver_that_never_answers_costs_one_wait_and_then_none(watched, mon
 
 def test_two_processes_that_send_at_once_tell_every_event_once(watched, receiver):
     watched(receiver.url).begin()
-    for version in range(1, 11):
-        promoted(watched(), version)
+    promoted(watched(), *range(1, 11))
     threads = [threading.Thread(target=lambda: watched(receiver.url).send()) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -230,8 +212,7 @@ def test_a_kill_between_two_messages_repeats_none_that_was_counted(watched, rece
     sound = channels.send
     alerter = watched(receiver.url)
     alerter.begin()
-    promoted(alerter)
-    promoted(alerter, 2)
+    promoted(alerter, 1, 2)
     monkeypatch.setattr(channels, "send", dies)
     with pytest.raises(Killed):
         alerter.send()
@@ -250,7 +231,8 @@ def test_a_home_that_cannot_be_written_sends_nothing_rather_than_the_same_for_ev
     alerter.begin()
     promoted(alerter)
     monkeypatch.setattr(alerts, "write_state", full)
-    assert alerter.send().problems == ["Alerts are not sent: [Errno 28] No space left on device"]
+    [problem] = alerter.send().problems
+    assert "No space left on device" in problem
     assert receiver.got == []
 
 
@@ -284,15 +266,11 @@ def test_receivers_can_stand_in_a_file_with_comments(watched, receiver, tmp_path
 def test_a_file_of_receivers_that_is_gone_is_said_and_stops_nothing(watched, tmp_path):
     alerter = watched(alert_urls_file=tmp_path / "gone")
     (problem,) = alerter.send().problems
-    assert problem == (
-        f"Alerts are not sent: CHURN_ALERT_URLS_FILE names {tmp_path / 'gone'}, which cannot be read: "
-        "No such file or directory."
-    )
+    assert "CHURN_ALERT_URLS_FILE" in problem
+    assert str(tmp_path / "gone") in problem
 
 
-def test_the_same_refused_files_are_told_once_however_often_they_are_tried(watched, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+def test_the_same_refused_files_are_told_once_however_often_they_are_tried(alerter, receiver):
     tables = month_tables(JANUARY, 30)
     tables["members"]["months"] = "soon"
     deliver(alerter.home, JANUARY, tables)
@@ -308,9 +286,7 @@ def test_the_same_refused_files_are_told_once_however_often_they_are_tried(watch
     assert alerter.send().sent == 1
 
 
-def test_what_stops_and_what_comes_back_is_told_once_each(watched, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+def test_what_stops_and_what_comes_back_is_told_once_each(alerter, watched, receiver):
     for up in (True, False, False, True, True, False):
         watched(receiver.url).seen("The daemon", up=up, sentence="No heartbeat for 300 s.")
     alerter.send()
@@ -326,9 +302,7 @@ def test_what_stops_and_what_comes_back_is_told_once_each(watched, receiver):
     assert receiver.titles[-1] == "gym: promoted version 1"
 
 
-def test_a_ledger_that_was_put_back_from_a_backup_is_followed_from_there(watched, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+def test_a_ledger_that_was_put_back_from_a_backup_is_followed_from_there(alerter, receiver):
     promoted(alerter)
     files = (alerter.ledger.file, alerter.ledger.anchor_file)
     backup = [path.read_bytes() for path in files]
@@ -352,9 +326,7 @@ def test_without_receivers_nothing_is_done_and_nothing_written(watched):
     assert not [path for path in alerter.home.folder.iterdir() if path.name.startswith("alerts")]
 
 
-def test_a_quiet_round_writes_nothing(watched, receiver):
-    alerter = watched(receiver.url)
-    alerter.begin()
+def test_a_quiet_round_writes_nothing(alerter, receiver):
     promoted(alerter)
     alerter.send()
     before = alerter.file.stat().st_mtime_ns

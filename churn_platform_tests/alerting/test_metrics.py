@@ -4,18 +4,16 @@ import datetime as dt
 import shutil
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from churn_platform.alerting.metrics import (
     DAEMON_SILENT_SECONDS,
     DagsterState,
     JobState,
-    LedgerTotals,
     daemon_metrics,
 )
 from churn_platform.lake.lake import instant
-from churn_platform.ledger import receipts as ledger
+from churn_platform.ledger.acts import StandDownBegan
+from churn_platform.ledger.version_acts import ApprovalLapsed, ApprovalRequested, Bound
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -26,7 +24,7 @@ from churn_platform_tests.small_business import (
     open_home,
 )
 
-START = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
+UNTIL = "2024-03-15T06:00:00+00:00"
 
 
 def values(metrics):
@@ -39,12 +37,8 @@ def test_an_empty_home_has_no_month_no_version_and_no_receipt(tmp_path):
     watched = make_home(tmp_path / "home").metrics
     assert values(watched.snapshot()) == {"churn_months": 0}
     assert values(watched.production()) == {"churn_production_version": 0}
-    assert (
-        values(watched.drift())
-        == values(watched.performance())
-        == values(watched.verification())
-        == {}
-    )
+    for source in (watched.drift, watched.performance, watched.verification):
+        assert values(source()) == {}
     assert values(watched.ledger()) == {
         "churn_ledger_receipts": 0, "churn_production_stand_down": 0, "churn_approvals_pending": 0
     }  # fmt: skip
@@ -53,10 +47,6 @@ def test_an_empty_home_has_no_month_no_version_and_no_receipt(tmp_path):
 def test_a_new_month_is_the_newest_snapshot_with_its_age_and_rows_put_aside(january_copy):
     now = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
     watched = open_home(january_copy.folder, lambda: now).metrics
-    assert (
-        values(watched.snapshot())["churn_snapshot_as_of_timestamp_seconds"]
-        == instant(JANUARY).timestamp()
-    )
     tables = month_tables(FEBRUARY)
     tables["members"].loc[:2, "plan"] = "gold"
     deliver(january_copy, FEBRUARY, tables)
@@ -77,14 +67,9 @@ def test_the_newest_matured_month_and_that_of_the_newest_decision_lag_behind_a_m
     deliver(january_copy, FEBRUARY, tables)
     monthly(january_copy, FEBRUARY)
     watched = january_copy.metrics
-    assert (
-        values(watched.snapshot())["churn_labelled_as_of_timestamp_seconds"]
-        == instant(JANUARY).timestamp()
-    )
-    assert (
-        values(watched.ledger())["churn_decision_as_of_timestamp_seconds"]
-        == instant(JANUARY).timestamp()
-    )
+    found = values(watched.snapshot()) | values(watched.ledger())
+    for name in ("churn_labelled_as_of", "churn_decision_as_of"):
+        assert found[f"{name}_timestamp_seconds"] == instant(JANUARY).timestamp()
 
 
 def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january):
@@ -92,11 +77,8 @@ def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january)
     manifest, pointer = january.releases.production(), january.releases.pointer()
     assert found["churn_production_version"] == 1
     assert found["churn_promoted_auc"] == manifest.metrics["auc"]
-    assert (
-        found["churn_promoted_auc_low"]
-        < found["churn_promoted_auc"]
-        < found["churn_promoted_auc_high"]
-    )
+    low, high = found["churn_promoted_auc_low"], found["churn_promoted_auc_high"]
+    assert low < found["churn_promoted_auc"] < high
     assert found["churn_production_as_of_timestamp_seconds"] == instant(JANUARY).timestamp()
     since = dt.datetime.fromisoformat(pointer.activate_at).timestamp()
     assert found["churn_production_since_timestamp_seconds"] == pytest.approx(since)
@@ -119,7 +101,16 @@ def test_realised_performance_is_that_of_the_version_in_production(february_deci
 def test_drift_is_that_of_the_newest_report_that_compared(january_copy):
     watched = january_copy.metrics
     assert values(watched.drift()) == {}
-    result = {"share": 0.25, "share_threshold": 0.05, "target_drift": 0.1, "prediction_drift": None}
+    figures = {
+        "share": 0.25,
+        "share_threshold": 0.05,
+        "target_drift": 0.1,
+        "prediction_drift": None,
+    }
+    others = {"drifted_columns": [], "columns": [], "rows_reference": 9, "rows_current": 9}
+    others |= dict.fromkeys(("target_threshold", "prediction_threshold"), 0.05)
+    exceeded = ("drift_detected", "share_exceeded", "target_exceeded", "prediction_exceeded")
+    result = figures | others | dict.fromkeys(exceeded, True)
     january_copy.records.write(
         "drift_report", JANUARY, {"result": result, "alarms": ["drift share"]}
     )
@@ -145,13 +136,16 @@ def test_the_ledger_is_followed_receipt_by_receipt(january_copy):
     before = values(watched.ledger())
     assert before["churn_ledger_receipts"] == acts.head().sequence
     assert before["churn_receipts_total", "promotion done"] == 1
-    acts.write(actor="ada", act="approval requested", subject="version 2", reason="It passed.")
-    acts.write(actor="ada", act="stand-down began", subject="version 1", reason="It fell.")
+    bound = Bound(2, "c", "d", "t", "p", 1)
+    request = acts.append(
+        bound.act(ApprovalRequested, reason="It passed.", as_of="2024-02-29", until=UNTIL)
+    )
+    acts.append(StandDownBegan(subject=1, reason="It fell."))
     found = values(watched.ledger())
     assert found["churn_ledger_receipts"] == before["churn_ledger_receipts"] + 2
     assert (found["churn_approvals_pending"], found["churn_production_stand_down"]) == (1, 1)
     assert "churn_approval_pending_since_timestamp_seconds" in found
-    acts.write(actor="ada", act="approval", subject="version 2", reason="Good.")
+    acts.append(bound.act(ApprovalLapsed, reason="No answer.", request=request.digest))
     assert values(watched.ledger())["churn_approvals_pending"] == 0
 
 
@@ -159,7 +153,7 @@ def test_a_ledger_that_is_shorter_than_before_is_read_anew(january_copy, tmp_pat
     watched = january_copy.metrics
     shutil.copytree(january_copy.folder / "ledger", tmp_path / "kept")
     before = values(watched.ledger())
-    january_copy.ledger.write(actor="ada", act="decision", subject="version 2", reason="So.")
+    january_copy.ledger.append(StandDownBegan(subject=1, reason="It fell."))
     assert values(watched.ledger()) != before
     shutil.rmtree(january_copy.folder / "ledger")
     shutil.copytree(tmp_path / "kept", january_copy.folder / "ledger")
@@ -206,48 +200,6 @@ def test_the_warnings_of_the_newest_month_are_counted_by_code(february_copy):
     assert not [name for name in values(watched.ledger()) if "churn_month_warnings" in name]
     february_copy.month_warnings.record(FEBRUARY)
     assert values(watched.ledger())["churn_month_warnings", "LABELS_UNLIKE_BEFORE"] == 2
-
-
-def standing(*acts):
-    """The standing after (act, subject) receipts, one a day."""
-    found, head = LedgerTotals(), None
-    for day, (act, subject) in enumerate(acts):
-        time = (START + dt.timedelta(days=day)).isoformat()
-        head = ledger.append(head, time=time, actor="ada", act=act, subject=subject, reason="So.")
-        found.take(head)
-    return found
-
-
-def test_a_request_waits_until_it_is_answered():
-    asked = ("approval requested", "version 2")
-    assert standing(asked).waiting_since == START
-    for answer in ("approval", "rejection", "approval lapsed", "promotion done"):
-        assert standing(asked, (answer, "version 2")).waiting is None
-        assert standing(asked, (answer, "version 1")).waiting == "version 2"
-
-
-def test_a_newer_request_takes_the_place_of_an_older_one():
-    found = standing(
-        ("approval requested", "version 2"),
-        ("approval requested", "version 3"),
-        ("approval", "version 2"),
-    )
-    assert (found.waiting, found.waiting_since) == ("version 3", START + dt.timedelta(days=1))
-
-
-def test_a_stand_down_lasts_until_it_ended():
-    began = ("stand-down began", "version 1")
-    assert standing(began).stands_down == "version 1"
-    assert standing(began, ("stand-down ended", "version 1")).stands_down is None
-
-
-@given(st.lists(st.sampled_from(["decision", "drop accepted", "promotion done"]), max_size=20))
-def test_every_receipt_is_counted_under_its_act_with_the_time_of_the_newest(acts):
-    found = standing(*((act, "it") for act in acts))
-    assert found.receipts == len(acts)
-    assert found.counts == {act: acts.count(act) for act in acts}
-    newest = {act: START + dt.timedelta(days=len(acts) - 1 - acts[::-1].index(act)) for act in acts}
-    assert found.last == newest
 
 
 def test_a_daemon_is_dead_once_all_of_its_parts_are_silent():

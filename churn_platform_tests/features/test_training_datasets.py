@@ -10,7 +10,6 @@ from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.training_datasets import join
 from churn_platform_tests.small_business import (
     CUSTOMERS,
-    DECLARED,
     FEBRUARY,
     JANUARY,
     deliver,
@@ -64,14 +63,6 @@ def test_every_labelled_customer_is_one_row_with_the_features_of_the_drop(januar
     assert len(dataset.holdout_rows()) == 371
 
 
-def test_the_second_month_trains_on_itself_and_knows_the_month_before_as_forward(february_decided):
-    dataset = february_decided.training_datasets.load(FEBRUARY)
-    assert dataset.window.training == dataset.window.holdout == (FEBRUARY,)
-    assert dataset.window.forward == (JANUARY,)
-    assert len(dataset.frame) == 2 * CUSTOMERS
-    assert dataset.forward_rows()["as_of"].unique().tolist() == ["2024-01-31"]
-
-
 def test_a_dataset_is_loaded_as_it_was_built_and_its_record_says_what_from(home):
     published(home)
     built = home.training_datasets.build(JANUARY)
@@ -101,18 +92,6 @@ def test_without_labels_there_is_no_dataset_and_a_record_that_says_so(home):
     assert home.training_datasets.build(JANUARY) is None
     assert home.training_datasets.load(JANUARY) is None
     assert home.records.read("training_dataset", JANUARY)["digest"] is None
-
-
-def test_labels_are_waited_for_until_they_mature(tmp_path):
-    label = {"table": "leavers", "column": "has_left", "horizon": {"months": 1}}
-    home = make_home(tmp_path / "home", {**DECLARED, "label": label})
-    published(home)
-    assert home.training_datasets.build(JANUARY) is None
-    deliver(home, FEBRUARY, month_tables(FEBRUARY, 60))
-    home.ingestion.publish(FEBRUARY)
-    dataset = home.training_datasets.build(FEBRUARY)
-    assert dataset.window.training == (JANUARY,)
-    assert dataset.frame["as_of"].unique().tolist() == ["2024-01-31"]
 
 
 def test_what_was_never_built_or_was_changed_since_is_not_loaded(january_copy):

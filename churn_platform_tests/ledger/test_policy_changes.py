@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn_platform.ledger import receipts as ledger
-from churn_platform.ledger.policy_changes import Change, changes
+from churn_platform.ledger.acts import Change, changes
 
 plain = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 policies = st.dictionaries(

@@ -14,6 +14,7 @@ from churn_platform.base.errors import DataError, HomeBusy, IntegrityError
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger import store as ledger_store
 from churn_platform.ledger.store import LedgerStore
+from churn_platform_tests.gym import record_act
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=UTC)
 
@@ -26,19 +27,13 @@ def store_in(folder):
     return LedgerStore(folder / "ledger", now=lambda: NOON)
 
 
-def record(store, subject="version 1", actor="monthly", act="decision", **more):
-    return store.write(actor=actor, act=act, subject=subject, reason="It is so.", **more)
+def record(store, subject="version 1", act="decision", **more):
+    return record_act(store, act=act, subject=subject, **more)
 
 
 def filled(folder, count):
     store = store_in(folder)
     return store, [record(store, f"version {number}") for number in range(1, count + 1)]
-
-
-def append_many(folder, actor):
-    store = LedgerStore(folder)
-    for number in range(50):
-        record(store, f"version {number}", actor=actor)
 
 
 def test_what_was_appended_is_read_back_by_another_store(tmp_path):
@@ -119,34 +114,32 @@ def test_the_head_is_found_whatever_the_window_cuts(tmp_path, monkeypatch, windo
     assert store.verify() is None
 
 
-def test_the_head_is_read_from_the_end_however_large_the_file(tmp_path):
+def test_the_head_is_read_from_the_end_however_large_the_file_or_the_receipt(tmp_path):
     store, receipts = filled(tmp_path, 2)
     with store.file.open("wb") as stream:
         stream.truncate(1 << 40)
         stream.seek(0, os.SEEK_END)
         stream.write(b"\n" + ledger.to_line(receipts[1]) + b"\n")
     assert store.head() == receipts[1]
-    assert record(store).previous == receipts[1].digest
-
-
-def test_a_receipt_larger_than_the_window_is_found(tmp_path):
-    store, _ = filled(tmp_path, 1)
     large = record(store, evidence={"filler": "x" * 5 * ledger_store.TAIL_BYTES})
+    assert large.previous == receipts[1].digest
     assert store.head() == large
     assert record(store).previous == large.digest
 
 
-def test_a_last_line_torn_at_any_byte_never_counts_and_is_cut_by_the_next_append(tmp_path):
-    store, receipts = filled(tmp_path, 3)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_last_line_torn_at_any_byte_never_counts_and_is_cut_by_the_next_append(tmp_path, count):
+    store, receipts = filled(tmp_path, count)
     whole = store.file.read_bytes()
-    start = len(whole) - len(ledger.to_line(receipts[2])) - 1
+    *others, last = receipts
+    start = len(whole) - len(ledger.to_line(last)) - 1
     for end in range(start, len(whole)):
         store.file.write_bytes(whole[:end])
-        assert store.head() == receipts[1]
-        assert store.receipts() == receipts[:2]
-        assert store.verify(anchor=receipts[1].digest) is None
-        assert store.verify(anchor=receipts[2].digest).what == "cut"
-        assert record(store, "version 3") == receipts[2]
+        assert store.head() == (others[-1] if others else None)
+        assert store.receipts() == others
+        assert store.verify() is None
+        assert store.verify(anchor=last.digest).what == "cut"
+        assert record(store, f"version {count}") == last
         assert store.file.read_bytes() == whole
 
 
@@ -158,16 +151,6 @@ def test_a_torn_line_longer_than_the_next_receipt_leaves_nothing_behind(tmp_path
     assert store.file.read_bytes() == b"".join(
         ledger.to_line(one) + b"\n" for one in (*receipts, second)
     )
-
-
-def test_a_torn_first_line_leaves_an_empty_ledger(tmp_path):
-    store, receipts = filled(tmp_path, 1)
-    whole = store.file.read_bytes()
-    for end in range(len(whole)):
-        store.file.write_bytes(whole[:end])
-        assert (store.head(), store.receipts(), store.verify()) == (None, [], None)
-    assert record(store) == receipts[0]
-    assert store.file.read_bytes() == whole
 
 
 @pytest.mark.parametrize("lost", [slice(0, 40), slice(-40, -1), slice(0, -1)])
@@ -200,11 +183,9 @@ def test_reading_a_changed_line_names_it(tmp_path, number):
     lines = store.file.read_text().splitlines(keepends=True)
     lines[number - 1] = lines[number - 1].replace("It is so.", "It was so")
     store.file.write_text("".join(lines))
-    sentence = rf"receipts\.jsonl, line {number}: .* does not match its digest; put the ledger back from a backup"
-    with pytest.raises(IntegrityError, match=sentence):
-        store.receipts()
-    with pytest.raises(IntegrityError, match=f"line {number}"):
-        store.receipts("promotion done")
+    for act in (None, "promotion done"):
+        with pytest.raises(IntegrityError, match=rf"receipts\.jsonl, line {number}: .* digest"):
+            store.receipts(act)
     assert store.verify().sequence == number
 
 
@@ -229,28 +210,10 @@ def test_a_deleted_line_is_missing_and_nothing_is_read_past_it(tmp_path):
         store.receipts()
 
 
-def test_two_processes_at_once_write_one_sound_chain(tmp_path):
-    context = multiprocessing.get_context("fork")
-    processes = [
-        context.Process(target=append_many, args=(tmp_path, actor)) for actor in ("left", "right")
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
-    receipts = LedgerStore(tmp_path).receipts()
-    assert [receipt.sequence for receipt in receipts] == list(range(1, 101))
-    for actor in ("left", "right"):
-        subjects = [receipt.subject for receipt in receipts if receipt.actor == actor]
-        assert subjects == [f"version {number}" for number in range(50)]
-
-
 def test_a_writer_that_waits_too_long_says_so_and_writes_nothing(tmp_path):
     store, receipts = filled(tmp_path, 1)
     impatient = LedgerStore(store.folder, lock_seconds=0.05)
-    sentence = r"has been writing to .*receipts\.jsonl for 0\.05 s; try again"
-    with filelock.FileLock(store.folder / "ledger.lock"), pytest.raises(HomeBusy, match=sentence):
+    with filelock.FileLock(store.folder / "ledger.lock"), pytest.raises(HomeBusy, match=r"0\.05 s"):
         record(impatient)
     assert store.receipts() == receipts
     assert record(impatient).sequence == 2
@@ -301,10 +264,9 @@ def test_behind_a_cut_tail_nothing_is_written_and_the_anchor_stays(tmp_path, kee
         record(store)
     store.file.write_bytes(b"".join(store.file.read_bytes().splitlines(keepends=True)[:keep]))
     left, anchor = store.file.read_bytes(), store.anchor()
-    with pytest.raises(
-        IntegrityError, match=r"anchor\.json says that receipt 3 .* the tail was cut or rewritten"
-    ):
+    with pytest.raises(IntegrityError, match=r"anchor\.json .* receipt 3 ") as refused:
         record(store)
+    assert refused.value.code == "LEDGER_DAMAGED"
     assert (store.file.read_bytes(), store.anchor()) == (left, anchor)
 
 
@@ -313,8 +275,9 @@ def test_behind_a_rewritten_head_nothing_is_written(tmp_path):
     record(store)
     record(other, actor="a forger")
     store.file.write_bytes(other.file.read_bytes())
-    with pytest.raises(IntegrityError, match="the tail was cut or rewritten"):
+    with pytest.raises(IntegrityError) as refused:
         record(store)
+    assert refused.value.code == "LEDGER_DAMAGED"
 
 
 def test_a_kill_between_receipt_and_anchor_leaves_the_anchor_one_behind_and_the_next_append_goes_on(
@@ -341,10 +304,8 @@ def append_some(folder, actor):
 
 
 def test_many_processes_at_once_write_one_sound_chain_and_its_head_is_the_anchor(tmp_path):
-    context, actors = (
-        multiprocessing.get_context("fork"),
-        [f"writer {number}" for number in range(6)],
-    )
+    context = multiprocessing.get_context("fork")
+    actors = [f"writer {number}" for number in range(6)]
     processes = [context.Process(target=append_some, args=(tmp_path, actor)) for actor in actors]
     for process in processes:
         process.start()

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from churn_platform.loop.next_step import MonthState
-from churn_platform.loop.progress import auc_interval
+from churn_platform.loop.progress import ANSWERS, auc_interval
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -45,6 +45,9 @@ def test_before_any_drop_nothing_is_due(home):
 
 def test_a_drop_is_due_when_marked_complete_or_unchanged_for_the_quiet_seconds(home):
     folder = deliver(home, JANUARY, small(JANUARY))
+    (folder / "_INCOMING").touch()
+    assert step(home) is None
+    (folder / "_INCOMING").unlink()
     assert step(home) == ("monthly", JANUARY)
     (folder / "_SUCCESS").unlink()
     newest = max(path.stat().st_mtime for path in folder.iterdir())
@@ -60,25 +63,14 @@ def test_a_drop_is_due_when_marked_complete_or_unchanged_for_the_quiet_seconds(h
     assert at(5.1).next_step() is None
 
 
-def test_half_a_drop_is_not_due(home):
-    folder = deliver(home, JANUARY, small(JANUARY))
-    (folder / "_INCOMING").touch()
-    assert step(home) is None
-
-
 def test_the_oldest_drop_goes_first(home):
     deliver(home, FEBRUARY, small(FEBRUARY))
     deliver(home, JANUARY, small(JANUARY))
     assert step(home) == ("monthly", JANUARY)
     home.ingestion.publish(JANUARY)
     assert step(home) == ("monthly", JANUARY)
-    assert [
-        (m.as_of, m.published is not None, m.processed)
-        for m in open_home(home.folder).progress().months()
-    ] == [
-        (JANUARY, True, False),
-        (FEBRUARY, False, False),
-    ]
+    months = open_home(home.folder).progress().months()
+    assert [month.published is not None for month in months] == [True, False]
 
 
 def test_a_month_is_processed_when_every_record_was_made_from_its_inputs(home):
@@ -141,17 +133,14 @@ def test_from_processed_to_promoted_to_scored_and_then_nothing(january_decided_c
     home = january_decided_copy
     due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", JANUARY, "first")
-    assert due.reason == "The newest decision was not carried out."
     home.decision_maker.carry_out()
     assert open_home(home.folder).decisions.unfinished() is None
     assert step(home) == ("scores", JANUARY)
     home.scoring.score(JANUARY)
     assert step(home) is None
     answer = open_home(home.folder).progress().retraining(JANUARY)
-    assert (answer.trigger, answer.reason) == (
-        None,
-        "No labels have matured since the decision on 2024-01-31.",
-    )
+    assert answer.trigger is None
+    assert "decision on 2024-01-31" in answer.reason
 
 
 def test_a_kept_decision_is_finished_and_a_decision_cut_off_is_not(february_decided_copy):
@@ -197,52 +186,37 @@ def test_a_month_stays_processed_when_its_drop_is_tidied_away(january_copy):
 
 
 def test_realised_performance_below_the_interval_at_promotion_asks_for_a_retraining(
-    february_decided, tmp_path
+    february_decided_copy,
 ):
-    from churn_platform_tests.small_business import copied
-
-    home = copied(february_decided, tmp_path / "home")
+    home = february_decided_copy
     (home.folder / "ledger" / "decisions" / "000002.json").unlink()
     progress = home.progress()
     answer = progress.retraining(FEBRUARY)
     low, high = auc_interval(home.releases.production().metrics)
     assert 0.75 < low < 0.8462 < high < 0.95
     assert answer.trigger == "performance"
-    assert answer.reason.startswith("Realised AUC 0.4")
-    assert (
-        f"is below the interval [{low:.3f}, {high:.3f}] version 1 had when it was promoted"
-        in answer.reason
-    )
-    assert home.stand_down.reason().startswith(
-        "Version 1 is no better than chance on the matured labels of 2024-02-29"
-    )
-    assert [(entry.version, entry.as_of) for entry in home.performance_history.all()] == [
-        (1, "2024-02-29")
-    ]
+    assert f"[{low:.3f}, {high:.3f}] version 1" in answer.reason
+    assert "2024-02-29" in home.stand_down.reason()
+    measured = [(entry.version, entry.as_of) for entry in home.performance_history.all()]
+    assert measured == [(1, "2024-02-29")]
 
 
-def test_the_verdict_is_recorded_once_for_each_piece_of_evidence(january_copy):
-    def verdicts():
+def test_the_policys_answer_is_recorded_once_for_each_piece_of_evidence(january_copy, tmp_path):
+    def answers():
         home = open_home(january_copy.folder)
         home.progress().record_retraining()
-        acts = ("retraining requested", "retraining skipped")
-        return [
-            (receipt.act, receipt.subject) for act in acts for receipt in home.ledger.receipts(act)
-        ]
+        found = [(receipt.act, receipt.subject) for receipt in home.ledger.receipts()]
+        return [one for one in found if one[0] in ANSWERS]
 
-    assert verdicts() == [("retraining skipped", "2024-01-31")]
-    assert verdicts() == [("retraining skipped", "2024-01-31")]
+    skipped = ("retraining skipped", "2024-01-31")
+    assert answers() == [skipped]
+    assert answers() == [skipped]
     deliver(january_copy, FEBRUARY)
     monthly(january_copy, FEBRUARY)
-    assert verdicts() == [
-        ("retraining requested", "2024-02-29"),
-        ("retraining skipped", "2024-01-31"),
-    ]
-
-
-def test_without_a_month_no_verdict_is_recorded(home):
-    home.progress().record_retraining()
-    assert home.ledger.head() is None
+    assert answers() == [skipped, ("retraining requested", "2024-02-29")]
+    new = make_home(tmp_path / "new")
+    new.progress().record_retraining()
+    assert new.ledger.head() is None
 
 
 def test_labels_count_when_the_newest_month_shows_that_they_have_matured(tmp_path):

@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.provenance import provenance
+from churn_platform.ledger.version_acts import ApprovalRequested
 from churn_platform.training.registry import CANDIDATE
 from churn_platform_tests.small_business import FEBRUARY, candidate, open_home, with_policy
 
@@ -17,27 +19,18 @@ def test_a_passing_candidate_is_asked_for_with_all_that_the_approval_is_bound_to
     home, decision = february_pending, february_pending.decisions.newest()
     (receipt,) = home.ledger.receipts("approval requested")
     assert decision.decision == "pending"
-    assert (receipt.subject, receipt.before, receipt.after) == (
-        "version 2",
-        "version 1",
-        "version 2",
-    )
-    assert receipt.reason == decision.reason
-    bound = {
-        name: receipt.evidence[name]
-        for name in ("candidate", "decision", "dataset", "policy", "as_of")
-    }
-    assert bound == {
+    act = ApprovalRequested.of(receipt)
+    assert (act.version, act.before, act.after, act.reason) == (2, 1, 2, decision.reason)
+    assert receipt.evidence == provenance() | {
         "candidate": decision.candidate_digest,
         "decision": decision.digest,
         "dataset": decision.evidence["dataset"],
         "policy": home.contract.policy_hash,
         "as_of": "2024-02-29",
+        "until": act.until,
     }
-    asked, lapses = (
-        dt.datetime.fromisoformat(text) for text in (receipt.time, receipt.evidence["until"])
-    )
-    assert abs(lapses - asked - dt.timedelta(days=14)) < dt.timedelta(seconds=5)
+    waits = dt.datetime.fromisoformat(act.until) - dt.datetime.fromisoformat(receipt.time)
+    assert abs(waits - dt.timedelta(days=14)) < dt.timedelta(seconds=5)
     assert home.releases.pointer().version == 1
     assert home.ledger.receipts("production kept") == []
 
@@ -51,10 +44,12 @@ def test_the_loop_waits_and_asks_only_once(february_pending_copy):
         home.approvals.request(home.decisions.newest()),
         home.decision_maker.carry_out().sentence,
     ):
-        assert "Version 2 passed and waits for an approval until " in said
-        assert said.endswith(
-            "`churn approve 2 --by NAME --reason TEXT` promotes it, `churn reject 2 ...` does not."
-        )
+        for fact in (
+            "Version 2 passed",
+            "`churn approve 2 --by NAME --reason TEXT`",
+            "churn reject 2",
+        ):
+            assert fact in said
     assert home.ledger.head() == head
 
 
@@ -62,21 +57,20 @@ def test_what_waits_is_told_with_why_it_has_lapsed(february_pending_copy):
     request, why = february_pending_copy.approvals.waiting()
     assert (request.version, request.state, why) == (2, "pending", None)
     home = with_policy(february_pending_copy, mode="approval", approval_days=3)
-    assert home.approvals.waiting()[1] == "The policy has changed since the decision."
+    assert "policy" in home.approvals.waiting()[1]
     assert home.ledger.receipts("approval lapsed") == []
 
 
-def test_only_a_deep_look_sees_that_the_candidate_is_another_one(february_pending_copy):
+def test_only_a_deep_look_sees_that_the_candidate_is_another_one(
+    february_pending_copy, february_decided
+):
     home = february_pending_copy
     assert home.approvals.waiting(deep=True)[1] is None
     assert candidate(home, FEBRUARY, "other code") == 3
     assert home.approvals.waiting()[1] is None
-    assert home.approvals.waiting(deep=True)[1] == "Version 3 is the candidate now."
+    assert "Version 3" in home.approvals.waiting(deep=True)[1]
     home.registry.set_alias(CANDIDATE, 2)
     assert home.approvals.waiting(deep=True)[1] is None
-
-
-def test_where_nobody_was_asked_nothing_waits_and_nothing_lapses(february_decided):
     assert february_decided.approvals.waiting() is None
     assert february_decided.approvals.record_lapse(deep=True) is None
 

@@ -28,25 +28,16 @@ def kept(home):
 
 def test_a_decision_holds_its_figures_and_a_finding_for_each_criterion(february_decided):
     first = february_decided.decisions.newest()
-    assert [record["decision"] for record in february_decided.records.decisions()] == [
-        "promoted",
-        "promoted",
-    ]
     assert (first.as_of, first.candidate_version, first.production_version) == ("2024-02-29", 2, 1)
     assert (first.trigger, first.attempt, first.stand_down) == ("performance", 1, False)
     assert first.candidate_auc == pytest.approx(0.828, abs=0.001)
     assert first.production_auc == pytest.approx(0.494, abs=0.001)
-    assert (
-        0.2
-        < first.difference_interval[0]
-        < first.candidate_auc - first.production_auc
-        < first.difference_interval[1]
-    )
+    low, high = first.difference_interval
+    assert 0.2 < low < first.candidate_auc - first.production_auc < high
     assert first.forward_auc == pytest.approx(first.production_auc, abs=1e-9)
-    assert [finding.code for finding in first.findings] == [
-        criterion.code for criterion in CRITERIA
-    ]
-    assert {finding.code: finding.outcome for finding in first.findings}["GATE009"] == "warn"
+    outcomes = {finding.code: finding.outcome for finding in first.findings}
+    assert list(outcomes) == [criterion.code for criterion in CRITERIA]
+    assert outcomes["GATE009"] == "warn"
     assert first.policy_hash == february_decided.contract.policy_hash
     assert first.evidence["holdout"] == "churn-platform:0.25:2024-02-29"
 
@@ -76,32 +67,19 @@ def test_deciding_again_is_the_same_decision_and_writes_nothing(february_decided
     assert len(home.records.decisions()) == 2
 
 
-def test_a_decision_whose_receipt_was_cut_off_gets_it_once(february_decided_copy, monkeypatch):
-    home = with_policy(february_decided_copy, delta=0.9)
-
-    def cut(_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(home.ledger, "append", cut)
-        with pytest.raises(KeyboardInterrupt):
-            home.decision_maker.decide(FEBRUARY, "drift")
-    assert (len(home.records.decisions()), len(home.ledger.receipts("decision"))) == (3, 2)
-    home = open_home(home.folder)
-    decision = home.decision_maker.decide(FEBRUARY, home.decisions.unfinished())
-    home.decision_maker.decide(FEBRUARY, "drift")
-    assert (len(home.records.decisions()), len(home.ledger.receipts("decision"))) == (3, 3)
-    assert home.ledger.receipts("decision")[-1].evidence["decision"] == decision.digest
+def without_its_receipt(home):
+    """The home as a kill between the newest decision and its receipt leaves it."""
+    lines = home.ledger.file.read_bytes().splitlines(keepends=True)
+    assert b'"act":"decision"' in lines[-1]
+    home.ledger.file.write_bytes(b"".join(lines[:-1]))
+    home.ledger.anchor_file.unlink()
+    return open_home(home.folder)
 
 
 def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others_by_now(
     february_decided_copy,
 ):
-    home = february_decided_copy
-    lines = home.ledger.file.read_bytes().splitlines(keepends=True)
-    assert b'"act":"decision"' in lines[-1]
-    home.ledger.file.write_bytes(b"".join(lines[:-1]))
-    home.ledger.anchor_file.unlink()
+    home = without_its_receipt(february_decided_copy)
     cut_off, corrected = home.decisions.newest(), month_tables(FEBRUARY)
     corrected["leavers"].loc[:200, "has_left"] = False
     deliver(home, FEBRUARY, corrected)
@@ -114,13 +92,9 @@ def test_a_decision_whose_receipt_was_cut_off_gets_it_though_its_data_are_others
 
 def test_an_approved_candidate_is_promoted_and_the_outcome_says_so(february_decided_copy):
     outcome = february_decided_copy.decision_maker.carry_out()
-    assert outcome.sentence.startswith(
-        "Promoted version 2: The candidate's AUC is 0.8275, production's 0.49"
-    )
-    assert (outcome.version, outcome.release) == (
-        2,
-        str(february_decided_copy.releases.folder / "2"),
-    )
+    assert outcome.sentence.startswith("Promoted version 2: ")
+    release = str(february_decided_copy.releases.folder / "2")
+    assert (outcome.version, outcome.release) == (2, release)
     assert outcome.auc == february_decided_copy.decisions.newest().candidate_auc
     assert kept(february_decided_copy) == []
 
@@ -128,8 +102,8 @@ def test_an_approved_candidate_is_promoted_and_the_outcome_says_so(february_deci
 def test_a_refused_decision_keeps_production_and_writes_why(february_decided_copy):
     home = with_policy(february_decided_copy, delta=0.9)
     decision = home.decision_maker.decide(FEBRUARY, "performance")
-    assert (decision.decision, decision.approved) == ("refused", False)
-    assert "is not more than the policy's 0.9" in decision.reason
+    assert (decision.decision, decision.approved, decision.stand_down) == ("refused", False, True)
+    assert home.stand_down.reason().startswith("Version 1 is no better than chance")
     before = home.releases.pointer_file.read_bytes()
     outcome = home.decision_maker.carry_out()
     assert outcome.sentence == f"Kept version 1: {decision.reason}"
@@ -141,30 +115,19 @@ def test_a_refused_decision_keeps_production_and_writes_why(february_decided_cop
     assert home.decisions.unfinished() is None
 
 
-def test_production_that_is_no_better_than_chance_stands_down_when_nothing_better_passes(
-    february_decided_copy,
-):
-    home = with_policy(february_decided_copy, delta=0.9)
-    assert home.decision_maker.decide(FEBRUARY, "performance").stand_down
-    said = home.stand_down.reason()
-    assert said.startswith("Version 1 is no better than chance")
-
-
 def test_another_candidate_than_the_approved_one_is_not_promoted(february_decided_copy):
     home = february_decided_copy
     home.registry.set_alias(CANDIDATE, 1)
     outcome = home.decision_maker.carry_out()
-    assert outcome.sentence == "Kept version 1: The decision approved version 2, not version 1."
+    [reason] = kept(home)
+    assert outcome.sentence == f"Kept version 1: {reason}"
+    assert "version 2, not version 1" in reason
     assert home.releases.versions() == [1]
-    assert kept(home) == ["The decision approved version 2, not version 1."]
 
 
 def test_another_policy_than_the_decisions_is_not_carried_out(february_decided_copy):
     home = with_policy(february_decided_copy, min_holdout_churners=31)
-    assert (
-        home.decision_maker.carry_out().sentence
-        == "Kept version 1: The policy has changed since the decision: decide again."
-    )
+    assert "Kept version 1: The policy" in home.decision_maker.carry_out().sentence
     assert home.releases.pointer().version == 1
     assert home.decisions.unfinished() is None
 
@@ -181,16 +144,8 @@ def test_production_that_moved_since_the_decision_is_not_taken_back(february_dec
         )
     pointer = home.releases.pointer().model_dump(include={"ledger_head", "activate_at", "as_of"})
     home.releases.point(3, **pointer)
-    assert home.decision_maker.carry_out().sentence == (
-        "Kept version 3: The decision was made with version 1 in production, now it is version 3: decide again."
-    )
+    assert home.decision_maker.carry_out().sentence.startswith("Kept version 3: ")
     assert home.registry.alias(PRODUCTION) == 3
-
-
-def test_carrying_out_once_more_promotes_nothing_new(january_copy):
-    before = january_copy.releases.pointer_file.read_bytes()
-    assert january_copy.decision_maker.carry_out().version == 1
-    assert january_copy.releases.pointer_file.read_bytes() == before
 
 
 def test_each_other_candidate_on_one_holdout_is_counted_as_an_attempt(january_decided_copy):
@@ -217,55 +172,41 @@ def test_without_candidate_labels_or_decision_there_is_a_sentence(february_decid
 
     home = february_decided_copy
     home.registry._client().delete_registered_model_alias("gym_churn", CANDIDATE)
-    with pytest.raises(
-        DataError,
-        match="No version carries the alias `candidate`: materialize candidate_model first",
-    ):
+    with pytest.raises(DataError, match="materialize candidate_model first"):
         home.decision_maker.decide(FEBRUARY, "manual")
     new = make_home(tmp_path / "new")
-    with pytest.raises(
-        DataError, match="There is no decision yet: materialize promotion_decision first"
-    ):
+    with pytest.raises(DataError) as refused:
         new.decision_maker.carry_out()
+    assert refused.value.code == "DECISION_MISSING"
     tables = month_tables(JANUARY, 40)
     del tables["leavers"]
     deliver(new, JANUARY, tables)
     new.ingestion.publish(JANUARY)
     new.training_datasets.build(JANUARY)
-    with pytest.raises(
-        DataError, match="No labels have matured up to 2024-01-31: there is nothing to decide on"
-    ):
+    with pytest.raises(DataError) as refused:
         new.decision_maker.decide(JANUARY, "manual")
+    assert refused.value.code == "LABELS_NOT_MATURED"
 
 
 def test_a_tampered_candidate_is_neither_judged_nor_promoted(february_decided_copy):
     home = february_decided_copy
     for path in (home.folder / "artifacts").rglob("model.skops"):
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(
-        IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"
+    for act in (
+        home.decision_maker.carry_out,
+        lambda: home.decision_maker.decide(FEBRUARY, "drift"),
     ):
-        home.decision_maker.carry_out()
-    with pytest.raises(
-        IntegrityError, match=r"Version 2 of gym_churn: model\.skops does not match the digest"
-    ):
-        home.decision_maker.decide(FEBRUARY, "manual")
+        with pytest.raises(IntegrityError, match=r"Version 2 of gym_churn: model\.skops"):
+            act()
     assert home.releases.pointer().version == 1
 
 
 def test_the_drift_figures_are_those_of_the_months_report(january_copy):
-    assert (
-        drift_figures(january_copy.records, JANUARY)
-        == drift_figures(january_copy.records, FEBRUARY)
-        == DriftFigures()
-    )
+    for month in (JANUARY, FEBRUARY):
+        assert drift_figures(january_copy.records, month) == DriftFigures()
     result = {
-        "share": 0.25,
-        "drifted_columns": ["months"],
-        "target_drift": 0.02,
-        "prediction_drift": None,
-        "columns": [],
-    }
+        "share": 0.25, "drifted_columns": ["months"], "target_drift": 0.02, "prediction_drift": None,
+    }  # fmt: skip
     january_copy.records.write("drift_report", FEBRUARY, {"result": result})
     assert drift_figures(january_copy.records, FEBRUARY) == DriftFigures(
         drift_share=0.25, drifted_columns=("months",), target_drift=0.02, prediction_drift=None
@@ -275,12 +216,7 @@ def test_the_drift_figures_are_those_of_the_months_report(january_copy):
 def test_a_decision_whose_receipt_a_kill_took_gets_it_when_the_step_runs_again(
     february_decided_copy,
 ):
-    home = february_decided_copy
-    lines = home.ledger.file.read_bytes().splitlines(keepends=True)
-    assert b'"act":"decision"' in lines[-1]
-    home.ledger.file.write_bytes(b"".join(lines[:-1]))
-    home.ledger.anchor_file.unlink()
-    home = open_home(home.folder)
+    home = without_its_receipt(february_decided_copy)
     decided = home.decision_maker.decide(FEBRUARY, "performance")
     assert [r.evidence["decision"] for r in home.ledger.receipts("decision")][-1] == decided.digest
     home.decision_maker.decide(FEBRUARY, "performance")

@@ -13,8 +13,9 @@ from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.drift.result import DriftFigures
 from churn_platform.evaluation.leaks import Alone
 from churn_platform.promotion.criteria import CRITERIA
+from churn_platform.promotion.criteria.beats_production import should_promote
 from churn_platform.promotion.criteria.interval_above_zero import detectable_gain
-from churn_platform.promotion.decision import Decision, judge, passes, should_promote
+from churn_platform.promotion.decision import Decision, passes
 from churn_platform_tests.promotion.evidence_builder import (
     DIGEST,
     build,
@@ -75,11 +76,6 @@ def test_the_gate_keeps_its_level_where_months_are_pooled_as_rows_taken_for_cust
     assert 1 <= by_entity <= at_most(70) < by_row
 
 
-def test_fresh_models_of_one_worth_replace_each_other_no_more_often_than_the_level_says():
-    pairs = [build(seed=seed, customers=500, candidate=1.0, production=1.0) for seed in range(200)]
-    assert sum(map(passes, pairs)) <= at_most(200)
-
-
 def test_a_gain_of_the_detectable_size_is_promoted_about_as_often_as_the_power_says():
     pairs = [build(seed=seed, customers=700, candidate=1.0, production=2.0) for seed in range(60)]
     gain = np.mean([pair.difference.difference for pair in pairs])
@@ -112,40 +108,29 @@ def test_a_copy_of_production_on_another_scale_never_passes(seed, power, months)
 def test_a_better_candidate_is_promoted_with_every_figure():
     decision = decided(build(seed=0, forward=0.3, alone=Alone({"fee": 0.7}, 0.95, 0.97)))
     assert (decision.decision, decision.approved, decision.stand_down) == ("promoted", True, False)
-    assert (decision.as_of, decision.candidate_version, decision.production_version) == (
-        "2024-02-29",
-        2,
-        1,
-    )
+    assert (decision.as_of, decision.candidate_version) == ("2024-02-29", 2)
     assert [f.code for f in decision.findings] == CODES
     assert {f.outcome for f in decision.findings} == {"pass"}
     assert decision.reason == decision.findings[0].detail
-    assert decision.candidate_auc == pytest.approx(0.7372, abs=1e-4)
-    assert decision.production_auc == pytest.approx(0.6149, abs=1e-4)
-    assert decision.difference_interval == pytest.approx((0.0816, 0.1630), abs=1e-4)
-    assert decision.candidate_interval == pytest.approx((0.704, 0.770), abs=1e-3)
-    assert decision.production_interval == pytest.approx((0.577, 0.653), abs=1e-3)
-    assert decision.detectable_gain == pytest.approx(0.0582, abs=1e-4)
-    assert decision.forward_auc == pytest.approx(0.748, abs=0.02)
+    figures = {
+        "candidate_auc": 0.7372, "production_auc": 0.6149, "difference_interval": (0.0816, 0.1630),
+        "candidate_interval": (0.704, 0.770), "production_interval": (0.577, 0.653),
+        "detectable_gain": 0.0582, "forward_auc": 0.7548,
+    }  # fmt: skip
+    for name, value in figures.items():
+        assert getattr(decision, name) == pytest.approx(value, abs=1e-3), name
 
 
 def test_the_first_candidate_needs_no_opponent_but_stands_on_its_own():
     decision = decided(build(seed=0, production=None), trigger="first")
     assert decision.decision == "promoted"
-    assert (decision.production_version, decision.production_auc, decision.detectable_gain) == (
-        None,
-        None,
-        None,
-    )
-    outcomes = {f.code: f.outcome for f in decision.findings}
-    assert [code for code in CODES if outcomes[code] == "pass"] == [
-        "GATE001", "GATE003", "GATE004", "GATE005", "GATE008", "GATE012",
-    ]  # fmt: skip
-    assert set(outcomes.values()) == {"pass", "not_applicable"}
     assert (
-        decided(build(seed=0, production=None, candidate=30.0), trigger="first").decision
-        == "refused"
+        decision.production_version is decision.production_auc is decision.detectable_gain is None
     )
+    passed = {f.code for f in decision.findings if f.outcome == "pass"}
+    assert passed == {"GATE001", "GATE003", "GATE004", "GATE005", "GATE008", "GATE012"}
+    assert {f.outcome for f in decision.findings if f.code not in passed} == {"not_applicable"}
+    assert decided(build(seed=0, production=None, candidate=30.0)).decision == "refused"
 
 
 def test_a_refusal_gives_every_reason_in_the_order_of_the_criteria():
@@ -157,42 +142,25 @@ def test_a_refusal_gives_every_reason_in_the_order_of_the_criteria():
 
 
 @pytest.mark.parametrize("name", ["candidate", "production", "forward"])
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, 1.5, -0.5])
-@pytest.mark.parametrize("rows", [1, 1000])
-def test_a_score_that_is_no_probability_refuses_and_gives_no_figure(name, wrong, rows):
+def test_a_score_that_is_no_probability_refuses_and_gives_no_figure(name):
     evidence = build(seed=0, forward=0.3)
     scores = getattr(evidence, name).copy()
-    scores[:rows] = wrong
+    scores[:7] = math.nan
     decision = decided(changed(evidence, **{name: scores}))
     assert (decision.decision, decision.stand_down) == ("refused", False)
     assert [f.code for f in decision.findings] == CODES
     assert [(f.code, f.outcome) for f in decision.findings if f.unsound] == [("GATE004", "fail")]
-    assert decision.reason.startswith(
-        f"{rows:,} of the {name} model's 1,000 scores are not probabilities"
-    )
-    figures = (
-        decision.candidate_auc,
-        decision.production_auc,
-        decision.difference_interval,
-        decision.forward_auc,
-    )
-    assert figures == (None, None, None, None)
+    assert decision.reason.startswith(f"7 of the {name} model's 1,000 scores")
+    for figure in ("candidate_auc", "production_auc", "difference_interval", "forward_auc"):
+        assert getattr(decision, figure) is None
 
 
-def test_a_candidate_that_scored_fewer_rows_than_production_is_refused():
+def test_fewer_scores_shifted_labels_and_the_wrong_class_are_refused():
     evidence = build(seed=0)
     decision = decided(changed(evidence, candidate=evidence.candidate[:-10]))
     assert decision.decision == "refused"
-    assert decision.reason == "The candidate model gave 990 scores for 1,000 holdout rows."
-
-
-def test_labels_shifted_by_one_row_are_refused():
-    evidence = build(seed=0)
+    assert "990 scores for 1,000 holdout rows" in decision.reason
     assert not passes(changed(evidence, labels=np.roll(evidence.labels, 1)))
-
-
-def test_the_probability_of_the_wrong_class_is_refused():
-    evidence = build(seed=0)
     assert not passes(evidence.with_scores(1 - evidence.candidate))
 
 
@@ -200,10 +168,8 @@ def test_the_probability_of_the_wrong_class_is_refused():
 @pytest.mark.parametrize(("months", "production"), [(1, None), (1, 2.0), (2, 2.0)])
 def test_a_handful_of_customers_is_refused_and_never_raises(customers, months, production):
     for seed in range(2):
-        decision = decided(
-            build(seed=seed, customers=customers, months=months, production=production, forward=1.0)
-        )
-        assert decision.decision == "refused"
+        few = {"customers": customers, "months": months, "production": production}
+        assert decided(build(seed=seed, forward=1.0, **few)).decision == "refused"
 
 
 def test_a_production_model_that_scores_everyone_alike_is_at_chance_and_beaten():
@@ -218,25 +184,14 @@ def test_a_production_model_that_scores_everyone_alike_is_at_chance_and_beaten()
 def test_a_decision_approves_one_version_with_one_digest_under_one_policy():
     decision = decided(build(seed=0))
     assert decision.allows(2, DIGEST, "policy") is None
-    assert decision.allows(3, DIGEST, "policy") == "The decision approved version 2, not version 3."
-    assert decision.allows(2, "f" * 64, "policy") == (
-        "Version 2 is no longer what the decision approved: its digest has changed."
-    )
-    assert (
-        decision.allows(2, DIGEST, "other")
-        == "The policy has changed since the decision: decide again."
-    )
-
-
-@pytest.mark.parametrize(
-    ("state", "passed", "said"),
-    [("refused", False, "Why not."), ("pending", True, "Version 2 passed and needs an approval.")],
-)
-def test_what_was_not_approved_allows_nothing_and_says_why(state, passed, said):
-    decision = decided(build(seed=0)).model_copy(update={"decision": state, "reason": "Why not."})
-    assert (decision.approved, decision.passed) == (False, passed)
-    assert decision.allows(2, DIGEST, "policy") == said
-    assert decision.holds(2, DIGEST, "policy") is None
+    assert "version 3" in decision.allows(3, DIGEST, "policy")
+    assert "digest" in decision.allows(2, "f" * 64, "policy")
+    assert "policy" in decision.allows(2, DIGEST, "other")
+    for state, passed, why_not in (("refused", False, "Why not."), ("pending", True, "approval")):
+        other = decision.model_copy(update={"decision": state, "reason": "Why not."})
+        assert (other.approved, other.passed) == (False, passed)
+        assert why_not in other.allows(2, DIGEST, "policy")
+        assert other.holds(2, DIGEST, "policy") is None
 
 
 @pytest.mark.parametrize(("production", "stands_down"), [(30.0, True), (2.0, False)])
@@ -245,48 +200,32 @@ def test_with_approval_a_passing_candidate_is_pending_and_production_stands_down
 ):
     policy = PromotionPolicy(mode="approval")
     decision = decided(build(seed=0, production=production, policy=policy))
-    assert (decision.decision, decision.passed, decision.stand_down) == (
-        "pending",
-        True,
-        stands_down,
-    )
+    assert (decision.decision, decision.passed) == ("pending", True)
+    assert decision.stand_down is stands_down
     automatic = decided(build(seed=0, production=production))
     assert (automatic.decision, automatic.findings) == ("promoted", decision.findings)
+    assert decided(build(seed=0, candidate=30.0, policy=policy)).decision == "refused"
 
 
-def test_with_approval_a_refused_candidate_is_refused_all_the_same():
-    assert (
-        decided(build(seed=0, candidate=30.0, policy=PromotionPolicy(mode="approval"))).decision
-        == "refused"
-    )
-
-
-def test_a_decision_lapses_when_production_is_no_longer_what_it_compared_with():
-    decision = decided(build(seed=0))
-    assert decision.lapsed(1) is None
-    assert decision.lapsed(2) is None
-    assert (
-        decision.lapsed(5)
-        == "The decision was made with version 1 in production, now it is version 5: decide again."
-    )
-    assert (
-        decision.lapsed(None)
-        == "The decision was made with version 1 in production, now it is none: decide again."
-    )
-    first = decided(build(seed=0, production=None))
-    assert first.lapsed(None) is None
-    assert (
-        first.lapsed(1)
-        == "The decision was made with no model in production, now it is version 1: decide again."
-    )
-
-
-def test_a_decision_that_was_carried_out_is_not_carried_out_again_after_a_rollback():
-    decision = decided(build(seed=0))
-    assert decision.lapsed(2, "2024-03-01T06:00:00+00:00") is None
-    assert decision.lapsed(1, "2024-03-01T06:00:00+00:00") == (
-        "The decision was carried out at 2024-03-01T06:00:00+00:00, and version 1 is in production since: decide again."
-    )
+@pytest.mark.parametrize(
+    ("compared", "production", "carried_out", "facts"),
+    [
+        (2.0, 1, None, None),
+        (2.0, 2, None, None),
+        (2.0, 5, None, ["version 1", "version 5"]),
+        (2.0, None, None, ["version 1", "none"]),
+        (None, None, None, None),
+        (None, 1, None, ["no model", "version 1"]),
+        # carried out, and rolled back since
+        (2.0, 2, "2024-03-01", None),
+        (2.0, 1, "2024-03-01", ["2024-03-01", "version 1"]),
+    ],
+)
+def test_a_decision_lapses_with_another_production(compared, production, carried_out, facts):
+    found = decided(build(seed=0, production=compared)).lapsed(production, carried_out)
+    assert (found is None) == (facts is None)
+    for fact in facts or ():
+        assert fact in found
 
 
 @pytest.mark.parametrize(
@@ -308,18 +247,11 @@ def test_production_stands_down_exactly_when_it_is_at_chance_and_nothing_better_
     assert found.stand_down is stands_down
 
 
-def test_production_that_ranks_the_wrong_way_round_is_evidence_against_the_labels_and_does_not_stand_down():
+def test_production_that_ranks_the_wrong_way_round_does_not_stand_down():
     evidence = build(seed=4, candidate=30.0, production=1.0)
     found = decided(evidence.with_scores(evidence.candidate, 1 - evidence.production))
     assert found.production_interval[1] < 0.4
     assert (found.decision, found.stand_down) == ("refused", False)
-
-
-def test_rows_in_another_order_give_the_same_decision():
-    evidence = build(seed=0, forward=0.3)
-    mixed = picked(evidence, np.random.default_rng(1).permutation(1000))
-    straight, other = (judge(e) for e in (evidence, mixed))
-    assert straight == other
 
 
 def test_drift_figures_and_digests_are_carried_unchanged():
@@ -332,14 +264,9 @@ def test_drift_figures_and_digests_are_carried_unchanged():
         digests={"dataset": "d"},
         trigger="performance",
     )
-    assert {
-        name: getattr(decision, name) for name in DriftFigures.model_fields
-    } == drift.model_dump()
-    assert (decision.evidence, decision.trigger, decision.attempt) == (
-        {"dataset": "d"},
-        "performance",
-        2,
-    )
+    assert drift.model_dump().items() <= decision.model_dump().items()
+    assert (decision.evidence, decision.trigger) == ({"dataset": "d"}, "performance")
+    assert decision.attempt == 2
 
 
 @pytest.mark.parametrize(
@@ -351,18 +278,11 @@ def test_a_decision_comes_back_from_its_json_as_it_was(evidence):
     decision = decided(evidence)
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
     assert decided(evidence) == decision
-
-
-def test_a_decision_cannot_be_altered():
-    decision = decided(build(production_saw=None))
     with pytest.raises(ValueError, match="frozen"):
         decision.decision = "promoted"
 
 
 def test_the_criteria_are_twelve_with_codes_in_order_and_names_that_differ():
     assert [criterion.code for criterion in CRITERIA] == CODES
-    assert (
-        len({criterion.name for criterion in CRITERIA})
-        == len({criterion.title for criterion in CRITERIA})
-        == 12
-    )
+    assert len({criterion.name for criterion in CRITERIA}) == 12
+    assert len({criterion.title for criterion in CRITERIA}) == 12

@@ -48,14 +48,11 @@ def with_seen_rows(evidence, seed, count):
 
 
 def figures(evidence):
-    difference, own, theirs = (
-        evidence.difference,
-        evidence.candidate_interval,
-        evidence.production_interval,
-    )
+    difference = evidence.difference
+    intervals = (evidence.candidate_interval, evidence.production_interval, difference.interval)
     return [
-        evidence.churners, evidence.stayers, evidence.candidate_auc, evidence.production_auc, own.low, own.high,
-        theirs.low, theirs.high, difference.interval.low, difference.interval.high, difference.standard_error,
+        evidence.churners, evidence.stayers, evidence.candidate_auc, evidence.production_auc,
+        difference.standard_error, *(end for one in intervals for end in (one.low, one.high)),
     ]  # fmt: skip
 
 
@@ -66,7 +63,7 @@ def sentences(evidence):
 @pytest.mark.parametrize(
     ("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"]
 )
-def test_rows_that_a_model_trained_on_never_move_a_figure(evidence, examples):
+def test_rows_that_a_model_trained_on_and_another_order_never_move_a_figure(evidence, examples):
     before, said = figures(evidence), sentences(evidence)
 
     @given(SEEDS, st.integers(1, 300))
@@ -75,19 +72,6 @@ def test_rows_that_a_model_trained_on_never_move_a_figure(evidence, examples):
         more = with_seen_rows(evidence, seed, count)
         assert figures(more) == before
         assert sentences(more) == said
-
-    moved()
-
-
-@pytest.mark.parametrize(
-    ("evidence", "examples"), [(ONE_MONTH, 15), (POOLED, 2)], ids=["one month", "pooled months"]
-)
-def test_the_order_of_the_rows_does_not_matter(evidence, examples):
-    before, said = figures(evidence), sentences(evidence)
-
-    @given(SEEDS)
-    @settings(deadline=None, max_examples=examples)
-    def moved(seed):
         mixed = picked(evidence, np.random.default_rng(seed).permutation(evidence.labels.size))
         assert figures(mixed) == pytest.approx(before, abs=1e-12)
         assert sentences(mixed) == said
@@ -96,28 +80,19 @@ def test_the_order_of_the_rows_does_not_matter(evidence, examples):
 
 
 def test_sound_rows_are_those_that_neither_model_trained_on():
-    saw, production_saw = np.zeros(400, dtype=bool), np.zeros(400, dtype=bool)
-    saw[[1, 2]] = True
-    production_saw[[2, 3]] = True
-    evidence = changed(ONE_MONTH, candidate_saw=saw, production_saw=production_saw)
+    row = np.arange(400)
+    ours = np.isin(row, [1, 2])
+    evidence = changed(ONE_MONTH, candidate_saw=ours, production_saw=np.isin(row, [2, 3]))
     assert np.flatnonzero(~evidence.sound_rows).tolist() == [1, 2, 3]
-    assert (
-        evidence.ours.size == evidence.theirs.size == evidence.y.size == evidence.keys.size == 397
-    )
-
-
-def test_without_a_digest_of_productions_training_entities_no_row_is_sound():
-    evidence = changed(ONE_MONTH, production_saw=None)
-    assert not evidence.sound_rows.any()
-    assert not evidence.comparable
-
-
-def test_before_the_first_production_model_only_the_candidates_rows_leave():
-    saw = np.arange(400) < 100
-    evidence = build(customers=400, production=None, candidate_saw=saw)
-    assert evidence.sound_rows.tolist() == (~saw).tolist()
+    for values in (evidence.ours, evidence.theirs, evidence.y, evidence.keys):
+        assert values.size == 397
+    first = build(customers=400, production=None, candidate_saw=ours)
+    assert np.flatnonzero(~first.sound_rows).tolist() == [1, 2]
     with pytest.raises(ValueError, match="no production model"):
-        _ = evidence.theirs
+        _ = first.theirs
+    unknown = changed(ONE_MONTH, production_saw=None)
+    assert not unknown.sound_rows.any()
+    assert not unknown.comparable
 
 
 def test_a_customer_who_churned_in_three_pooled_months_is_one_churner():
@@ -150,14 +125,11 @@ def test_where_rows_were_left_out_fifty_of_each_class_must_remain(churners, stay
 
 
 @pytest.mark.parametrize(
-    ("churners", "stayers", "comparable"), [(1, 1, True), (0, 9, False), (9, 0, False)]
+    ("churners", "stayers", "comparable"),
+    [(1, 1, True), (0, 9, False), (9, 0, False), (0, 0, False)],
 )
 def test_where_no_row_was_left_out_one_of_each_class_gives_figures(churners, stayers, comparable):
     assert with_counts(churners, stayers).comparable == comparable
-
-
-def test_no_rows_at_all_are_not_comparable():
-    assert not picked(ONE_MONTH, np.arange(0)).comparable
 
 
 @pytest.mark.parametrize("name", ["candidate", "production", "forward"])
@@ -165,16 +137,15 @@ def test_no_rows_at_all_are_not_comparable():
 def test_a_score_that_is_no_probability_is_named_with_its_model(name, value):
     scores = getattr(ONE_MONTH, name).copy()
     scores[7] = value
-    expected = f"1 of the {name} model's 400 scores are not probabilities (NaN, or outside 0 to 1)."
-    assert changed(ONE_MONTH, **{name: scores}).unsound_scores() == expected
+    assert f"1 of the {name} model's 400" in changed(ONE_MONTH, **{name: scores}).unsound_scores()
 
 
 @pytest.mark.parametrize("name", ["candidate", "production", "forward"])
 def test_a_model_that_scored_fewer_rows_is_named(name):
-    fewer = changed(ONE_MONTH, **{name: getattr(ONE_MONTH, name)[:-3]})
-    assert fewer.unsound_scores() == f"The {name} model gave 397 scores for 400 holdout rows."
-    column = changed(ONE_MONTH, **{name: getattr(ONE_MONTH, name)[:, None]})
-    assert column.unsound_scores() == f"The {name} model gave 400 scores for 400 holdout rows."
+    scores = getattr(ONE_MONTH, name)
+    for wrong, count in ((scores[:-3], 397), (scores[:, None], 400)):
+        said = changed(ONE_MONTH, **{name: wrong}).unsound_scores()
+        assert f"{name} model gave {count} scores for 400" in said
 
 
 def test_zero_and_one_are_probabilities():
@@ -182,21 +153,17 @@ def test_zero_and_one_are_probabilities():
     assert changed(ONE_MONTH, candidate=edges, production=1 - edges).unsound_scores() is None
 
 
-@pytest.mark.parametrize("name", ["labels", "candidate_saw", "production_saw"])
-def test_a_mask_of_zeros_and_ones_is_refused_because_it_would_pick_rows_by_number(name):
-    mask = getattr(ONE_MONTH, name)
-    with pytest.raises(DataError, match=f"{name} is int64"):
-        changed(ONE_MONTH, **{name: mask.astype(int)})
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"candidate_saw": np.zeros(399, dtype=bool)}, r"candidate_saw is bool of shape \(399,\)"),
-        (
-            {"production_saw": np.zeros(401, dtype=bool)},
-            r"production_saw is bool of shape \(401,\)",
-        ),
+        # zeros and ones would pick rows by number
+        ({"labels": ONE_MONTH.labels.astype(int)}, "labels is int64"),
+        ({"candidate_saw": np.zeros(400, dtype=int)}, "candidate_saw is int64"),
+        ({"production_saw": np.zeros(400, dtype=int)}, "production_saw is int64"),
+        ({"candidate_saw": np.zeros(399, dtype=bool)}, r"candidate_saw is bool .*399"),
+        ({"production_saw": np.zeros(401, dtype=bool)}, r"production_saw is bool .*401"),
+        ({"production": None}, "Production version 1 needs its scores"),
+        ({"production_version": None}, "Production version None needs its scores"),
         ({"entities": ONE_MONTH.entities[1:]}, "399 entities came with 400 labels"),
         ({"slices": ONE_MONTH.slices.iloc[:5]}, "5 slices came with 400 labels"),
         ({"attempt": 0}, "attempt on this holdout is 0: count from 1"),
@@ -207,15 +174,6 @@ def test_a_mask_of_zeros_and_ones_is_refused_because_it_would_pick_rows_by_numbe
 def test_rows_that_do_not_line_up_are_an_error(changes, message):
     with pytest.raises(DataError, match=message):
         changed(ONE_MONTH, **changes)
-
-
-def test_a_production_version_without_scores_is_an_error_not_a_first_month():
-    with pytest.raises(DataError, match="Production version 1 needs its scores"):
-        changed(ONE_MONTH, production=None)
-    with pytest.raises(
-        DataError, match="Production version None needs its scores, and scores a version"
-    ):
-        changed(ONE_MONTH, production_version=None)
 
 
 def test_other_scores_give_other_figures_on_the_same_rows():

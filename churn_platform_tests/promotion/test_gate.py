@@ -1,13 +1,14 @@
 """The evidence of a promotion: who is scored on what, and which rows which model has seen."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from churn_platform.evaluation.leaks import judge_alone
 from churn_platform.features.training_dataset import entity_hashes
-from churn_platform.promotion.gate import gather
+from churn_platform.promotion.gate import attempt_on, gather, holdout_name
 from churn_platform.training.candidate import fit_candidate, forward_scores
 
 
@@ -29,25 +30,11 @@ def test_both_models_are_scored_on_the_same_holdout_rows(gym, two_months, candid
     assert evidence.entities.tolist() == rows["member"].tolist()
     assert evidence.slices.columns.tolist() == ["region", "tier"]
     assert evidence.slices["tier"].tolist() == rows["tier"].tolist()
-    assert (evidence.as_of, evidence.attempt, evidence.policy) == (
-        "2024-02-29",
-        3,
-        gym.policy.promotion,
-    )
+    assert (evidence.as_of, evidence.attempt) == ("2024-02-29", 3)
+    assert evidence.policy == gym.policy.promotion
     assert (evidence.production_version, evidence.production_as_of) == (1, "2024-01-31")
-
-
-def test_each_feature_is_judged_alone_on_the_rows_that_the_candidate_trained_on(
-    gym, two_months, candidate
-):
-    rows = two_months.training_rows()
-    alone = gather(gym, two_months, candidate, None, attempt=1).alone
-    assert alone == judge_alone(gym, rows, rows["label"])
-    assert list(alone.aucs) == list(gym.features)
-
-
-def test_the_stable_holdout_was_seen_by_neither(gym, two_months, candidate, production):
-    evidence = gather(gym, two_months, candidate, production, attempt=1)
+    trained = two_months.training_rows()
+    assert evidence.alone == judge_alone(gym, trained, trained["label"])
     assert not evidence.candidate_saw.any()
     assert not evidence.production_saw.any()
     assert evidence.comparable
@@ -101,11 +88,7 @@ def test_before_the_first_promotion_there_is_no_production_and_no_month_before(
 ):
     dataset = dataset_of(gym, month(seed=1))
     evidence = gather(gym, dataset, fit_candidate(gym, dataset, "code"), None, attempt=1)
-    assert (evidence.production, evidence.production_version, evidence.production_saw) == (
-        None,
-        None,
-        None,
-    )
+    assert evidence.production is evidence.production_version is evidence.production_saw is None
     assert evidence.forward is None
     assert not evidence.compares
     assert evidence.as_of == "2024-01-31"
@@ -122,3 +105,15 @@ def test_a_leak_since_the_newest_month_is_not_diluted_among_pooled_months(
     frame.loc[newest, "monthly_fee"] = frame.loc[newest, "label"].astype(float)
     leaking = dataclasses.replace(pooled, frame=frame)
     assert list(gather(gym, leaking, candidate, None, 1).alone.leaks) == ["monthly_fee"]
+
+
+def test_each_other_candidate_on_one_holdout_is_an_attempt(gym, two_months):
+    holdout = holdout_name(gym.policy.training, two_months.window)
+    assert holdout == f"{gym.policy.training.salt}:0.25:2024-02-29"
+    judged = [
+        SimpleNamespace(candidate_digest=digest, evidence={"holdout": name})
+        for digest, name in (("a", holdout), ("b", holdout), ("a", holdout), ("c", "another"))
+    ]
+    assert attempt_on(holdout, "a", []) == 1
+    assert attempt_on(holdout, "a", judged) == 2
+    assert attempt_on(holdout, "c", judged) == 3

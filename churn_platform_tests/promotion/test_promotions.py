@@ -8,7 +8,7 @@ from churn_platform.base.errors import IntegrityError
 from churn_platform.base.provenance import provenance
 from churn_platform.promotion.promotions import production_candidate, released
 from churn_platform.training.registry import PRODUCTION
-from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
+from churn_platform_tests.small_business import FEBRUARY, copied, open_home, with_policy
 
 
 class PowerCut(Exception):
@@ -56,9 +56,13 @@ def killed(home, step, monkeypatch, act=lambda home: home.decision_maker.carry_o
 
 
 def receipts(home, act):
-    return [
-        (receipt.subject, receipt.before, receipt.after) for receipt in home.ledger.receipts(act)
-    ]
+    return [(r.subject, r.before, r.after) for r in home.ledger.receipts(act)]
+
+
+INSIDE = [step for step in STEPS if step not in ("intent", "anchor")]
+"""The steps before which a change had begun and was not done."""
+MOVED = ("alias", "done")
+"""Those that follow the pointer."""
 
 
 def assert_in_production(home, version, decisions):
@@ -78,12 +82,12 @@ def assert_in_production(home, version, decisions):
     assert len(receipts(home, "decision")) == decisions
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step != "anchor"])
+@pytest.mark.parametrize("step", ["intent", *INSIDE])
 def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_decision(
     february_decided_copy, monkeypatch, step
 ):
     home = killed(february_decided_copy, step, monkeypatch)
-    assert production_candidate(home.releases).version == (2 if step in ("alias", "done") else 1)
+    assert production_candidate(home.releases).version == (2 if step in MOVED else 1)
     due = home.progress().next_step()
     assert (due.kind, due.as_of, due.trigger) == ("retraining", FEBRUARY, "performance")
     assert home.decision_maker.decide(FEBRUARY, due.trigger) == home.decisions.newest()
@@ -95,7 +99,7 @@ def test_killed_before_any_step_and_run_again_there_is_one_production_and_one_de
     assert receipts(home, "production kept") == []
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step != "anchor"])
+@pytest.mark.parametrize("step", ["intent", "published", "alias"])
 def test_the_first_promotion_is_completed_by_carrying_out_alone(
     january_decided_copy, monkeypatch, step
 ):
@@ -115,15 +119,13 @@ def test_killed_after_the_last_receipt_nothing_is_left_to_do(february_decided_co
     assert len(receipts(home, "promotion done")) == 2
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step not in ("intent", "anchor")])
+@pytest.mark.parametrize("step", INSIDE)
 def test_recovery_alone_completes_a_move_and_says_so_once(february_decided_copy, monkeypatch, step):
     home = killed(february_decided_copy, step, monkeypatch)
     said = home.promotions.recover()
-    place = "after" if step in ("alias", "done") else "before"
-    assert (
-        said
-        == f"The promotion of version 2 was cut off {place} the pointer moved: it was completed."
-    )
+    assert ("after the pointer" in said) == (step in MOVED)
+    assert "version 2" in said
+    assert "completed" in said
     home = open_home(home.folder)
     assert_in_production(home, 2, decisions=2)
     assert home.promotions.recover() is None
@@ -136,7 +138,7 @@ def test_recovery_alone_completes_a_move_and_says_so_once(february_decided_copy,
     assert receipts(home, "promotion void") == []
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step not in ("intent", "anchor")])
+@pytest.mark.parametrize("step", INSIDE)
 def test_killed_in_the_recovery_too_the_next_one_completes_it(
     february_decided_copy, monkeypatch, step
 ):
@@ -154,10 +156,7 @@ def test_a_move_that_no_longer_holds_is_voided_while_the_pointer_has_not_moved(
     home = with_policy(killed(february_decided_copy, step, monkeypatch), delta=0.02)
     home.registry.set_alias(PRODUCTION, 2)  # as a version before 0.2 left it
     said = home.promotions.recover()
-    assert said == (
-        "The promotion of version 2 was cut off before the pointer moved, and cannot be completed: "
-        "The policy has changed since the decision: decide again."
-    )
+    assert "cannot be completed: The policy has changed" in said
     assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
     assert receipts(home, "promotion void") == [("version 2", "version 1", "version 1")]
     evidence = set(home.ledger.receipts("promotion void")[0].evidence)
@@ -166,14 +165,11 @@ def test_a_move_that_no_longer_holds_is_voided_while_the_pointer_has_not_moved(
     assert home.promotions.recover() is None
 
 
-def test_a_move_whose_pointer_has_moved_is_completed_whatever_changed_since(
+def test_a_change_whose_pointer_has_moved_is_completed_whatever_changed_since(
     february_decided_copy, monkeypatch
 ):
     home = with_policy(killed(february_decided_copy, "done", monkeypatch), delta=0.02)
-    assert (
-        home.promotions.recover()
-        == "The promotion of version 2 was cut off after the pointer moved: it was completed."
-    )
+    home.promotions.recover()
     assert_in_production(home, 2, decisions=2)
 
 
@@ -181,10 +177,7 @@ def test_a_move_whose_model_was_tampered_with_is_voided(february_decided_copy, m
     home = killed(february_decided_copy, "release", monkeypatch)
     for path in (home.folder / "artifacts").rglob("model.skops"):
         path.write_bytes(path.read_bytes()[:-1])
-    assert (
-        "model.skops does not match the digest recorded when it was registered"
-        in home.promotions.recover()
-    )
+    assert "cannot be completed: Version 2 of gym_churn: model.skops" in home.promotions.recover()
     assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
 
 
@@ -210,12 +203,6 @@ def test_a_store_that_cannot_be_read_gives_no_move_up(february_decided_copy, mon
     assert_in_production(open_home(home.folder), 2, decisions=2)
 
 
-def test_a_sound_home_has_nothing_to_recover(february_decided):
-    head = february_decided.ledger.head()
-    assert february_decided.promotions.recover() is None
-    assert february_decided.ledger.head() == head
-
-
 def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
     intent, published, done = (
         january.ledger.receipts(act)[0]
@@ -229,45 +216,28 @@ def test_the_receipts_tell_who_what_and_why_with_the_digests(january):
         **provenance(),
     }
     for receipt in (intent, done):
-        assert (receipt.actor, receipt.subject, receipt.reason) == (
-            "tester",
-            "version 1",
-            decision.reason,
-        )
+        signed = (receipt.actor, receipt.subject, receipt.reason)
+        assert signed == ("tester", "version 1", decision.reason)
     assert intent.evidence == evidence
-    assert done.evidence == {
-        **evidence,
-        "intent": intent.digest,
-        "activate_at": pointer.activate_at,
-    }
+    end = {"intent": intent.digest, "activate_at": pointer.activate_at}
+    assert done.evidence == evidence | end
     assert intent.sequence < published.sequence < done.sequence
     assert published.evidence["candidate"] == decision.candidate_digest
     assert published.evidence["files"] == january.releases.manifest(1).files
     assert pointer.ledger_head == intent.digest
     assert pointer.as_of == "2024-01-31"
-    assert (
-        january.registry._client().get_model_version("gym_churn", "1").tags["ledger_head"]
-        == done.digest
-    )
+    tags = january.registry._client().get_model_version("gym_churn", "1").tags
+    assert tags["ledger_head"] == done.digest
 
 
 def test_promoting_twice_is_one_release_and_the_pointer_does_not_move_again(january_copy):
-    home, decision = january_copy, january_copy.decisions.newest()
-    before = (
-        home.releases.pointer_file.read_bytes(),
-        (home.releases.folder / "1" / "manifest.json").read_bytes(),
-    )
-    home.promotions.promote(decision)
-    assert (
-        home.releases.pointer_file.read_bytes(),
-        (home.releases.folder / "1" / "manifest.json").read_bytes(),
-    ) == before
+    home = january_copy
+    files = [home.releases.pointer_file, home.releases.folder / "1" / "manifest.json"]
+    before = [file.read_bytes() for file in files]
+    home.promotions.promote(home.decisions.newest())
+    assert [file.read_bytes() for file in files] == before
     assert home.releases.versions() == [1]
     assert_in_production(home, 1, decisions=1)
-
-
-def test_before_the_first_promotion_there_is_no_production(january_decided):
-    assert production_candidate(january_decided.releases) is None
 
 
 def test_a_release_is_read_without_mlflow_and_never_when_it_was_changed(january_copy):
@@ -279,41 +249,33 @@ def test_a_release_is_read_without_mlflow_and_never_when_it_was_changed(january_
         production_candidate(january_copy.releases)
 
 
-def test_keeping_production_is_a_receipt_and_moves_nothing(february_decided_copy):
-    home, decision = february_decided_copy, february_decided_copy.decisions.newest()
-    before = home.releases.pointer_file.read_bytes()
-    home.promotions.keep(decision, "Not today.")
-    (kept,) = home.ledger.receipts("production kept")
-    assert (kept.subject, kept.before, kept.after, kept.reason) == (
-        "version 1",
-        "version 1",
-        "version 1",
-        "Not today.",
-    )
-    assert kept.evidence["decision"] == decision.digest
-    assert home.releases.pointer_file.read_bytes() == before
-    assert home.registry.alias(PRODUCTION) == 1
-    assert home.releases.versions() == [1]
+@pytest.mark.parametrize(
+    ("stage", "kept"), [("february_decided", "version 1"), ("january_decided", "no model")]
+)
+def test_keeping_production_is_a_receipt_and_moves_nothing(request, tmp_path, stage, kept):
+    home = copied(request.getfixturevalue(stage), tmp_path / "home")
+    before = home.releases.pointer()
+    home.promotions.keep(home.decisions.newest(), "Not today.")
+    (receipt,) = home.ledger.receipts("production kept")
+    assert receipts(home, "production kept") == [(kept, kept, kept)]
+    assert receipt.evidence["decision"] == home.decisions.newest().digest
+    assert (receipt.reason, home.releases.pointer()) == ("Not today.", before)
 
 
 @pytest.mark.parametrize("alias", [2, None])
-def test_the_alias_is_put_back_to_what_the_pointer_says(february_decided_copy, alias):
+def test_the_alias_is_put_back_to_what_the_pointer_names(february_decided_copy, alias):
     home = february_decided_copy
-    home.registry.remove_alias(PRODUCTION) if alias is None else home.registry.set_alias(
-        PRODUCTION, alias
-    )
+    if alias is None:
+        home.registry.remove_alias(PRODUCTION)
+    else:
+        home.registry.set_alias(PRODUCTION, alias)
     home.promotions.restore_alias()
     assert home.registry.alias(PRODUCTION) == home.releases.pointer().version == 1
 
 
-def test_without_production_there_is_no_alias(january_decided_copy):
-    january_decided_copy.registry.set_alias(PRODUCTION, 1)
-    january_decided_copy.promotions.restore_alias()
-    assert january_decided_copy.registry.alias(PRODUCTION) is None
-
-
-def test_with_nothing_in_production_no_model_is_what_is_kept(january_decided_copy):
-    january_decided_copy.promotions.keep(january_decided_copy.decisions.newest(), "Not yet.")
-    assert receipts(january_decided_copy, "production kept") == [
-        ("no model", "no model", "no model")
-    ]
+def test_without_production_there_is_no_model_and_no_alias(january_decided_copy):
+    home = january_decided_copy
+    assert production_candidate(home.releases) is None
+    home.registry.set_alias(PRODUCTION, 1)
+    home.promotions.restore_alias()
+    assert home.registry.alias(PRODUCTION) is None

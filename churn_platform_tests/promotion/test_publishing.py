@@ -24,12 +24,9 @@ def planned(home):
 
 def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predictions(january):
     manifest, candidate = january.releases.verify(1), production_candidate(january.releases)
-    assert [(feature.name, feature.dtype) for feature in manifest.features] == [
-        ("months", "integer"),
-        ("plan", "category"),
-        ("has_app", "boolean"),
-        ("hours", "float"),
-    ]
+    assert {feature.name: feature.dtype for feature in manifest.features} == {
+        "months": "integer", "plan": "category", "has_app": "boolean", "hours": "float",
+    }  # fmt: skip
     assert manifest.contract_hash == january.contract.model_hash
     assert manifest.threshold == candidate.model.threshold
     assert manifest.training_months == ["2024-01-31"]
@@ -39,11 +36,9 @@ def test_a_release_holds_all_that_serving_needs_and_reproduces_its_golden_predic
     assert [golden.probability for golden in manifest.golden] == candidate.model.probability(
         rows
     ).tolist()
-    for golden, (_, row) in zip(manifest.golden, rows.iterrows(), strict=True):
-        assert golden.features["months"] == row["months"]
-        assert (golden.features["has_app"] is None) == (
-            row["has_app"] is not True and row["has_app"] is not False
-        )
+    assert [golden.features["months"] for golden in manifest.golden] == rows["months"].tolist()
+    absent = [golden.features["has_app"] is None for golden in manifest.golden]
+    assert absent == rows["has_app"].isna().tolist()
 
 
 def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(
@@ -55,14 +50,9 @@ def test_a_promoted_model_of_boosted_trees_is_published_with_its_serving_form(
     monkeypatch.setattr(publishing, "serving_files", lambda model: form)
     january_decided_copy.decision_maker.carry_out()
     manifest = january_decided_copy.releases.verify(1)
-    assert set(form) < set(manifest.files)
+    own = {"model.skops", "passport.json", "training_entities.npy", "feature_schema.json"}
+    assert set(manifest.files) == own | set(form)
     assert production_candidate(january_decided_copy.releases).version == 1
-
-
-def test_another_algorithm_is_published_without_one(january):
-    assert set(january.releases.manifest(1).files) == {
-        "model.skops", "passport.json", "training_entities.npy", "feature_schema.json",
-    }  # fmt: skip
 
 
 def test_publishing_again_is_one_release_and_one_receipt(january_decided_copy):
@@ -101,9 +91,7 @@ def test_golden_rows_of_other_data_show_the_model_where_its_own_were_remade(febr
 
 def test_without_any_rows_there_is_no_release(january_decided_copy):
     january_decided_copy.records.path("training_dataset", JANUARY, ".json").unlink()
-    with pytest.raises(
-        DataError, match="There is no training dataset, and a release needs golden predictions"
-    ):
+    with pytest.raises(DataError, match="golden predictions"):
         january_decided_copy.publisher.publish(planned(january_decided_copy))
     assert january_decided_copy.releases.versions() == []
 

@@ -45,10 +45,8 @@ def assert_in_production(home, version):
 def test_the_version_before_is_back_and_the_one_that_was_left_is_blocked(february_copy):
     home = february_copy
     said = home.rollbacks.roll_back(*BOB)
-    assert said == (
-        "Version 1 is in production again in place of version 2, by Bob: Retention complains. "
-        "Version 2 is blocked: it is not promoted by itself until `churn unblock 2`."
-    )
+    for fact in ("Version 1", "version 2, by Bob: Retention complains.", "`churn unblock 2`"):
+        assert fact in said
     assert_in_production(home, 1)
     assert home.releases.pointer().previous_version == 2
     assert acts(home, "rollback intent", "version blocked", "rollback done") == [
@@ -63,12 +61,8 @@ def test_the_version_before_is_back_and_the_one_that_was_left_is_blocked(februar
     for name in ("decision", "candidate", "as_of"):
         assert done.evidence[name] == first.evidence[name]
     assert home.ledger.state().blocked[2].by == "Bob"
-
-
-def test_scores_are_remade_once_by_the_version_that_is_back(february_copy):
-    february_copy.rollbacks.roll_back(*BOB)
-    assert step(february_copy) == ("scores", FEBRUARY)
-    home = open_home(february_copy.folder)
+    assert step(home) == ("scores", FEBRUARY)
+    home = open_home(home.folder)
     assert home.scoring.score(FEBRUARY).record.version == 1
     assert step(home) is None
 
@@ -77,23 +71,21 @@ def test_forward_again_by_hand_unblocks_and_says_so(february_copy):
     home = february_copy
     home.rollbacks.roll_back(*BOB)
     said = home.rollbacks.roll_back("Ann", "It was the campaign.", to=2)
-    assert said.startswith(
-        "Version 2 is in production again in place of version 1, by Ann: It was the campaign."
-    )
-    assert "Version 2 is no longer blocked (Bob blocked it at " in said
+    assert "no longer blocked (Bob" in said
     assert_in_production(home, 2)
     assert home.ledger.state().blocked == {}
     assert acts(home, "version unblocked") == [("version unblocked", "version 2", None, None)]
-    with pytest.raises(UsageError, match=r"Version 2 is not blocked; blocked versions: none\."):
+    with pytest.raises(UsageError) as refused:
         home.rollbacks.unblock(2, *BOB)
+    assert refused.value.code == "VERSION_NOT_BLOCKED"
 
 
 def test_a_decision_that_was_carried_out_is_not_carried_out_again_after_a_rollback(february_copy):
     home = february_copy
     home.rollbacks.roll_back(*BOB)
-    assert "is in production since: decide again" in home.decision_maker.carry_out().sentence
+    assert "decide again" in home.decision_maker.carry_out().sentence
     home.rollbacks.unblock(2, "Ann", "Fine again.")
-    assert "is in production since: decide again" in home.decision_maker.carry_out().sentence
+    assert "decide again" in home.decision_maker.carry_out().sentence
     assert_in_production(home, 1)
 
 
@@ -118,39 +110,25 @@ def test_once_it_is_free_again_the_same_decision_is_made_anew_and_carried_out(fe
     assert [finding.state for finding in check_decisions(home, home.records, receipts)] == ["holds"]
 
 
-def test_a_blocked_version_is_promoted_neither_by_itself_nor_by_an_approval(february_copy):
-    home = february_copy
-    home.rollbacks.roll_back(*BOB)
-    home = with_policy(home, delta=0.02)
+@pytest.mark.parametrize("mode", ["automatic", "approval"])
+def test_a_blocked_version_is_promoted_neither_by_itself_nor_by_an_approval(february_copy, mode):
+    february_copy.rollbacks.roll_back(*BOB)
+    home = with_policy(february_copy, delta=0.02, mode=mode)
     home.decision_maker.decide(FEBRUARY, "manual")
     decision = home.decisions.newest()
-    assert (decision.candidate_version, decision.production_version, decision.approved) == (
-        2,
-        1,
-        True,
-    )
+    assert (decision.candidate_version, decision.production_version) == (2, 1)
     said = home.decision_maker.carry_out().sentence
-    assert said.startswith("Kept version 1: Version 2 is blocked since Bob rolled it back at ")
-    assert said.endswith("(Retention complains.): `churn unblock 2` allows it again.")
+    assert said.startswith("Kept version 1: Version 2 is blocked since Bob")
     for override in (False, True):
-        with pytest.raises(UsageError, match=r"^Version 2 is blocked since Bob rolled it back at "):
+        with pytest.raises(UsageError) as refused:
             home.approvals.approve(2, "Ann", "I like it.", override=override)
+        assert refused.value.code == "VERSION_BLOCKED"
     assert home.decisions.unfinished() is None
-    assert (
-        home.rollbacks.unblock(2, "Ann", "Checked.") == "Version 2 is no longer blocked: Checked."
-    )
-    assert home.decision_maker.carry_out().sentence.startswith("Promoted version 2: ")
-    assert_in_production(home, 2)
-
-
-def test_under_approval_a_blocked_version_is_not_asked_for(february_copy):
-    february_copy.rollbacks.roll_back(*BOB)
-    home = with_policy(february_copy, mode="approval")
-    home.decision_maker.decide(FEBRUARY, "manual")
-    assert home.decision_maker.carry_out().sentence.startswith(
-        "Kept version 1: Version 2 is blocked since Bob"
-    )
     assert home.ledger.state().pending is None
+    home.rollbacks.unblock(2, "Ann", "Checked.")
+    if mode == "automatic":
+        assert home.decision_maker.carry_out().sentence.startswith("Promoted version 2: ")
+        assert_in_production(home, 2)
 
 
 def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_promoted(
@@ -167,18 +145,11 @@ def test_after_a_rollback_the_next_month_compares_with_what_is_back_and_may_be_p
     assert (due.kind, due.as_of, due.trigger) == ("retraining", MARCH, "performance")
     assert candidate(home, MARCH) == 3
     decision = home.decision_maker.decide(MARCH, due.trigger)
-    newer = next(
-        finding for finding in decision.findings if finding.name == "newer_than_production"
-    )
-    assert (newer.outcome, newer.detail) == (
-        "pass", "The candidate was trained on 2024-03-31, production on 2024-01-31.",
-    )  # fmt: skip
     assert (decision.production_version, decision.decision) == (1, "promoted")
     assert home.decision_maker.carry_out().sentence.startswith("Promoted version 3: ")
     assert_in_production(home, 3)
-    assert home.rollbacks.roll_back(*BOB).startswith(
-        "Version 1 is in production again in place of version 3"
-    )
+    home.rollbacks.roll_back(*BOB)
+    assert_in_production(home, 1)
     assert set(home.ledger.state().blocked) == {2, 3}
 
 
@@ -201,7 +172,7 @@ def test_a_pending_approval_lapses_with_a_rollback(february_copy):
     assert "waits for an approval" in home.decision_maker.carry_out().sentence
     home.rollbacks.roll_back(*BOB)
     (lapsed,) = home.ledger.receipts("approval lapsed")
-    assert lapsed.reason == "Production moved from version 2 to version 1."
+    assert "from version 2 to version 1" in lapsed.reason
     with pytest.raises(UsageError, match="lapsed at"):
         home.approvals.approve(3, "Ann", "Go.")
 
@@ -214,11 +185,9 @@ def test_a_damaged_release_is_refused_before_anything_moves(february_copy, name)
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     before = home.releases.pointer_file.read_bytes(), home.ledger.head()
-    with pytest.raises(
-        IntegrityError,
-        match=r"^Nothing was rolled back, for version 1 could not serve: release 1 was",
-    ):
+    with pytest.raises(IntegrityError) as refused:
         home.rollbacks.roll_back(*BOB)
+    assert refused.value.code == "MODEL_UNREADABLE"
     assert (home.releases.pointer_file.read_bytes(), home.ledger.head()) == before
     assert home.registry.alias(PRODUCTION) == 2
 
@@ -229,14 +198,12 @@ def test_a_missing_release_and_a_version_that_mlflow_lost_are_refused_before_any
     home = february_copy
     home.registry._client().delete_model_version("gym_churn", "1")
     head = home.ledger.head()
-    with pytest.raises(IntegrityError, match="gym_churn has no version 1 in MLflow any more"):
+    with pytest.raises(IntegrityError, match="gym_churn has no version 1 in MLflow"):
         home.rollbacks.roll_back(*BOB)
     (home.releases.folder / "1").rename(home.folder / "away")
-    with pytest.raises(
-        IntegrityError,
-        match=r"^The release of version 1 is missing in .*: nothing was rolled back\.",
-    ):
+    with pytest.raises(IntegrityError) as refused:
         home.rollbacks.roll_back(*BOB)
+    assert refused.value.code == "RELEASE_MISSING"
     assert home.ledger.head() == head
     assert_in_production(home, 2)
 
@@ -252,22 +219,19 @@ def test_production_whose_own_release_is_damaged_can_be_rolled_back(february_cop
     assert production_candidate(home.releases).version == 1
 
 
-def test_there_must_be_something_to_roll_back_to(january_decided, january, february):
-    with pytest.raises(
-        UsageError, match=r"^No model is in production: there is nothing to roll back\."
-    ):
-        january_decided.rollbacks.roll_back(*BOB)
-    with pytest.raises(UsageError, match=r"^Version 1 is the first in production"):
-        january.rollbacks.roll_back(*BOB)
-    with pytest.raises(UsageError, match=r"^Version 2 is already in production\."):
-        february.rollbacks.roll_back(*BOB, to=2)
-    with pytest.raises(
-        UsageError, match=r"^Version 9 was never in production, .* versions that were: 1, 2\."
-    ):
-        february.rollbacks.roll_back(*BOB, to=9)
-    for by, reason in (("", "why"), ("Bob", " ")):
-        with pytest.raises(UsageError, match="--by and --reason must not be empty"):
-            february.rollbacks.roll_back(by, reason)
+@pytest.mark.parametrize(
+    ("stage", "to", "code"),
+    [
+        ("january_decided", None, "NO_PRODUCTION"),
+        ("january", None, "VERSION_NOT_PROMOTED"),
+        ("february", 2, "VERSION_IN_PRODUCTION"),
+        ("february", 9, "VERSION_NOT_PROMOTED"),
+    ],
+)
+def test_there_must_be_something_to_roll_back_to(request, stage, to, code):
+    with pytest.raises(UsageError) as refused:
+        request.getfixturevalue(stage).rollbacks.roll_back(*BOB, to=to)
+    assert refused.value.code == code
 
 
 CUTS = {
@@ -292,9 +256,8 @@ def test_a_rollback_that_was_cut_off_is_completed_once(february_copy, monkeypatc
         assert_in_production(home, 2)
         return
     assert_in_production(home, 1)
-    assert [act for act, *_ in acts(home, "rollback intent", "version blocked", "rollback done", "rollback void")] == [
-        "rollback intent", "version blocked", "rollback done",
-    ]  # fmt: skip
+    written = ["rollback intent", "version blocked", "rollback done"]
+    assert [act for act, *_ in acts(home, *written, "rollback void")] == written
     assert home.promotions.recover() is None
 
 
@@ -313,11 +276,8 @@ def test_a_rollback_that_was_cut_off_is_voided_when_its_release_was_lost_since(
     assert acts(home, "version blocked") == []
     assert acts(home, "rollback void") == [("rollback void", "version 1", "version 2", "version 2")]
     named = {"decision", "candidate", "as_of", "blocks", "unblocks"}
-    assert set(home.ledger.receipts("rollback void")[0].evidence) == named | {
-        "intent",
-        "code",
-        "lock",
-    }
+    void = home.ledger.receipts("rollback void")[0].evidence
+    assert set(void) == named | {"intent", "code", "lock"}
 
 
 @pytest.mark.slow

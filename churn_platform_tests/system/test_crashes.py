@@ -16,7 +16,7 @@ import pytest
 
 from churn_platform.base.errors import UsageError
 from churn_platform.lake.records import KINDS
-from churn_platform.ledger.acts import version_of
+from churn_platform.ledger.receipts import version_of
 from churn_platform.maintenance.backup import copy_checked, opened
 from churn_platform.promotion.promotions import production_candidate
 from churn_platform.services import Services
@@ -149,7 +149,7 @@ def backed_up_again(home: Services) -> None:
         backed_up(home)
     with opened(archive_of(home)) as (archive, said):
         for name in said.files:
-            copy_checked(archive, said, name, None)
+            copy_checked(archive, said, name)
 
 
 def damaged(home: Services) -> None:

@@ -14,7 +14,7 @@ Outcome = Literal["pass", "fail", "warn", "not_applicable"]
 class CriterionResult(BaseModel):
     """The result of one criterion: a sentence with its figures.
 
-    `unsound` marks a result that says the comparison itself cannot be trusted, not that the
+    `unsound` marks a result that shows the comparison itself cannot be trusted, not that the
     candidate lost it.
     """
 
@@ -34,7 +34,7 @@ class Criterion:
     """One promotion rule: a code that never changes, a true statement as name, a title, and the
     rule.
 
-    `needs` says what must be there before the rule is asked: nothing, valid holdout rows, or
+    `needs` is what must be there before the rule is asked: nothing, valid holdout rows, or
     also a production model to compare with. Where it is not there the result is "not
     applicable", which refuses only for a criterion that `must_pass`. A warning lets the
     candidate pass; of a criterion whose `warning_needs_approval` it lets it pass only with a

@@ -150,16 +150,6 @@ def test_a_row_that_is_newer_than_the_newest_whole_month_is_current(stored):
     assert (row.behind, row.as_of) == ((), JANUARY)
 
 
-def test_many_requests_at_once_each_get_their_own_customers(stored):
-    async def all_at_once():
-        reader = stored.reader()
-        asked = [[KEYS[n], KEYS[-n], "nobody"] for n in range(100, 160)]
-        return asked, await asyncio.gather(*(reader.read(keys) for keys in asked))
-
-    asked, answers = asyncio.run(all_at_once())
-    assert answers == [stored.read(*keys) for keys in asked]
-
-
 def test_a_month_that_came_is_seen_without_a_restart_and_those_who_left_are_behind_in_every_feature(
     stored,
 ):

@@ -107,9 +107,7 @@ def stored(store):
     if address.kind == "postgres":
         import psycopg
 
-        with psycopg.connect(
-            host=address.host, port=address.port, dbname=address.database, user=address.user
-        ) as one:
+        with psycopg.connect(address.postgres()) as one:
             rows = [one.execute(f'SELECT * FROM public."{name}"').fetchall() for name in tables]
     else:
         with sqlite3.connect(store.folder / "online_store.db") as one:

@@ -13,51 +13,36 @@ def test_a_recipe_that_is_worth_nothing_a_month_later_warns_and_is_promoted_all_
     evidence = build(seed=0, forward=30.0)
     decision = decided(evidence)
     found = next(f for f in decision.findings if f.code == "GATE009")
-    assert (found.outcome, found.refuses) == ("warn", False)
-    assert decision.decision == "promoted"
+    assert (found.outcome, found.refuses, decision.decision) == ("warn", False, "promoted")
     assert decision.forward_auc == auc(evidence.labels, evidence.forward)
-    assert found.detail == (
-        f"On this holdout the same recipe fitted one month earlier has AUC {decision.forward_auc:.3f}, the candidate "
-        "0.737: what it learns may not last, so tomorrow's value of today's model is in doubt."
-    )
+    assert f"{decision.forward_auc:.3f}" in found.detail
+    assert "0.737" in found.detail
 
 
-@pytest.mark.parametrize("noise", [0.3, 0.1])
-def test_a_recipe_that_carries_over_passes(noise):
-    found = finding(build(seed=0, forward=noise), "forward_value")
-    assert found.outcome == "pass"
-    assert found.detail.endswith("no loss from one month to the next is seen.")
+NOISY = build(seed=7, customers=150, candidate=1.0, forward=1.6, policy=PromotionPolicy(delta=0.0))
 
 
-def test_a_loss_within_the_policys_delta_is_no_warning():
-    evidence = build(seed=0, forward=2.0)
-    assert finding(evidence, "forward_value").outcome == "warn"
-    assert (
-        finding(changed(evidence, policy=PromotionPolicy(delta=0.3)), "forward_value").outcome
-        == "pass"
-    )
+@pytest.mark.parametrize(
+    ("evidence", "outcome"),
+    [
+        (build(seed=0, forward=0.3), "pass"),
+        (build(seed=0, forward=0.1), "pass"),
+        (build(seed=0, forward=2.0), "warn"),
+        # within the policy's delta, or within noise
+        (build(seed=0, forward=2.0, policy=PromotionPolicy(delta=0.3)), "pass"),
+        (NOISY, "pass"),
+        (build(), "not_applicable"),
+    ],
+)
+def test_only_a_loss_beyond_delta_and_noise_warns(evidence, outcome):
+    found = finding(evidence, "forward_value")
+    assert (found.outcome, found.refuses) == (outcome, False)
 
 
-def test_a_loss_within_noise_is_no_warning():
-    evidence = build(
-        seed=7, customers=150, candidate=1.0, forward=1.6, policy=PromotionPolicy(delta=0.0)
-    )
-    assert forward_auc(evidence) < evidence.candidate_auc
-    assert finding(evidence, "forward_value").outcome == "pass"
-
-
-def test_in_the_first_month_it_does_not_apply():
-    found = finding(build(), "forward_value")
-    assert (found.outcome, found.refuses) == ("not_applicable", False)
+def test_the_figure_is_that_of_the_valid_rows_if_there_is_one():
+    assert forward_auc(NOISY) < NOISY.candidate_auc
     assert forward_auc(build()) is None
-
-
-def test_without_a_sound_comparison_there_is_no_forward_figure():
     assert forward_auc(build(forward=0.5, production_saw=None)) is None
-
-
-def test_only_sound_rows_count():
     evidence = build(seed=0, forward=0.5)
-    saw = np.arange(1000) < 400
-    left = changed(evidence, production_saw=saw)
+    left = changed(evidence, production_saw=np.arange(1000) < 400)
     assert forward_auc(left) == auc(evidence.labels[400:], evidence.forward[400:])

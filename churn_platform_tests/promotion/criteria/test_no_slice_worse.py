@@ -1,4 +1,4 @@
-"""GATE007: an overall gain does not excuse a slice of customers that is wholly worse off."""
+"""GATE007: an overall gain does not excuse a slice of customers that is clearly worse off."""
 
 import numpy as np
 import pandas as pd
@@ -20,97 +20,79 @@ CUSTOMERS = 1200
 
 def worse_in(share, seed=0, names=("mine", "theirs"), months=1):
     """A candidate much better than production, but worse in one slice that holds this share of the customers."""
-    good, bad = (
-        build(seed=seed, customers=CUSTOMERS // months, months=months, candidate=c)
-        for c in (0.2, 9.0)
-    )
+
+    def model(noise):
+        return build(
+            seed=seed, customers=CUSTOMERS // months, months=months, candidate=noise
+        ).candidate
+
+    evidence = build(seed=seed, customers=CUSTOMERS // months, months=months)
     rows = np.tile(np.random.default_rng(1).random(CUSTOMERS // months) < share, months)
-    scores = np.where(rows, bad.candidate, good.candidate)
+    scores = np.where(rows, model(9.0), model(0.2))
     slices = pd.DataFrame({"plan": np.where(rows, *names)})
-    return changed(good, candidate=scores, production=build(seed=seed, customers=CUSTOMERS // months, months=months,
-                   candidate=1.2).candidate, slices=slices)  # fmt: skip
+    return changed(evidence, candidate=scores, production=model(1.2), slices=slices)
+
+
+def found_in(evidence, **changes):
+    return finding(changed(evidence, **changes), "no_slice_worse")
 
 
 def test_a_candidate_better_in_every_slice_passes_and_names_its_least_gain():
-    found = finding(build(seed=0), "no_slice_worse")
+    found = found_in(build(seed=0))
     assert found.outcome == "pass"
-    assert found.detail == (
-        "The candidate is not clearly worse in any slice; it gains least where plan = family: +0.118 [+0.050, +0.186] "
-        "(2 slices tested, intervals widened for their number)."
-    )
+    assert "plan = family: +0.118 [+0.050, +0.186]" in found.detail
+    assert "2 slices" in found.detail
 
 
 @pytest.mark.parametrize("months", [1, 2])
-def test_a_candidate_better_overall_but_wholly_worse_in_one_slice_is_refused(months):
+def test_a_candidate_better_overall_but_worse_in_one_slice_is_refused(months):
     evidence = worse_in(0.25, months=months)
-    assert finding(evidence, "beats_production").outcome == "pass"
-    assert finding(evidence, "interval_above_zero").outcome == "pass"
-    found = finding(evidence, "no_slice_worse")
+    for name in ("beats_production", "interval_above_zero"):
+        assert finding(evidence, name).outcome == "pass"
+    found = found_in(evidence)
     assert (found.outcome, found.refuses) == ("fail", True)
-    assert found.detail.startswith(
-        "The candidate's AUC is clearly below production's where plan = mine: -0."
-    )
+    assert "plan = mine: -0." in found.detail
     assert "plan = theirs" not in found.detail
     assert decided(evidence).reason == found.detail
+    # only the valid rows of a slice count
+    saw = (evidence.slices["plan"] == "mine").to_numpy()
+    assert found_in(evidence, production_saw=saw).outcome == "pass"
 
 
-def test_the_intervals_are_widened_for_the_number_of_slices():
-    evidence = worse_in(0.09, seed=6, names=("few", "many"))
-    assert finding(evidence, "no_slice_worse").outcome == "fail"
+def test_the_policys_level_is_widened_for_the_number_of_slices():
+    evidence = worse_in(0.09, seed=6)
+    assert found_in(evidence).outcome == "fail"
+    assert found_in(evidence, policy=PromotionPolicy(level=0.9999)).outcome == "pass"
     random = np.random.default_rng(0)
     extra = {f"harmless {i}": random.choice(["a", "b", "c"], CUSTOMERS) for i in range(30)}
-    assert len(list(slice_masks(changed(evidence, slices=pd.DataFrame(extra))))) == 90
-    assert (
-        finding(changed(evidence, slices=pd.DataFrame(extra)), "no_slice_worse").outcome == "pass"
-    )
-    both = changed(evidence, slices=evidence.slices.assign(**extra))
-    assert finding(both, "no_slice_worse").outcome == "pass"
-    assert "(92 slices tested" in finding(both, "no_slice_worse").detail
-
-
-def test_the_policys_level_is_what_is_widened():
-    evidence = worse_in(0.09, seed=6)
-    assert finding(evidence, "no_slice_worse").outcome == "fail"
-    careful = changed(evidence, policy=PromotionPolicy(level=0.9999))
-    assert finding(careful, "no_slice_worse").outcome == "pass"
+    both = found_in(evidence, slices=evidence.slices.assign(**extra))
+    assert both.outcome == "pass"
+    assert "92 slices" in both.detail
 
 
 def test_customers_without_a_value_are_a_slice_of_their_own():
-    evidence = worse_in(0.25, names=(None, "known"))
-    found = finding(evidence, "no_slice_worse")
+    found = found_in(worse_in(0.25, names=(None, "known")))
     assert found.outcome == "fail"
-    assert "where plan = (none): -0." in found.detail
+    assert "plan = (none): -0." in found.detail
 
 
 @pytest.mark.parametrize("dtype", ["category", "boolean", "Int64", "float64", "object"])
 def test_slices_of_every_dtype_are_read_value_by_value(dtype):
     evidence = build(seed=0, slices=pd.DataFrame({"flag": pd.Series([1, 0] * 500).astype(dtype)}))
-    masks = dict(slice_masks(evidence))
-    assert len(masks) == 2
-    assert [int(mask.sum()) for mask in masks.values()] == [500, 500]
+    assert [int(mask.sum()) for _, mask in slice_masks(evidence)] == [500, 500]
 
 
 @pytest.mark.parametrize(
     ("churners", "stayers", "tested"), [(10, 90, 1), (9, 90, 0), (90, 9, 0), (0, 90, 0)]
 )
-def test_slices_with_fewer_than_ten_of_a_class_are_not_ranked(churners, stayers, tested):
-    slices = pd.DataFrame({"plan": ["one"] * (churners + stayers)})
-    evidence = changed(with_counts(churners, stayers), slices=slices)
+def test_slices_with_fewer_than_ten_of_a_class_are_not_ranked_however_often_they_come(
+    churners, stayers, tested
+):
+    twice = picked(with_counts(churners, stayers), np.tile(np.arange(churners + stayers), 2))
+    evidence = changed(twice, slices=pd.DataFrame({"plan": ["one"] * twice.labels.size}))
     assert len(list(slice_masks(evidence))) == tested
 
 
-def test_ten_rows_of_one_churner_are_one_churner():
-    evidence = picked(with_counts(9, 90), np.tile(np.arange(99), 2))
-    assert list(slice_masks(changed(evidence, slices=pd.DataFrame({"plan": ["one"] * 198})))) == []
-
-
 def test_without_slices_it_does_not_apply():
-    found = finding(build(slices=pd.DataFrame(index=range(1000))), "no_slice_worse")
+    found = found_in(build(slices=pd.DataFrame(index=range(1000))))
     assert (found.outcome, found.refuses) == ("not_applicable", False)
-    assert found.detail == "No slice holds 10 churners and 10 others."
-
-
-def test_only_the_sound_rows_of_a_slice_count():
-    evidence = worse_in(0.25)
-    saw = (evidence.slices["plan"] == "mine").to_numpy()
-    assert finding(changed(evidence, production_saw=saw), "no_slice_worse").outcome == "pass"

@@ -1,4 +1,4 @@
-"""GATE012: labels that look wrong or turned over keep a candidate from being promoted by itself."""
+"""GATE012: labels that look wrong or inverted keep a candidate from being promoted by itself."""
 
 import pytest
 
@@ -7,43 +7,34 @@ from churn_platform.features.labels import below_chance, turned_over
 from churn_platform_tests.promotion.evidence_builder import build, changed, decided, finding
 
 DOUBT = "2024-03-31: The churn rate of 82.0% lies outside 0.5% to 60%."
+APPROVAL = PromotionPolicy(mode="approval")
+AT_CHANCE = build(candidate=0.3, production=50.0)
 
 
-def turned(seed=0):
+def inverted():
     """A candidate that learnt labels the other way round, against a good production model."""
-    evidence = build(seed=seed, candidate=0.3, production=0.4)
+    evidence = build(seed=0, candidate=0.3, production=0.4)
     return changed(evidence, production=1 - evidence.production)
 
 
-def test_turned_over_labels_let_the_candidate_wait_for_a_person_in_either_mode():
-    decision = decided(turned())
-    assert decision.production_interval[1] < 0.5 < decision.candidate_interval[0]
-    assert decision.decision == "pending"
-    assert not decision.approved
-    assert decision.reason == finding(turned(), "plausible_labels").detail
-    assert (
-        f"[{decision.production_interval[0]:.3f}, {decision.production_interval[1]:.3f}] is below 0.5"
-        in decision.reason
-    )
-    assert decided(changed(turned(), policy=PromotionPolicy(mode="approval"))).decision == "pending"
+@pytest.mark.parametrize("policy", [PromotionPolicy(), APPROVAL])
+def test_inverted_labels_let_the_candidate_wait_for_approval_in_either_mode(policy):
+    decision = decided(changed(inverted(), policy=policy))
+    low, high = decision.production_interval
+    assert high < 0.5 < decision.candidate_interval[0]
+    assert (decision.decision, decision.approved, decision.stand_down) == ("pending", False, False)
+    found = finding(inverted(), "plausible_labels")
+    assert (found.code, found.outcome, found.refuses) == ("GATE012", "warn", False)
+    assert f"[{low:.3f}, {high:.3f}] is below 0.5" in found.detail
+    assert found.detail in decision.reason
 
 
-def test_the_finding_warns_and_refuses_nothing():
-    found = finding(turned(), "plausible_labels")
-    assert (found.code, found.outcome, found.refuses, found.unsound) == (
-        "GATE012",
-        "warn",
-        False,
-        False,
-    )
-
-
-def test_turned_over_labels_are_no_evidence_that_production_is_at_chance():
-    assert not decided(turned()).stand_down
-    at_chance = build(candidate=0.3, production=50.0)
-    low, high = decided(at_chance).production_interval
+def test_a_production_model_at_chance_is_replaced_and_stands_down_until_then():
+    low, high = decided(AT_CHANCE).production_interval
     assert low <= 0.5 <= high
-    assert decided(changed(at_chance, policy=PromotionPolicy(mode="approval"))).stand_down
+    assert decided(AT_CHANCE).decision == "promoted"
+    assert finding(AT_CHANCE, "plausible_labels").outcome == "pass"
+    assert decided(changed(AT_CHANCE, policy=APPROVAL)).stand_down
 
 
 def test_only_an_auc_far_below_chance_acquits_the_model():
@@ -54,21 +45,15 @@ def test_only_an_auc_far_below_chance_acquits_the_model():
     assert not below_chance(0.45, 0.5)
 
 
-def test_a_production_model_at_chance_is_replaced_without_a_person():
-    decision = decided(build(candidate=0.3, production=50.0))
-    assert decision.decision == "promoted"
-    assert finding(build(candidate=0.3, production=50.0), "plausible_labels").outcome == "pass"
-
-
-@pytest.mark.parametrize("production", [None, 2.0])
-def test_implausible_labels_wait_for_a_person_with_or_without_a_production_model(production):
-    evidence = build(candidate=0.3, production=production, label_doubts=(DOUBT,))
-    decision = decided(evidence)
-    assert decision.decision == "pending"
-    assert DOUBT in decision.reason
-
-
-def test_a_refusal_stays_a_refusal():
-    worse = build(candidate=2.0, production=0.3, label_doubts=(DOUBT,))
-    assert decided(worse).decision == "refused"
-    assert finding(worse, "plausible_labels").outcome == "warn"
+@pytest.mark.parametrize(
+    ("candidate", "production", "decision"),
+    [(0.3, None, "pending"), (0.3, 2.0, "pending"), (2.0, 0.3, "refused")],
+)
+def test_implausible_labels_warn_with_or_without_production_and_a_refusal_stays(
+    candidate, production, decision
+):
+    evidence = build(candidate=candidate, production=production, label_doubts=(DOUBT,))
+    assert decided(evidence).decision == decision
+    found = finding(evidence, "plausible_labels")
+    assert found.outcome == "warn"
+    assert DOUBT in found.detail

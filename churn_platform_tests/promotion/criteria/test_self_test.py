@@ -46,10 +46,8 @@ def shipped(features):
 def test_a_sound_gate_on_sound_evidence_passes_and_says_what_it_tried():
     found = judge(EVIDENCE, passes, AT_CHANCE, seed=1)
     assert (found.outcome, found.refuses, found.unsound) == ("pass", False, False)
-    assert found.detail == (
-        "The gate refused what it must refuse: a copy of production, a constant score, the candidate's scores "
-        "permuted; fitted on shuffled labels the recipe has AUC 0.486 on the holdout, where 0.5 is chance (p = 0.468)."
-    )
+    for fact in ("a copy of production", "a constant score", "permuted", "AUC 0.486", "0.468"):
+        assert fact in found.detail
 
 
 @pytest.mark.parametrize("months", [1, 2])
@@ -57,60 +55,43 @@ def test_a_sound_gate_on_sound_evidence_passes_and_says_what_it_tried():
 def test_no_impostor_passes_the_real_gate(months, production):
     evidence = build(seed=5, customers=600 // months, months=months, production=production)
     tried = {name: [passes(fake) for fake in fakes] for name, fakes in impostors(evidence, seed=3)}
-    names = ["a copy of production", "a constant score", "the candidate's scores permuted"]
+    names = [COPY, CONSTANT, PERMUTED]
     assert list(tried) == (names if production else names[1:])
     assert not any(any(passed) for passed in tried.values())
 
 
-def test_no_impostor_passes_even_against_a_production_model_that_is_worse_than_chance():
-    evidence = EVIDENCE.with_scores(EVIDENCE.candidate, 1 - EVIDENCE.candidate)
-    assert passes(evidence)
-    assert judge(evidence, passes, AT_CHANCE, seed=1).outcome == "pass"
+COPY = "a copy of production"
+CONSTANT = "a constant score"
+PERMUTED = "the candidate's scores permuted"
+BOTH = "both directions"
 
 
-def test_a_gate_that_passes_everything_is_found_out_three_ways_and_in_both_directions():
-    found = judge(EVIDENCE, lambda _: True, AT_CHANCE, seed=1)
+def differs(evidence):
+    interval = paired_auc_difference(evidence.y, evidence.ours, evidence.theirs).interval
+    return interval.above(0) or interval.below(0)
+
+
+@pytest.mark.parametrize(
+    ("gate", "faults"),
+    [
+        (lambda _: True, {COPY, CONSTANT, PERMUTED, BOTH}),
+        (differs, {CONSTANT, PERMUTED, BOTH}),
+        (lambda e: e.candidate_auc >= e.production_auc, {COPY}),
+        (lambda e: len(set(e.candidate)) > 2 and (e.ours != e.theirs).any(), {PERMUTED, BOTH}),
+    ],
+    ids=["everything", "differs", "equal", "probabilities"],
+)
+def test_a_gate_that_passes_what_it_must_not_is_found_out(gate, faults):
+    found = judge(EVIDENCE, gate, AT_CHANCE, seed=1)
     assert (found.outcome, found.refuses, found.unsound) == ("fail", True, True)
-    assert found.detail == (
-        "The gate cannot be trusted: a copy of production would have been promoted; a constant score would have been "
-        "promoted; the candidate's scores permuted would have been promoted; the comparison passes in both directions."
-    )
-
-
-def test_a_gate_that_only_asks_whether_the_two_differ_passes_both_directions_and_is_found_out():
-    def differs(evidence):
-        interval = paired_auc_difference(evidence.y, evidence.ours, evidence.theirs).interval
-        return interval.above(0) or interval.below(0)
-
-    found = judge(EVIDENCE, differs, AT_CHANCE, seed=1)
-    assert found.outcome == "fail"
-    assert "the comparison passes in both directions" in found.detail
-
-
-def test_a_gate_that_takes_an_equal_for_a_better_model_is_found_out_by_the_copy():
-    found = judge(EVIDENCE, lambda e: e.candidate_auc >= e.production_auc, AT_CHANCE, seed=1)
-    assert (
-        found.detail == "The gate cannot be trusted: a copy of production would have been promoted."
-    )
-
-
-def test_a_gate_that_only_looks_at_probabilities_is_found_out_by_permuted_scores():
-    found = judge(
-        EVIDENCE,
-        lambda e: len(set(e.candidate)) > 2 and (e.ours != e.theirs).any(),
-        AT_CHANCE,
-        seed=1,
-    )
-    assert "the candidate's scores permuted would have been promoted" in found.detail
+    assert {fault for fault in (COPY, CONSTANT, PERMUTED, BOTH) if fault in found.detail} == faults
 
 
 def test_a_weak_but_honest_first_candidate_is_not_called_unsound_by_a_lucky_permutation():
     alarms, lucky = 0, 0
     for seed in range(150):
         weak = build(seed=seed, customers=600, candidate=7.0, production=None)
-        passed = [
-            passes(fake) for fake in dict(impostors(weak, seed))["the candidate's scores permuted"]
-        ]
+        passed = [passes(fake) for fake in dict(impostors(weak, seed))[PERMUTED]]
         alarms += all(passed)
         lucky += passed[0]
     assert lucky >= 3
@@ -121,8 +102,8 @@ def test_only_sound_rows_are_permuted_and_in_whatever_order_they_came():
     saw = np.arange(1000) < 300
     evidence = changed(EVIDENCE, production_saw=saw)
     mixed = np.random.default_rng(4).permutation(1000)
-    for fake, other in zip(*(dict(impostors(e, 9))["the candidate's scores permuted"] for e in
-                             (evidence, picked(evidence, mixed))), strict=True):  # fmt: skip
+    permuted = (dict(impostors(e, 9))[PERMUTED] for e in (evidence, picked(evidence, mixed)))
+    for fake, other in zip(*permuted, strict=True):
         assert fake.candidate[saw].tolist() == evidence.candidate[saw].tolist()
         assert sorted(fake.ours) == sorted(evidence.ours)
         assert (fake.ours != evidence.ours).mean() > 0.99
@@ -134,9 +115,7 @@ def test_holdout_rows_in_the_training_rows_of_the_shipped_recipe_are_seen(seed):
     refit = refit_of(shipped, seed, leaked=1.0)
     found = judge(EVIDENCE, passes, refit, seed=1)
     assert (found.outcome, found.unsound) == ("fail", True)
-    assert found.detail.endswith(
-        "where 0.5 is chance (p below 0.001): holdout rows leak into training."
-    )
+    assert "below 0.001" in found.detail
     # Out-of-fold scores of noise may slope down: then calibration turns what was memorised over.
     sentence = shuffled_labels(EVIDENCE, refit)[1]
     assert ("AUC 0.2" in sentence) == (seed == 0)
@@ -176,22 +155,10 @@ def test_a_refit_that_knows_only_rows_which_left_the_comparison_is_at_chance():
 @pytest.mark.parametrize(
     ("refit", "sentence"),
     [
-        (
-            ShuffledRefit(np.full(1000, math.nan), AT_CHANCE.labels),
-            "1,000 scores of the refit on shuffled labels are",
-        ),
-        (
-            ShuffledRefit(AT_CHANCE.scores[:-1], AT_CHANCE.labels),
-            "gave 999 scores for 1,000 holdout rows",
-        ),
-        (
-            ShuffledRefit(AT_CHANCE.scores, AT_CHANCE.labels[1:]),
-            "gave 1,000 scores for 1,000 holdout rows",
-        ),
-        (
-            ShuffledRefit(AT_CHANCE.scores, np.zeros(1000, dtype=bool)),
-            "1,000 shuffled holdout labels are all alike",
-        ),
+        (ShuffledRefit(np.full(1000, math.nan), AT_CHANCE.labels), "1,000 scores"),
+        (ShuffledRefit(AT_CHANCE.scores[:-1], AT_CHANCE.labels), "999 scores for 1,000"),
+        (ShuffledRefit(AT_CHANCE.scores, AT_CHANCE.labels[1:]), "1,000 scores for 1,000"),
+        (ShuffledRefit(AT_CHANCE.scores, np.zeros(1000, dtype=bool)), "1,000 shuffled"),
     ],
 )
 def test_a_refit_that_cannot_be_judged_fails_closed_and_never_raises(refit, sentence):
@@ -202,11 +169,8 @@ def test_a_refit_that_cannot_be_judged_fails_closed_and_never_raises(refit, sent
     assert decision.decision == "refused"
 
 
-def test_a_refit_that_tells_everyone_the_same_is_at_chance():
-    assert shuffled_labels(EVIDENCE, ShuffledRefit(np.full(1000, 0.25), AT_CHANCE.labels))[0]
-
-
 def test_a_memorising_recipe_is_refused_however_good_its_candidate_looks():
+    assert shuffled_labels(EVIDENCE, ShuffledRefit(np.full(1000, 0.25), AT_CHANCE.labels))[0]
     recited = ShuffledRefit(expit(AT_CHANCE.labels * 4.0 - 2.0), AT_CHANCE.labels)
     decision = decided(EVIDENCE, recited)
     assert decision.decision == "refused"
