@@ -248,7 +248,7 @@ def _show_changes(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the contract."""
-    from churn_platform.contract.reference import shipped_schema
+    from churn_platform.contract.reading import shipped_schema
 
     typer.echo(shipped_schema(), nl=False)
 
