@@ -9,6 +9,7 @@ from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
 from churn_platform.ledger.acts import TrainingRefused
 from churn_platform.loop.retraining import training_key
+from churn_platform_tests.drift.judged import check, judged
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -88,11 +89,11 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
 
 def test_drift_that_no_candidate_can_answer_is_a_warning(home):
     version = home.releases.pointer().version
-    column = {"column": "plan", "unknown_categories": {"premium": 0.6}}
+    result = judged((check("plan", unknown={"premium": 0.6}), None))
     drift = {
         "production_version": version,
         "alarms": ["drift share 40.0% is above 5.0%"],
-        "result": {"columns": [column]},
+        "result": result.as_json(),
     }
     change_record(home, "drift_report", **drift)
     found = home.month_warnings.of(FEBRUARY)
@@ -114,7 +115,7 @@ def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused
     alarmed = {
         "production_version": version,
         "alarms": ["drift share 40.0% is above 5.0%"],
-        "result": {"columns": []},
+        "result": judged((check(), None)).as_json(),
     }
     change_record(home, "drift_report", **alarmed)
     record_act(home.ledger, act="retraining requested", **subject)
