@@ -8,8 +8,7 @@ import pytest
 
 from churn_platform.base.errors import ContractError, HomeBusy, WrongLayout
 from churn_platform.base.home import FOLDERS, LAYOUT, VERSION_FILE
-from churn_platform.contract.reading import default_contract_path
-from churn_platform.contract.reference import SCHEMA_FILE, shipped_schema
+from churn_platform.contract.reading import SCHEMA_FILE, default_contract_path, shipped_schema
 from churn_platform.maintenance.dagster_config import EMBEDDED
 from churn_platform_tests.small_business import make_home, open_home
 

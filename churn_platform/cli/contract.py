@@ -133,7 +133,7 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the contract."""
-    from churn_platform.contract.reference import shipped_schema
+    from churn_platform.contract.reading import shipped_schema
 
     typer.echo(shipped_schema(), nl=False)
 

@@ -1,18 +1,25 @@
-"""Reads `contract.yaml`, with errors that name file, line and path."""
+"""Reads `contract.yaml`, with errors that name file, line, path and what the field means, and
+keeps its JSON schema next to it.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from churn_platform.base.errors import ContractError
+from churn_platform.base.files import write_text
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
 
+SCHEMA_FILE = "contract.schema.json"
+"""Next to the contract of a home, and next to the contract that ships."""
+EXAMPLE = " Example: `"
 Part = TypeVar("Part", bound=BaseModel)
 OWN_WORDS = ("extra_forbidden", "value_error")
 """Pydantic errors that are not about the value of one field: an unknown name, or our own rule."""
@@ -21,6 +28,20 @@ OWN_WORDS = ("extra_forbidden", "value_error")
 def default_contract_path() -> Path:
     """The contract that ships inside the package."""
     return Path(str(resources.files("churn_platform") / "contract" / "streamflow.yaml"))
+
+
+def shipped_schema() -> str:
+    """The JSON schema in the package."""
+    shipped = resources.files("churn_platform") / "contract" / SCHEMA_FILE
+    return shipped.read_text(encoding="utf-8")
+
+
+def write_schema(folder: Path) -> None:
+    """Write the schema of this version next to a contract, whose first line names it."""
+    path = folder / SCHEMA_FILE
+    text = shipped_schema()
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
 def read_contract(path: Path) -> Contract:
@@ -118,13 +139,11 @@ def _doubled(path: Path, node: yaml.Node | None, where: tuple[str, ...] = ()) ->
 
 def _fault(path: Path, node: yaml.Node | None, fault: ErrorDetails, *above: str) -> str:
     """One fault with its place and value, and what the field means."""
-    from churn_platform.contract.reference import meaning_at
-
     where = (*above, *fault["loc"])
     dotted = ".".join(str(part) for part in where) or "(top level)"
     single = not isinstance(fault["input"], dict | list)
     shown = f" (found {fault['input']!r})" if single else ""
-    meaning = "" if fault["type"] in OWN_WORDS else meaning_at(where)
+    meaning = "" if fault["type"] in OWN_WORDS else _meaning_at(where)
     explained = f". Meaning: {meaning}" if meaning else ""
     return (
         f"{path}:{_line(node, where)}: {dotted}:"
@@ -151,3 +170,35 @@ def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
         child: yaml.Node = node.value[part]
         return child
     return None
+
+
+def _meaning_at(where: Iterable[int | str]) -> str:
+    """What the field at a pydantic error's path means; the path also contains names of the
+    contract and positions.
+    """
+    model: type[BaseModel] | None = Contract
+    meaning = ""
+    named = False
+    for part in where:
+        field = None
+        if model is not None and not named:
+            field = model.model_fields.get(str(part))
+        named = False
+        if field is not None:
+            meaning, _ = meaning_and_example(field)
+            model = next(iter(models_in(field.annotation)), None)
+            named = get_origin(field.annotation) is dict
+    return meaning
+
+
+def models_in(annotation: Any) -> tuple[type[BaseModel], ...]:  # noqa: ANN401 - any annotation
+    """The models of a field's value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    return tuple(model for part in get_args(annotation) for model in models_in(part))
+
+
+def meaning_and_example(field: FieldInfo) -> tuple[str, str]:
+    """The meaning of a field, and the example at its end as YAML."""
+    meaning, _, example = " ".join((field.description or "").split()).partition(EXAMPLE)
+    return meaning, example.removesuffix("`").strip()

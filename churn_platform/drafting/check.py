@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.drafting.drop_files import data_files, drops_in
 from churn_platform.ingestion.drop import Drop, open_drop, source_folder
@@ -32,14 +33,15 @@ class CheckLine:
 def check_contract(contract: Contract) -> list[CheckLine]:
     """What the contract contains, one line per part; a contract that can be read has no fault."""
     tables = ", ".join(f"{name} ({len(table.columns)})" for name, table in contract.tables.items())
-    views = len(contract.feature_views)
     horizon = contract.label.horizon.model_dump(exclude_defaults=True)
-    after = " and ".join(f"{n} {unit if n > 1 else unit[:-1]}" for unit, n in horizon.items())
-    known = f"known {after} after its as_of" if after else "known at its as_of"
+    known = "known at its as_of"
+    if horizon:
+        after = " and ".join(counted(n, unit.removesuffix("s")) for unit, n in horizon.items())
+        known = f"known {after} after its as_of"
     parts = {
         "entity": f"{contract.entity.column}, {contract.entity.dtype}",
         "tables": f"{tables} columns",
-        "features": f"{len(contract.features)} in {views} view{'s' if views > 1 else ''}",
+        "features": f"{len(contract.features)} in {counted(len(contract.feature_views), 'view')}",
         "label": f"{contract.label.table}.{contract.label.column}, {known}",
         "slices": ", ".join(contract.slices) or "none",
     }
@@ -119,7 +121,7 @@ def _table_lines(
 
 def _fault_line(day: str, fault: Fault, *, refuses: bool) -> CheckLine:
     """A refusal, or a note about rows that would be quarantined."""
-    where = f"{fault.table}.{fault.column}" if fault.column else fault.table
+    where = ".".join(filter(None, [fault.table, fault.column]))
     if refuses:
         return CheckLine("fail", day, where, fault.sentence())
     return CheckLine("note", day, where, f"would be quarantined: {fault.sentence()}")

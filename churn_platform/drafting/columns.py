@@ -75,8 +75,7 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
         values: strings as read, or typed; a null word is empty except in a text.
         others: the same column in other drops, which the rules must accept, too.
     """
-    all_values = pd.concat([values, *others], ignore_index=True) if others else values
-    codes, unique = pd.factorize(_plain(all_values))
+    codes, unique = pd.factorize(_plain(pd.concat([values, *others], ignore_index=True)))
     counts = np.bincount(codes[codes >= 0], minlength=len(unique))
     form = _form(name, pd.Series(unique), counts)
     typed = form.values.reindex(codes).reset_index(drop=True)
@@ -89,7 +88,10 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
         doubts.append(f"{', '.join(map(repr, form.column.missing))} read as missing")
     doubts.append(form.unread_doubt)
     dtype = form.column.dtype
+    least, most = _bounds(dtype, present)
+    rules: dict[str, object] = {"nullable": empty > 0, "min": least, "max": most}
     if dtype == "category":
+        rules["values"] = _categories(present, counts)
         doubts.append(_alike(present))
     if 0 < empty <= FEW_EMPTY * len(typed):
         doubts.append(f"{empty:,} of {len(typed):,} empty")
@@ -98,13 +100,6 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
         useless = "row numbers"
     elif not useless and dtype == "string":
         useless = _useless_text(present, counts)
-    least, most = _bounds(dtype, present)
-    rules = {
-        "nullable": empty > 0,
-        "min": least,
-        "max": most,
-        "values": _categories(present, counts) if dtype == "category" else None,
-    }
     return Guess(
         column=form.column.model_copy(update=rules),
         distinct=kinds,
@@ -177,12 +172,10 @@ def _form_of_floats(name: str, distinct: pd.Series, counts: Counts) -> Form:
     if bool(distinct.dropna().isin([0, 1]).all()) and not is_count(name):
         return Form(Column(dtype="boolean"), distinct.astype("Float64").astype("boolean"))
     infinite = np.isinf(distinct)
-    form = Form(
-        Column(dtype="float"),
-        distinct.mask(infinite),
-        unread=tuple(np.flatnonzero(infinite)),
-        unread_doubt=f"{int(counts[infinite].sum()):,} infinite" if infinite.any() else "",
-    )
+    form = Form(Column(dtype="float"), distinct.mask(infinite))
+    if infinite.any():
+        doubt = f"{int(counts[infinite].sum()):,} infinite"
+        form = replace(form, unread=tuple(np.flatnonzero(infinite)), unread_doubt=doubt)
     return _without_sentinels(form, distinct)
 
 

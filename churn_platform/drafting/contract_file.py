@@ -7,11 +7,14 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from churn_platform.base.errors import UsageError
+from churn_platform.base.text import counted
 from churn_platform.contract.model import Column, Table
 from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import Policy
-from churn_platform.contract.reference import SCHEMA_FILE, inline_yaml
+from churn_platform.contract.reading import SCHEMA_FILE
 from churn_platform.drafting.check import check_drops
 from churn_platform.drafting.draft import Draft, draft, guess_times
 from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
@@ -58,7 +61,7 @@ def draft_from(
                 later={stem for other in newer for stem in files if stem not in data_files(other)},
                 as_of=date or as_of,
                 files=written,
-                times=guess_times(dates, date) if date else None,
+                times=guess_times(dates, date),
                 entity=entity,
                 label=label,
             )
@@ -78,10 +81,12 @@ def _require_accepted(found: Draft, drops: list[Path], as_of: dt.date | None) ->
         lines = check_drops(found.contract, drop, undated=as_of)
         faults = [line.says for line in lines if line.state == "fail"]
         if faults:
-            others = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+            first = f"{drop.name}: {faults[0]}"
+            if len(faults) > 1:
+                first += f" ({len(faults) - 1} more)"
             raise UsageError(
                 "No draft was written, because the drafted contract would refuse these files: "
-                f"{drop.name}: {faults[0]}{others}",
+                f"{first}",
                 code="DRAFT_IMPOSSIBLE",
             )
 
@@ -94,12 +99,13 @@ def as_yaml(found: Draft) -> str:
 
 def _head(found: Draft) -> Iterator[str]:
     contract = found.contract
-    count = len(found.rows)
-    month = f" of {found.as_of}" if found.as_of else ""
-    size = f"{count} table{'s' if count > 1 else ''}, {max(found.rows.values()):,} customers"
+    files = "files"
+    if found.as_of:
+        files += f" of {found.as_of}"
+    size = f"{counted(len(found.rows), 'table')}, {max(found.rows.values()):,} customers"
     yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     yield "# Every field: docs/contract.md, or `churn contract schema`."
-    yield f"# Drafted by `churn init --from-drop` from the files{month}: {size}."
+    yield f"# Drafted by `churn init --from-drop` from the {files}: {size}."
     yield f'# Check every "{CONFIRM}". A column that was left out is a comment with the reason.'
     yield "# To use it, remove the comment sign and add the column to feature_views."
     yield f"name: {inline_yaml(contract.name)}"
@@ -210,3 +216,11 @@ def _line(found: Draft, place: Place, text: str) -> str:
     if doubt:
         return f"{text}   {CONFIRM}: {doubt}"
     return text
+
+
+def inline_yaml(value: object) -> str:
+    """A value on one line, as YAML that is safe within another."""
+    text: str = yaml.safe_dump(
+        [value], default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
+    )
+    return text.strip()[1:-1]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from statistics import median
 from typing import Literal
 
@@ -44,8 +45,7 @@ DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}
 """Days in which a correction still counts, by cadence."""
 USUAL_GAPS: dict[Cadence, tuple[int, int]] = {"month": (28, 31), "week": (7, 7), "day": (1, 1)}
 """Days between two drops, from and to, that leave no doubt about the cadence."""
-MONTH_OF_DAYS = range(27, 33)
-MONTH_OF_WEEKS = (4, 5)
+MONTH_DAYS = range(27, 36)
 PERIODS = "does it mark who left after the as_of, or before it (`period`)?"
 CERTAIN = ("utf-8", "utf-8-sig", "utf-16", "ascii")
 ALIKE = ("cp1250", "cp1252")
@@ -179,14 +179,14 @@ def draft(
     )
 
 
-def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date) -> Times:
+def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date | None) -> Times:
     """Cadence and horizon as the dates of the drops suggest.
 
     Args:
         as_ofs: the drops' dates, oldest first.
-        labelled: the newest of them that has labels.
+        labelled: the newest of them that has labels; None if its folder has no date.
     """
-    if len(as_ofs) < 2:  # noqa: PLR2004 - a gap needs two
+    if labelled is None or len(as_ofs) < 2:  # noqa: PLR2004 - a gap needs two
         return Times()
     gap = median((later - earlier).days for earlier, later in pairwise(as_ofs))
     cadence: Cadence = "month"
@@ -281,20 +281,19 @@ def _doubts(
 def _slices(contract: Contract, sheets: list[Sheet]) -> tuple[str, ...]:
     """Up to three categories, then booleans, with few values that are each frequent."""
     frames = {sheet.name: sheet.frame for sheet in sheets}
-    categories: list[str] = []
-    booleans: list[str] = []
+    found = list[tuple[bool, str]]()
     for view in contract.feature_views.values():
         for name in view.features:
             column = contract.published[view.table][name]
-            few = column.values is not None and 0 < len(column.values) <= SLICE_VALUES
+            boolean = column.dtype == "boolean"
             # Without a description nobody would know which customers such a slice is about.
-            if not description(name) or not (few or column.dtype == "boolean"):
+            if not description(name) or not (column.values or boolean):
                 continue
             shares = frames[view.table][column.source or name].value_counts(normalize=True)
             if 1 < len(shares) <= SLICE_VALUES and shares.min() >= SLICE_SHARE:
-                found = booleans if column.dtype == "boolean" else categories
-                found.append(name)
-    return tuple([*categories, *booleans][:SLICES])
+                found.append((boolean, name))
+    found.sort(key=itemgetter(0))
+    return tuple(name for _, name in found[:SLICES])
 
 
 def _costs(contract: Contract) -> tuple[Costs, ...]:
@@ -311,7 +310,9 @@ def _costs(contract: Contract) -> tuple[Costs, ...]:
         and is_value(column.source or name)
     ]
     needless = [name for name in numbers if is_needless(name)]
-    contact = ColumnCost(column=needless[0]) if needless else 1.0
+    contact: ColumnCost | float = 1.0
+    if needless:
+        contact = ColumnCost(column=needless[0])
     return tuple(
         Costs(missed_churner=ColumnCost(column=name), needless_contact=contact)
         for name in numbers
@@ -325,13 +326,14 @@ def _horizon(cadence: Cadence, waiting: int) -> Span:
     """
     if cadence == "month":
         return Span(months=waiting)
+    days = waiting
     if cadence == "week":
-        return Span(months=1) if waiting in MONTH_OF_WEEKS else Span(weeks=waiting)
-    if waiting in MONTH_OF_DAYS:
+        days = 7 * waiting
+    if days in MONTH_DAYS:
         return Span(months=1)
-    if waiting % 7 == 0:
-        return Span(weeks=waiting // 7)
-    return Span(days=waiting)
+    if days % 7 == 0:
+        return Span(weeks=days // 7)
+    return Span(days=days)
 
 
 def _encoding_doubt(encoding: str, sheets: list[Sheet]) -> str:

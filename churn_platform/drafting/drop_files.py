@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.text import counted
 from churn_platform.contract.parts import FileFormat
 from churn_platform.ingestion.delivered_file import (
     BrokenText,
@@ -193,7 +194,7 @@ def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:
             broken_fault(path, path.name, broken).sentence(), code="FILE_UNREADABLE"
         ) from None
     if ragged:
-        rows = f"{len(ragged):,} row{'s' if len(ragged) > 1 else ''}"
+        rows = counted(len(ragged), "row")
         first = f"the first is row {ragged[0].number - 1}: {ragged[0].text[:EXAMPLE_LENGTH]!r}"
         raise UsageError(
             f"{path.name} cannot be read as csv: {rows} with more or fewer cells than the header"

@@ -107,8 +107,10 @@ def keys_of(sheet: Sheet, key: KeyColumn) -> pd.Series:
 def listed(names: Iterable[object]) -> str:
     """The first names for a person, and how many more there are."""
     words = [str(name) for name in names]
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
+    text = ", ".join(words[:SHOWN])
+    if len(words) > SHOWN:
+        text += f" and {len(words) - SHOWN} more"
+    return text
 
 
 def why_not_one_row(sheet: Sheet, header: str) -> str:
@@ -122,23 +124,15 @@ def why_not_one_row(sheet: Sheet, header: str) -> str:
     )
 
 
-def why_no_customer(stem: str, frame: pd.DataFrame, header: str) -> str:
-    """Which row of the file is not a customer, and what to do; empty without such a row.
-
-    Args:
-        stem: the file's name.
-        frame: (rows, columns) the table as read.
-        header: the key's column.
-    """
-    keys = frame[header]
-    if pd.api.types.is_numeric_dtype(keys.dtype):
-        return ""
-    words = keys.astype(TEXT).str.strip().reset_index(drop=True)
-    totals = words.index[words.str.lower().isin(TOTALS)]
+def why_no_customer(sheet: Sheet, header: str) -> str:
+    """Which row of the file is not a customer, and what to do; empty without such a row."""
+    keys, _ = convert(sheet.frame[header], "string")
+    words = keys.str.strip().reset_index(drop=True)
+    totals = words[words.str.lower().isin(TOTALS)]
     if totals.empty:
         return ""
-    row = totals[0]
-    return f"{stem}, row {row + 1:,} is {words[row]!r}, which is not a customer: remove the row"
+    where = f"{sheet.stem}, row {totals.index[0] + 1:,}"
+    return f"{where} is {totals.iloc[0]!r}, which is not a customer: remove the row"
 
 
 def why_no_match(keys: Mapping[str, pd.Series], header: str) -> str:
@@ -227,8 +221,12 @@ def _key_doubt(unique: int, likeness: int, files: int) -> str:
     """Empty for a column with a key's name that is unique in every one of several files."""
     if unique == files > 1 and likeness > 1:
         return ""
-    where = f"{unique} of {files} files" if files > 1 else "the file"
-    return f"guessed from {'its name and ' if likeness else ''}being unique in {where}"
+    doubt = "guessed from "
+    if likeness:
+        doubt += "its name and "
+    if files == 1:
+        return f"{doubt}being unique in the file"
+    return f"{doubt}being unique in {unique} of {files} files"
 
 
 def _can_be_key(header: str, guess: Guess) -> bool:

@@ -148,7 +148,7 @@ def labels_of(sheet: Sheet, label: LabelColumn, key: KeyColumn) -> pd.Series:
 def _churned(values: pd.Series, *, inverted: bool) -> pd.Series:
     """Who churned (rows,) as nullable booleans, whichever way yes and no are written."""
     truth, _ = convert(values.astype(object), "boolean")
-    return ~truth if inverted else truth
+    return truth != inverted
 
 
 def _unknown(values: pd.Series) -> tuple[str, ...]:
@@ -222,8 +222,7 @@ def _why_no_label(candidates: list[_Candidate], flags: list[_Candidate]) -> str:
             f" {listed(one.name for one in flags)}."
         )
     pairs = [one.name for one in candidates if one.sheet.guesses[one.header].distinct == 2]  # noqa: PLR2004 - yes and no
-    others = f"; with two other values there are {listed(pairs)}" if pairs else ""
-    return (
-        f"No label can be guessed: no column holds yes and no or 0 and 1{others}; write the"
-        " label as yes and no."
-    )
+    reason = "No label can be guessed: no column holds yes and no or 0 and 1"
+    if pairs:
+        reason += f"; with two other values there are {listed(pairs)}"
+    return f"{reason}; write the label as yes and no."

@@ -115,7 +115,7 @@ def one_row_a_customer(sheets: list[Sheet], key: KeyColumn, parts: Parts) -> lis
             parts.left_out.append(LeftOut(sheet.name, "", why_not_one_row(sheet, key.header)))
         else:
             usable.append(sheet)
-    strange = [why_no_customer(sheet.stem, sheet.frame, key.header) for sheet in usable]
+    strange = [why_no_customer(sheet, key.header) for sheet in usable]
     if any(strange):
         raise UsageError(f"{'; '.join(filter(None, strange))}.", code="DRAFT_IMPOSSIBLE")
     distinct = [without_repeated(sheet, key) for sheet in usable]
@@ -200,11 +200,11 @@ def _why_left_out(header: str, guess: Guess, late_table: str, as_of: dt.date | N
 
 def _why_late(sheet: Sheet, label: LabelColumn, *, delivered_later: bool) -> str:
     """Why all columns of a table are known too late; empty if they are not."""
+    late = known_late(sheet.name)
     likeness = label_likeness(sheet.name)
-    about_churn = known_late(sheet.name) or likeness > 1
-    if sheet.name == label.table and (delivered_later or likeness or about_churn):
+    if sheet.name == label.table and (delivered_later or late or likeness):
         return "delivered with the label"
-    if about_churn:
+    if late or likeness > 1:
         return "the table's name suggests that it is known only after churning"
     return ""
 
@@ -303,10 +303,13 @@ def _label_column(column: Column, label: LabelColumn, *, wide: bool) -> Column:
 
 def _worded(column: Column, name: str, header: str, *, feature: bool) -> Column:
     """The column with its header if that is not a name, and its words if it is a feature."""
-    words: dict[str, str] = {"source": "" if header == name else header}
+    words = {}
+    if header != name:
+        words["source"] = header
     if feature and column.dtype not in ("string", "date"):
-        phrase = counted(name) if column.dtype == "integer" else ""
-        words |= {"description": description(name), "phrase": phrase}
+        words["description"] = description(name)
+    if feature and column.dtype == "integer":
+        words["phrase"] = counted(name)
     return column.model_copy(update=words)
 
 

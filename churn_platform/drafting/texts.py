@@ -184,7 +184,9 @@ def _numbered(name: str, digits: pd.Series, *, repeated: bool) -> Form | None:
         return None
     if bool(digits.str.fullmatch(COMPACT).all()):
         form = _dates_written(digits, "%Y%m%d", f"{digits.iloc[0]} read as a date")
-        return form if len(form.values) == len(digits) else None
+        if len(form.values) < len(digits):
+            return None
+        return form
     # Amounts are often few, or rounded to tens.
     if not dated and (len(digits) < FEWEST_UNNAMED or (pd.to_numeric(digits) % 10 == 0).all()):
         return None

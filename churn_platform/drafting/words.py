@@ -4,6 +4,7 @@ import re
 import unicodedata
 from itertools import chain, count
 
+from churn_platform.base import text
 from churn_platform.contract.consistency import RESERVED
 
 WINDOW_UNITS = {"d": "day", "w": "week", "m": "month", "y": "year"}
@@ -106,8 +107,8 @@ def tokens(name: str) -> list[str]:
 def plain_words(name: str) -> str:
     """The name as a person would say it: "late_orders_90d" is "late orders in 90 days"."""
     words, window = _without_window(name)
-    text = " ".join([*(SHORT.get(word, word) for word in words), *window])
-    return text.replace(" of of ", " of ")
+    plain = " ".join([*(SHORT.get(word, word) for word in words), *window])
+    return plain.replace(" of of ", " of ")
 
 
 def description(name: str) -> str:
@@ -124,8 +125,9 @@ def counted(name: str) -> str:
     """
     words, window = _without_window(name)
     words = [word for word in words if word not in COUNT_WORDS | {"of"}]
-    last = words[-1] if words else ""
-    if not re.search(r"[a-z]{3,}(?<!s)s$", last) or last.endswith(("ies", "us", "is")):
+    if not words or not re.search(r"[a-z]{3,}(?<!s)s$", words[-1]):
+        return ""
+    if words[-1].endswith(("ies", "us", "is")):
         return ""
     return " ".join(["{value}", *words[:-1], f"{words[-1][:-1]}{{s}}", *window])
 
@@ -225,9 +227,8 @@ def is_needless(name: str) -> bool:
 def _without_window(name: str) -> tuple[list[str], list[str]]:
     """The words of a name, and those of the window at its end: ["in", "90", "days"]."""
     words = tokens(name)
-    found = re.fullmatch(r"([0-9]+)([dwmy])", words[-1]) if len(words) > 1 else None
+    found = re.fullmatch(r"([0-9]+)([dwmy])", words[-1]) if words[1:] else None
     if found is None:
         return words, []
     number, unit = found.groups()
-    plural = "" if number == "1" else "s"
-    return words[:-1], ["in", number, f"{WINDOW_UNITS[unit]}{plural}"]
+    return words[:-1], ["in", *text.counted(int(number), WINDOW_UNITS[unit]).split()]

@@ -274,36 +274,28 @@ def _delivered(
     """The first delivery of a month, and the later ones."""
     day = month.as_of.isoformat()
     tables = dict(month.tables)
-    later = []
+    later: list[Delivery] = []
     notes = []
     column = month.truth.drivers[0]
     table = next(view.table for view in contract.feature_views.values() if column in view.features)
-    label = contract.label.table
+
+    def follows(kind: str, delivered: dict[str, pd.DataFrame], note: str) -> None:
+        later.append(Delivery(f"{kind}/{day}", month.as_of, delivered, note))
+
     if number == scenario.corrected:
+        right = {table: tables[table]}
+        follows("corrections", right, f"{table} of {day} again, with the right {column}")
         tables[table] = _misplaced(tables[table], column)
         notes.append(f"every third value of {table}.{column} is another customer's")
-        note = f"{table} of {day} again, with the right {column}"
-        later.append(
-            Delivery(f"corrections/{day}", month.as_of, {table: month.tables[table]}, note)
-        )
     if number == scenario.broken:
-        later.append(
-            Delivery(
-                f"repairs/{day}", month.as_of, tables, f"{day} again, with the column {column}"
-            )
-        )
+        follows("repairs", tables, f"{day} again, with the column {column}")
         tables = {**tables, table: tables[table].drop(columns=column)}
         notes.append(f"{table} lacks the column {column}")
     # A table that holds features and the label is needed to score the month: it cannot wait for
     # the label.
-    if scenario.late_labels and label not in {
-        view.table for view in contract.feature_views.values()
-    }:
-        later.append(
-            Delivery(
-                f"labels/{day}", month.as_of, {label: tables.pop(label)}, f"the labels of {day}"
-            )
-        )
+    if scenario.late_labels and not contract.wide:
+        labels = contract.label.table
+        follows("labels", {labels: tables.pop(labels)}, f"the labels of {day}")
         notes.append("without labels, which have not matured")
     return Delivery(day, month.as_of, tables, "; ".join(notes), month.truth), later
 
@@ -312,9 +304,6 @@ def _misplaced(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """The table with the values of every third row moved to the next such row: valid values,
     wrong customers.
     """
-    places = np.arange(len(frame))
-    rows = places[::EVERY]
-    places[rows] = np.roll(rows, 1)
-    return frame.assign(**{column: frame[column].take(places).to_numpy(dtype=object)}).astype(
-        {column: frame[column].dtype}
-    )
+    values = frame[column].to_numpy(dtype=object, copy=True)
+    values[::EVERY] = np.roll(values[::EVERY], 1)
+    return frame.assign(**{column: values}).astype({column: frame[column].dtype})

@@ -1,10 +1,14 @@
 """The loop lived through again: the same rules, other policies, and nothing fitted twice."""
 
+import datetime as dt
+
+import numpy as np
 import pytest
 
+from churn_platform.base.errors import DataError
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.replay.backtest import Alternative, BacktestSteps, run_past_month
-from churn_platform.replay.history import Memory, PastMonths
+from churn_platform.replay.history import Memory, PastMonth, PastMonths
 from churn_platform.simulator import SCENARIOS, simulate
 from churn_platform_tests.simulator.core_loop import lived_month
 
@@ -81,3 +85,35 @@ def test_with_late_labels_no_month_is_decided_on_before_they_have_matured():
     first, second = [run_past_month(loop, month.as_of).run for month in months[:2]]
     assert first.decision is None
     assert second.decision.as_of == "2024-01-31"
+
+
+def test_a_month_that_cannot_be_trained_on_is_refused_with_the_reason(
+    contract, memory, monkeypatch
+):
+    def too_few(*_):
+        raise DataError("too few churners")
+
+    first = next(iter(memory.history.months))
+    loop = BacktestSteps(Alternative.always(contract), memory)
+    with pytest.raises(DataError, match="No candidate"):
+        loop.decision(first, "first")
+    monkeypatch.setattr(memory, "candidate", too_few)
+    assert "too few churners" in loop.candidate(first).reason
+    monkeypatch.setattr(memory, "dataset", lambda *_: None)
+    assert "No labels" in loop.candidate(first).reason
+
+
+def test_drift_is_measured_against_a_reference_as_old_as_today(declare, declared, month):
+    people = declared["tables"]["people"] | {"ages": {"tenure": {"of": "joined", "unit": "months"}}}
+    views = {**declared["feature_views"], "people_fv": {"table": "people", "features": ["tenure"]}}
+    aging = declare(tables=declared["tables"] | {"people": people}, feature_views=views)
+    months = {}
+    for year in (0, 1):
+        as_of = dt.date(2024 + year, 1, 31)
+        rows = month(as_of, seed=year).assign(tenure=np.arange(1000) % 24 + 12 * year)
+        months[as_of] = PastMonth(rows, ((as_of, rows.set_index("member")["label"]),))
+    shared = Memory(PastMonths(months), "code")
+    first, today = months
+    production = shared.candidate(aging, shared.dataset(aging, first))
+    loop = BacktestSteps(Alternative("this", aging), shared)
+    assert "tenure" not in loop._drift(production, today).drifted_columns

@@ -44,7 +44,7 @@ def test_where_nothing_is_late_or_wrong_a_month_is_one_complete_drop():
         assert equal(delivery, month)
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "broken-file"])
+@pytest.mark.parametrize("name", ["late-labels", "corrections", "leak"])
 def test_every_delivery_keeps_the_contract(name):
     for delivery in deliveries(name, months=3):
         for table, frame in delivery.tables.items():

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from churn_platform.base.errors import ContractError, DataError, UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.ingestion.rules import conform
 from churn_platform.simulator.months import as_of_at, best_auc, simulate
 from churn_platform.simulator.scenarios import SCENARIOS, SUDDEN_SHIFT
 
@@ -111,29 +112,19 @@ def same(left, right):
 
 
 def faults(contract, table, frame):
-    """What in `frame` breaks the contract, told without the simulator's own rules."""
-    found = []
+    """What in `frame` breaks the contract: as ingestion reports it, and what a simulation adds."""
+    found = [fault.sentence() for fault in conform(contract, table, frame)[1]]
     for name, column in contract.tables[table].columns.items():
-        values = frame[name]
-        present = values.dropna()
-        nulls = values.isna().mean()
         is_label = (table, name) == (contract.label.table, contract.label.column)
-        if not (0.005 < nulls < 0.08 if column.nullable and not is_label else nulls == 0):
+        nulls = frame[name].isna().mean()
+        if column.nullable and not is_label:
+            nulls -= 0.03
+        if abs(nulls) > 0.025:
             found.append(f"{name}: null share {nulls}")
         kind = {"integer": "i", "float": "f", "boolean": "b", "date": "M"}.get(column.dtype, "O")
-        if values.dtype.kind != kind:
-            found.append(f"{name}: {values.dtype} for {column.dtype}")
-        low, high = (
-            (-np.inf if column.min is None else column.min),
-            (np.inf if column.max is None else column.max),
-        )
-        if column.dtype in ("integer", "float") and not present.between(low, high).all():
-            found.append(f"{name}: out of range")
-        if column.dtype == "category" and not set(present) <= set(column.values or present):
-            found.append(f"{name}: unknown category")
-        if kind == "O" and not present.map(type).eq(str).all():
-            found.append(f"{name}: not all text")
-        if not is_label and present.nunique() < 2:
+        if frame[name].dtype.kind != kind:
+            found.append(f"{name}: {frame[name].dtype} for {column.dtype}")
+        if not is_label and frame[name].nunique() < 2:
             found.append(f"{name}: constant")
     return found
 

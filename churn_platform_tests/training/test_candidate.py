@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_platform.base.errors import NotANumber
+from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.model import Costs
 from churn_platform.evaluation.statistics import auc, chance_p_value
 from churn_platform.features.training_dataset import TrainingDataset, entity_hashes
@@ -191,6 +191,19 @@ def test_the_labels_are_shuffled_over_all_customers_once_a_row(gym, two_months):
     rate = pd.concat([train, holdout])["label"].mean()
     assert moved == pytest.approx(2 * rate * (1 - rate), abs=0.08)
     assert np.array_equal(shuffled_refit(gym, two_months).labels, refit.labels)
+
+
+def test_too_few_of_one_class_stop_a_candidate_and_leave_the_refit_out(gym, two_months):
+    frame = two_months.frame
+    still = frame.assign(label=frame["label"] & ~frame["holdout"])
+    with pytest.raises(DataError, match="0 churners") as caught:
+        fit_candidate(gym, dataclasses.replace(two_months, frame=still), "code")
+    assert caught.value.code == "TOO_FEW_ROWS"
+
+    def too_few(*_):
+        raise DataError("too few")
+
+    assert shuffled_refit(gym, two_months, too_few).why_not == "too few"
 
 
 def test_nan_is_an_error_also_where_a_refit_that_cannot_be_made_is_left_out(gym, two_months):
