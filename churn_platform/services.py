@@ -1,62 +1,60 @@
 """The composition root: every store and service of one home, built when first used."""
 
-import datetime as dt
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from churn_platform.alerting.alerts import Alerts
+from churn_platform.audit.checks import CheckResult, check_registry
+from churn_platform.audit.reproducing import Reproduction
+from churn_platform.audit.verifying import Verification
 from churn_platform.base.files import write_json
 from churn_platform.base.home import FOLDERS, LAYOUT, VERSION_FILE, Home
 from churn_platform.base.provenance import provenance
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import (
     OnlineAddress,
     online_address,
     postgres_address,
 )
+from churn_platform.features.online.upkeep import count_rows, delete_rows
+from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.ingestion.drop import FileDigests
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.loop.home_run import HomeMonth, RunStart
+from churn_platform.loop.progress import Progress
+from churn_platform.loop.training import CandidateTraining, RetrainingRequests
+from churn_platform.maintenance.backup import Backup
+from churn_platform.maintenance.checkup import Checkup
 from churn_platform.maintenance.dagster_config import write_configuration
+from churn_platform.maintenance.erasure import Erasure
+from churn_platform.maintenance.mlflow_move import MlflowMove
+from churn_platform.maintenance.repair import Repairs
+from churn_platform.monitoring.drift import DriftMonitor
+from churn_platform.monitoring.performance_monitor import PerformanceMonitor
+from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
+from churn_platform.monitoring.versions import Versions
+from churn_platform.promotion.approvals import Approvals
+from churn_platform.promotion.deciding import DecisionMaker
+from churn_platform.promotion.promotions import Decisions, Promotions, released
+from churn_platform.promotion.publishing import ReleasePublisher
+from churn_platform.promotion.rollbacks import Rollbacks
+from churn_platform.replay.home_replay import Scoreboard
+from churn_platform.reports.month_warnings import MonthWarnings
+from churn_platform.reports.status import Status
+from churn_platform.scoring.scoring import Scoring
+from churn_platform.serving.bento_build import Bundles
+from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from churn_platform.alerting.alerts import Alerts
     from churn_platform.alerting.metrics import HomeMetrics
-    from churn_platform.audit.checks import CheckResult
-    from churn_platform.audit.reproducing import Reproduction
-    from churn_platform.audit.verifying import Verification
-    from churn_platform.features.feature_store import FeatureStore
-    from churn_platform.features.training_datasets import TrainingDatasets
-    from churn_platform.ledger.version_acts import PromotionDone
-    from churn_platform.loop.home_run import HomeMonth, RunStart
-    from churn_platform.loop.progress import Progress
-    from churn_platform.loop.training import CandidateTraining, RetrainingRequests
-    from churn_platform.maintenance.backup import Backup
-    from churn_platform.maintenance.checkup import Checkup
-    from churn_platform.maintenance.erasure import Erased, Erasure
-    from churn_platform.maintenance.mlflow_move import MlflowMove, Moved
-    from churn_platform.maintenance.repair import Repairs
-    from churn_platform.monitoring.drift import DriftMonitor
-    from churn_platform.monitoring.performance_monitor import PerformanceMonitor
-    from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
-    from churn_platform.monitoring.versions import Versions
-    from churn_platform.promotion.approvals import Approvals
-    from churn_platform.promotion.deciding import DecisionMaker
-    from churn_platform.promotion.promotions import Decisions, Promotions
-    from churn_platform.promotion.publishing import ReleasePublisher
-    from churn_platform.promotion.rollbacks import Rollbacks
-    from churn_platform.replay.home_replay import Scoreboard
-    from churn_platform.reports.month_warnings import MonthWarnings
-    from churn_platform.reports.status import Status
-    from churn_platform.scoring.scoring import Scoring
-    from churn_platform.serving.bento_build import Bundles
-    from churn_platform.training.registry import ModelRegistry
 
 
 class Services(Home):
@@ -98,10 +96,8 @@ class Services(Home):
         return Records(self.folder)
 
     @cached_property
-    def feature_store(self) -> "FeatureStore":
+    def feature_store(self) -> FeatureStore:
         """Feast."""
-        from churn_platform.features.feature_store import FeatureStore
-
         chosen = self.settings
         registry = postgres_address(
             "CHURN_FEAST_REGISTRY", chosen.feast_registry,
@@ -117,24 +113,18 @@ class Services(Home):
         )
 
     @cached_property
-    def training_datasets(self) -> "TrainingDatasets":
+    def training_datasets(self) -> TrainingDatasets:
         """The training dataset of each month."""
-        from churn_platform.features.training_datasets import TrainingDatasets
-
         return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
 
     @cached_property
-    def decisions(self) -> "Decisions":
+    def decisions(self) -> Decisions:
         """The decisions on candidates."""
-        from churn_platform.promotion.promotions import Decisions
-
         return Decisions(self.records, self.ledger)
 
     @cached_property
-    def publisher(self) -> "ReleasePublisher":
+    def publisher(self) -> ReleasePublisher:
         """Makes releases."""
-        from churn_platform.promotion.publishing import ReleasePublisher
-
         return ReleasePublisher(
             self.ledger,
             self.records,
@@ -145,10 +135,8 @@ class Services(Home):
         )
 
     @cached_property
-    def promotions(self) -> "Promotions":
+    def promotions(self) -> Promotions:
         """Changes of production."""
-        from churn_platform.promotion.promotions import Promotions
-
         return Promotions(
             self,
             self.contract,
@@ -160,10 +148,8 @@ class Services(Home):
         )
 
     @cached_property
-    def approvals(self) -> "Approvals":
+    def approvals(self) -> Approvals:
         """Manual approvals of candidates."""
-        from churn_platform.promotion.approvals import Approvals
-
         return Approvals(
             self,
             self.contract,
@@ -176,10 +162,8 @@ class Services(Home):
         )
 
     @cached_property
-    def rollbacks(self) -> "Rollbacks":
+    def rollbacks(self) -> Rollbacks:
         """Rollbacks of production."""
-        from churn_platform.promotion.rollbacks import Rollbacks
-
         return Rollbacks(
             self,
             self.contract,
@@ -191,10 +175,8 @@ class Services(Home):
         )
 
     @cached_property
-    def decision_maker(self) -> "DecisionMaker":
+    def decision_maker(self) -> DecisionMaker:
         """Decides on candidates."""
-        from churn_platform.promotion.deciding import DecisionMaker
-
         return DecisionMaker(
             self.contract,
             self.ledger,
@@ -208,10 +190,8 @@ class Services(Home):
         )
 
     @cached_property
-    def registry(self) -> "ModelRegistry":
+    def registry(self) -> ModelRegistry:
         """MLflow's tracking store and registry."""
-        from churn_platform.training.registry import ModelRegistry
-
         return ModelRegistry(self.folder, self.contract.model_name, self.settings.mlflow_uri)
 
     @cached_property
@@ -230,44 +210,34 @@ class Services(Home):
             who=lambda: self.settings.who,
         )
 
-    def versions(self) -> "Versions":
+    def versions(self) -> Versions:
         """Every version, as it is now; each is read and verified once."""
-        from churn_platform.monitoring.versions import Versions
-
         return Versions(self.releases, self.registry, self.contract)
 
     @cached_property
-    def performance_history(self) -> "PerformanceHistory":
+    def performance_history(self) -> PerformanceHistory:
         """What earlier runs measured."""
-        from churn_platform.monitoring.stand_down import PerformanceHistory
-
         return PerformanceHistory(self.records, self.lake)
 
     @cached_property
-    def stand_down(self) -> "StandDown":
+    def stand_down(self) -> StandDown:
         """Whether the model in production must stand down."""
-        from churn_platform.monitoring.stand_down import StandDown
-
         return StandDown(
             self.contract, self.performance_history, self.releases, self.ledger,
             self.decisions.all,
         )  # fmt: skip
 
     @cached_property
-    def drift_monitor(self) -> "DriftMonitor":
+    def drift_monitor(self) -> DriftMonitor:
         """Reports drift."""
-        from churn_platform.monitoring.drift import DriftMonitor
-
         return DriftMonitor(
             self.lake, self.records, self.versions,
             reports=self.reports, now=self.now,
         )  # fmt: skip
 
     @cached_property
-    def performance_monitor(self) -> "PerformanceMonitor":
+    def performance_monitor(self) -> PerformanceMonitor:
         """Measures performance."""
-        from churn_platform.monitoring.performance_monitor import PerformanceMonitor
-
         return PerformanceMonitor(
             self.lake, self.records, self.ledger, self.versions, self.stand_down,
             approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
@@ -275,19 +245,15 @@ class Services(Home):
         )  # fmt: skip
 
     @cached_property
-    def scoring(self) -> "Scoring":
+    def scoring(self) -> Scoring:
         """Scores months."""
-        from churn_platform.scoring.scoring import Scoring
-
         return Scoring(
             self.contract, self.lake, self.records, self.releases, self.versions,
             self.stand_down, reports=self.reports,
         )  # fmt: skip
 
-    def progress(self) -> "Progress":
+    def progress(self) -> Progress:
         """How far the home is now."""
-        from churn_platform.loop.progress import Progress
-
         return Progress(
             self, self.contract, self.lake, self.records, self.releases, self.ledger,
             self.performance_history, drop_digests=self.drop_digests, online=self.online,
@@ -295,10 +261,8 @@ class Services(Home):
         )  # fmt: skip
 
     @cached_property
-    def run_start(self) -> "RunStart":
+    def run_start(self) -> RunStart:
         """What every run does first."""
-        from churn_platform.loop.home_run import RunStart
-
         completions: list[Callable[[], object]] = [
             self.mlflow_move.finish,
             self.promotions.recover,
@@ -307,29 +271,23 @@ class Services(Home):
         return RunStart(self.contract, self.ledger, completions, self.approvals.record_lapse)
 
     @cached_property
-    def candidate_training(self) -> "CandidateTraining":
+    def candidate_training(self) -> CandidateTraining:
         """Trains candidates."""
-        from churn_platform.loop.training import CandidateTraining
-
         return CandidateTraining(
             self.contract, self.registry, self.ledger, self.training_datasets.load,
         )  # fmt: skip
 
     @cached_property
-    def retraining_requests(self) -> "RetrainingRequests":
+    def retraining_requests(self) -> RetrainingRequests:
         """Takes requests for a retraining."""
-        from churn_platform.loop.training import RetrainingRequests
-
         return RetrainingRequests(
             self.contract, self.ledger, self.progress, self.training_datasets.load,
             self.promotions.acting, who=self.settings.who,
         )  # fmt: skip
 
     @cached_property
-    def month(self) -> "HomeMonth":
+    def month(self) -> HomeMonth:
         """The steps of a month."""
-        from churn_platform.loop.home_run import HomeMonth
-
         return HomeMonth(
             training_dataset=self.training_datasets.build,
             drift_report=self.drift_monitor.report,
@@ -341,43 +299,33 @@ class Services(Home):
             production=self.decision_maker.carry_out,
         )
 
-    def scoreboard(self) -> "Scoreboard":
+    def scoreboard(self) -> Scoreboard:
         """Judges past decisions on the labels that matured since."""
-        from churn_platform.replay.home_replay import Scoreboard
-
         return Scoreboard(
             self.contract, self.lake, self.ledger, self.versions(), self.decisions.all(),
             now=self.now,
         )  # fmt: skip
 
     @cached_property
-    def bundles(self) -> "Bundles":
+    def bundles(self) -> Bundles:
         """Bentos with the release in production inside."""
-        from churn_platform.serving.bento_build import Bundles
-
         return Bundles(self, self.contract, self.contract_path, self.releases, self.ledger)
 
     @cached_property
-    def alerts(self) -> "Alerts":
+    def alerts(self) -> Alerts:
         """The alerts to send."""
-        from churn_platform.alerting.alerts import Alerts
-
         return Alerts(self, lambda: self.contract.name, self.ledger, self.records)
 
     @cached_property
-    def verification(self) -> "Verification":
+    def verification(self) -> Verification:
         """Verifies the home."""
-        from churn_platform.audit.verifying import Verification
-
         return Verification(
             self, self.ledger, self.releases, self.registry, self.records, self.lake
         )
 
     @cached_property
-    def reproduction(self) -> "Reproduction":
+    def reproduction(self) -> Reproduction:
         """Makes versions again."""
-        from churn_platform.audit.reproducing import Reproduction
-
         return Reproduction(
             self.folder, self.contract, self.lake, self.ledger, self.registry, self.releases
         )
@@ -399,10 +347,8 @@ class Services(Home):
         )
 
     @cached_property
-    def month_warnings(self) -> "MonthWarnings":
+    def month_warnings(self) -> MonthWarnings:
         """The warnings of each month."""
-        from churn_platform.reports.month_warnings import MonthWarnings
-
         return MonthWarnings(
             self.contract,
             self.lake,
@@ -414,11 +360,8 @@ class Services(Home):
         )
 
     @cached_property
-    def status(self) -> "Status":
+    def status(self) -> Status:
         """What the home knows about itself."""
-        from churn_platform.promotion.promotions import released
-        from churn_platform.reports.status import Status
-
         return Status(
             self,
             self.contract,
@@ -437,20 +380,15 @@ class Services(Home):
         )
 
     @cached_property
-    def backup(self) -> "Backup":
+    def backup(self) -> Backup:
         """Backing up and restoring."""
-        from churn_platform.maintenance.backup import Backup
-
         return Backup(
             self, self.ledger, self.releases, lambda folder: self.with_settings(home=folder).backup
         )
 
     @cached_property
-    def erasure(self) -> "Erasure":
+    def erasure(self) -> Erasure:
         """Erasing a customer."""
-        from churn_platform.features.online.upkeep import count_rows, delete_rows
-        from churn_platform.maintenance.erasure import Erasure
-
         return Erasure(
             self,
             self.contract,
@@ -464,12 +402,10 @@ class Services(Home):
         )
 
     @cached_property
-    def mlflow_move(self) -> "MlflowMove":
+    def mlflow_move(self) -> MlflowMove:
         """Moving the home to the servers of its settings."""
-        from churn_platform.audit.deep_checks import check_registry
-        from churn_platform.maintenance.mlflow_move import MlflowMove
 
-        def find_faults() -> "Iterator[CheckResult]":
+        def find_faults() -> Iterator[CheckResult]:
             before = self.with_settings(mlflow_uri="")
             yield from before.verification.verify()
             receipts = before.ledger.receipts()
@@ -494,51 +430,25 @@ class Services(Home):
         )
 
     @cached_property
-    def repairs(self) -> "Repairs":
+    def repairs(self) -> Repairs:
         """Repairing the home."""
-        from churn_platform.maintenance.repair import Completions, Repairs
-
-        def finish_erasure() -> "Erased | None":
-            return self.erasure.finish()
-
-        def finish_move() -> "Moved | None":
-            return self.mlflow_move.finish()
-
-        def load_dataset(as_of: dt.date) -> object:
-            return self.training_datasets.load(as_of)
-
-        def recover() -> str | None:
-            return self.promotions.recover()
-
-        def restore_alias() -> None:
-            self.promotions.restore_alias()
-
-        def publish(change: "PromotionDone") -> None:
-            self.publisher.publish(change)
-
-        completions = Completions(
-            recover=recover,
-            finish_erasure=finish_erasure,
-            finish_move=finish_move,
-            restore_alias=restore_alias,
-            publish=publish,
-            load_dataset=load_dataset,
-        )
         return Repairs(
             self,
-            lambda: self.lake,
             self.records,
             self.releases,
-            lambda: self.registry,
             self.ledger,
-            completions,
+            lake=lambda: self.lake,
+            registry=lambda: self.registry,
+            training_datasets=lambda: self.training_datasets,
+            publisher=lambda: self.publisher,
+            promotions=lambda: self.promotions,
+            erasure=lambda: self.erasure,
+            mlflow_move=lambda: self.mlflow_move,
         )
 
     @cached_property
-    def checkup(self) -> "Checkup":
+    def checkup(self) -> Checkup:
         """Checking the home."""
-        from churn_platform.maintenance.checkup import Checkup
-
         return Checkup(
             self,
             self.contract_path,

@@ -129,6 +129,14 @@ def sound(february_decided, tmp_path_factory):
 
 
 @pytest.fixture
+def sound_copy(sound, tmp_path):
+    """`sound`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(sound, tmp_path / "home")
+
+
+@pytest.fixture
 def february_pending_copy(february_pending, tmp_path):
     """`february_pending`, to change."""
     from churn_platform_tests.small_business import copied

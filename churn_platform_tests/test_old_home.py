@@ -39,21 +39,23 @@ def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
 
     before = (old.folder / LEDGER).read_bytes()
     found = old.status.now()
-    assert found["months"] == ["2024-01-31", "2024-02-29", "2024-03-31"]
-    assert found["production"]["version"] == 1
-    assert (found["pending"]["version"], found["pending"]["lapsed"]) == (3, None)
-    assert set(found["blocked"]) == {2}
-    assert [decision["decision"] for decision in found["decisions"]] == [
+    assert found.months == ["2024-01-31", "2024-02-29", "2024-03-31"]
+    assert found.production.version == 1
+    assert (found.pending.version, found.pending.lapsed) == (3, None)
+    assert set(found.blocked) == {2}
+    assert [decision.decision for decision in found.decisions] == [
         "promoted",
         "promoted",
         "pending",
     ]
-    assert found["next"] is None
+    assert found.next is None
     # An interval wholly below 0.4 is now evidence of turned-over labels, not of a worthless model.
-    assert not found["production"]["stand_down"]
-    month, record, rows = old.status.scores(5)
-    assert (month.isoformat(), record["version"], len(rows)) == ("2024-03-31", 1, 5)
-    assert old.status.explain(rows[0]["member"], None)["probability"] == rows[0]["probability"]
+    assert not found.production.stand_down
+    listed = old.status.scores(5)
+    assert (listed.as_of.isoformat(), listed.record.version) == ("2024-03-31", 1)
+    assert len(listed.rows) == 5
+    first = listed.rows[0]
+    assert old.status.explain(first["member"], None).probability == first["probability"]
     assert (old.folder / LEDGER).read_bytes() == before
 
 

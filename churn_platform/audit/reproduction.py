@@ -1,39 +1,36 @@
-"""Whether a version was made again, and if not, which of its inputs is not what it was."""
+"""Compares a version with its reproduction, and its inputs with those of today."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import canonical_json, digest_of
 from churn_platform.base.errors import ContractError
+from churn_platform.base.stored import Stored
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ledger.acts import changes
 from churn_platform.training.candidate import Candidate, candidate_digest
 from churn_platform.training.model import Recipe
-from churn_platform.training.release import MadeFrom
+from churn_platform.training.release import HoldoutSplit, MadeFrom
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(Stored):
     """One thing as it was recorded and as it was made again."""
 
     what: str
     recorded: str
     found: str
+    same: bool
 
-    @property
-    def same(self) -> bool:
-        """Whether they are equal."""
-        return self.recorded == self.found
 
-    def as_dict(self) -> dict[str, Any]:
-        """The comparison as plain JSON values."""
-        return {**asdict(self), "same": self.same}
+def compared(what: str, recorded: str, found: str) -> Compared:
+    """Compare one thing."""
+    return Compared(what=what, recorded=recorded, found=found, same=recorded == found)
 
 
 def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
@@ -64,37 +61,42 @@ def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
         ) from None
     now = to_jsonable_python(Recipe.of(then))
     if now != recipe:
-        said = "; ".join(change.sentence() for change in changes(_by_name(recipe), _by_name(now)))
+        differ = changes(
+            {**recipe, "features": dict(recipe["features"])},
+            {**now, "features": dict(now["features"])},
+        )
+        found = "; ".join(change.sentence() for change in differ)
         raise ContractError(
-            f"The features of the contract have changed since: {said}.", code="CONTRACT_CHANGED"
+            f"The features of the contract have changed since: {found}.", code="CONTRACT_CHANGED"
         )
     return then
 
 
 def changed_policy(contract: Contract, made_from: MadeFrom) -> list[str]:
-    """What of the recipe and the holdout is another in today's policy; the version is made
+    """What of the recipe and the holdout is different in today's policy; the version is made
     again by its own.
     """
-    recipe = to_jsonable_python(Recipe.of(contract))
     training = contract.policy.training
-    now = {
+    holdout = HoldoutSplit(salt=training.salt, fraction=training.holdout_fraction)
+    recipe = to_jsonable_python(Recipe.of(contract))
+    now = _training_part(recipe, holdout, contract.slices)
+    then = _training_part(made_from.recipe, made_from.holdout, made_from.slices)
+    return [change.sentence() for change in changes(then, now)]
+
+
+def _training_part(
+    recipe: Mapping[str, Any], holdout: HoldoutSplit, slices: Iterable[str]
+) -> Mapping[str, JsonValue]:
+    return {
         "policy.training": {
-            "algorithm": recipe["algorithm"], "seed": recipe["seed"], "salt": training.salt,
-            "holdout_fraction": training.holdout_fraction,
+            "algorithm": recipe["algorithm"],
+            "seed": recipe["seed"],
+            "salt": holdout.salt,
+            "holdout_fraction": holdout.fraction,
         },
         "costs": recipe["costs"],
-        "slices": list(contract.slices),
-    }  # fmt: skip
-    own = made_from.recipe
-    then = {
-        "policy.training": {
-            "algorithm": own["algorithm"], "seed": own["seed"], "salt": made_from.holdout.salt,
-            "holdout_fraction": made_from.holdout.fraction,
-        },
-        "costs": own["costs"],
-        "slices": made_from.slices,
-    }  # fmt: skip
-    return [change.sentence() for change in changes(then, now)]
+        "slices": [*slices],
+    }
 
 
 def changed_code(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -108,22 +110,18 @@ def changed_code(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 def changed_tables(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Tables of the lake that, as known then, do not hold what the version was trained on."""
-    return [
-        (
-            f"{name} is not in the lake any more as it was known then"
-            if change.new is None
-            else (
-                f"{name} was not known then, and is now"
-                if change.old is None
-                else (
-                    f"{name} holds other rows than then (digest {str(change.old)[:12]}, now"
-                    f" {str(change.new)[:12]})"
-                )
+    found = []
+    for name in sorted({*recorded, *now}):
+        if name not in now:
+            found.append(f"{name} is not in the lake any more as it was known then")
+        elif name not in recorded:
+            found.append(f"{name} was not known then, and is now")
+        elif recorded[name] != now[name]:
+            found.append(
+                f"{name} holds other rows than then (digest {recorded[name][:12]}, now"
+                f" {now[name][:12]})"
             )
-        )
-        for name in sorted({*recorded, *now})
-        for change in changes({name: recorded.get(name)}, {name: now.get(name)})
-    ]
+    return found
 
 
 def compare(
@@ -145,23 +143,23 @@ def compare(
     """
     then = recorded.card
     identity = candidate_digest(dataset, Recipe.of(contract), then.code_digest)
-    yield Compared("version (data, months, recipe)", recorded.digest, identity)
+    yield compared("version (data, months, recipe)", recorded.digest, identity)
     for name in ("training_rows", "training_churners", "threshold"):
-        yield Compared(
+        yield compared(
             name.replace("_", " "), str(getattr(then, name)), str(getattr(again.card, name))
         )
-    yield Compared(
+    yield compared(
         "metrics on the holdout",
         digest_of(then.metrics),
         digest_of(again.card.metrics),
     )
     entities = (_bytes_digest(candidate.training_entities) for candidate in (recorded, again))
-    yield Compared("training customers", *entities)
+    yield compared("training customers", *entities)
     rows = dataset.frame
     found = _predictions(again, rows)
-    yield Compared(f"predictions of {len(rows):,} rows", _predictions(recorded, rows), found)
+    yield compared(f"predictions of {len(rows):,} rows", _predictions(recorded, rows), found)
     if released is not None:
-        yield Compared("the release's predictions", _predictions(released, rows), found)
+        yield compared("the release's predictions", _predictions(released, rows), found)
 
 
 def _predictions(candidate: Candidate, rows: pd.DataFrame) -> str:
@@ -171,10 +169,6 @@ def _predictions(candidate: Candidate, rows: pd.DataFrame) -> str:
 
 def _bytes_digest(array: Any) -> str:  # noqa: ANN401 - an array of any dtype
     return digest_of(array.tobytes().hex())
-
-
-def _by_name(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {**recipe, "features": dict(recipe["features"])}
 
 
 def _code_sentence(field: str, old: object, new: object) -> str:

@@ -1,13 +1,13 @@
-"""Verifies that the ledger is complete, and that ledger, MLflow, release pointer and a running
-server agree.
+"""Verifies that the ledger is complete and agrees with MLflow, the release pointer and a running
+server.
 """
 
 import datetime as dt
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from churn_platform.audit.checks import (
     Chain,
@@ -15,7 +15,9 @@ from churn_platform.audit.checks import (
     answering,
     broken,
     check_decisions,
-    check_production_release,
+    check_lake,
+    check_records,
+    check_registry,
     check_releases,
     holds,
     said,
@@ -24,12 +26,14 @@ from churn_platform.audit.checks import (
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
+from churn_platform.base.stored import Stored
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.ledger.receipts import GENESIS, Receipt, model_named, named
+from churn_platform.ledger.receipts import GENESIS, Anchor, Receipt, model_named, named
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.training.registry import PRODUCTION, ModelRegistry
+from churn_platform.training.release import Pointer
 from churn_platform.training.releases import Releases
 
 ANSWER_SECONDS = 3.0
@@ -37,30 +41,45 @@ SETTLED = dt.timedelta(seconds=1)
 """How long after its activation a version may take to be everywhere."""
 LEAST_DIGITS = 12
 LOOKS = 5
-"""How often a check that found a break is made while each time receipts were added meanwhile.
-"""
+"""How often a check with a break is repeated while receipts are added."""
 
 Check = Callable[[], Iterator[CheckResult]]
 
 
+class Verified(Stored):
+    """The results of a verification, with the head of the ledger, which a person may keep."""
+
+    verified: bool
+    first_break: str | None
+    breaks: list[str]
+    not_verified: list[str]
+    findings: list[CheckResult]
+    checked: int
+    head: Anchor | None
+
+
+@dataclass(frozen=True)
+class ServerAnswer:
+    """What answers at the API's address: HTTP status, version, and the receipt it names.
+
+    The status is None if nothing answers.
+    """
+
+    status: int | None = None
+    version: int | None = None
+    receipt: str | None = None
+
+
+@dataclass(frozen=True)
 class Verification:
     """Verifies one home."""
 
-    def __init__(
-        self,
-        home: Home,
-        ledger: LedgerStore,
-        releases: Releases,
-        registry: ModelRegistry,
-        records: Records,
-        lake: Lake,
-    ) -> None:
-        self._home = home
-        self._ledger = ledger
-        self._releases = releases
-        self._registry = registry
-        self._records = records
-        self._lake = lake
+    home: Home
+    ledger: LedgerStore
+    releases: Releases
+    registry: ModelRegistry
+    records: Records
+    lake: Lake
 
     def verify(self, anchor: str | None = None, *, deep: bool = False) -> list[CheckResult]:
         """Every result, in the order of the checks; one that cannot run is a result of its own,
@@ -69,72 +88,58 @@ class Verification:
         Args:
             anchor: digest of a head (or at least its first 12 digits) that a person kept
                 elsewhere.
-            deep: compute every digest of every file again, not only those of the decisions and
-                of production's release.
+            deep: compute every digest of every file again, not only those of decisions and
+                releases.
         """
         chain = Chain()
+
+        def decisions() -> Iterator[CheckResult]:
+            return check_decisions(self.home, self.records, chain.receipts)
+
+        def releases() -> Iterator[CheckResult]:
+            return check_releases(self.releases, chain.receipts)
+
         checks: dict[str, Check] = {
             "chain": lambda: self._chain(chain),
             "anchors": lambda: self._anchors(chain, anchor),
             "production": lambda: self._production(chain),
             "server": lambda: self._server(chain),
         }
-        checks |= self._deep_checks(chain) if deep else self._file_checks(chain)
-        found: list[CheckResult] = []
-        for name, check in checks.items():
-            found += self._settled(chain, name, check)
-        return found
+        if deep:  # what decides first, what it was made from last
+            checks |= {
+                "decisions": decisions,
+                "releases": releases,
+                "MLflow": lambda: check_registry(self.registry, self.releases, chain.receipts),
+                "lake": lambda: check_lake(self.lake, self.home.folder, chain.receipts),
+                "records": lambda: check_records(self.records, self.home.reports, chain.receipts),
+            }
+        else:
+            checks |= {
+                "decisions": lambda: _if_valid(chain, "decisions", decisions),
+                "releases": lambda: _if_valid(chain, "releases", releases),
+            }
+        return [one for name, check in checks.items() for one in self._settled(chain, name, check)]
 
-    def summary(self, found: Sequence[CheckResult]) -> dict[str, Any]:
-        """The results as plain JSON values, with the head that a person may keep elsewhere."""
+    def summary(self, found: Sequence[CheckResult]) -> Verified:
+        """The results of a verification in one answer."""
         faults = [result.detail for result in found if result.state == "broken"]
         missed = [result.detail for result in found if result.state == "unseen"]
         try:
-            head = self._ledger.head()
+            head = self.ledger.head()
         except ChurnError:
             head = None
-        return {
-            "verified": not faults and not missed,
-            "first_break": faults[0] if faults else None,
-            "breaks": faults,
-            "not_verified": missed,
-            "findings": [result.as_dict() for result in found],
-            "checked": sum(result.count for result in found if result.state == "holds"),
-            "head": None if head is None else {"sequence": head.sequence, "digest": head.digest},
-        }
-
-    def _file_checks(self, chain: Chain) -> dict[str, Check]:
-        """The checks of the files that every verification reads; they are small."""
-
-        def decisions() -> Iterator[CheckResult]:
-            return check_decisions(self._home, self._records, chain.receipts)
-
-        def releases() -> Iterator[CheckResult]:
-            return check_production_release(self._releases, chain.receipts)
-
-        return {
-            "decisions": lambda: _if_sound(chain, "decisions", decisions),
-            "releases": lambda: _if_sound(chain, "releases", releases),
-        }
-
-    def _deep_checks(self, chain: Chain) -> dict[str, Check]:
-        """The checks of all files, in the order in which their breaks are reported: what decides
-        first, what it was made from last.
-        """
-        from churn_platform.audit.deep_checks import check_lake, check_records, check_registry
-
-        return {
-            "decisions": lambda: check_decisions(self._home, self._records, chain.receipts),
-            "releases": lambda: check_releases(self._releases, chain.receipts),
-            "MLflow": lambda: check_registry(self._registry, self._releases, chain.receipts),
-            "lake": lambda: check_lake(self._lake, self._home.folder, chain.receipts),
-            "records": lambda: check_records(self._records, self._home.reports, chain.receipts),
-        }
+        return Verified(
+            verified=not faults and not missed,
+            first_break=next(iter(faults), None),
+            breaks=faults,
+            not_verified=missed,
+            findings=list(found),
+            checked=sum(result.count for result in found if result.state == "holds"),
+            head=head and Anchor(sequence=head.sequence, digest=head.digest),
+        )
 
     def _settled(self, chain: Chain, name: str, check: Check) -> list[CheckResult]:
-        """What a check finds; a break counts once no receipt was added between the reading of
-        the ledger and its end.
-        """
+        """The results of a check. A break counts only if no receipt was added meanwhile."""
 
         def again() -> Iterator[CheckResult]:
             yield from (result for result in self._chain(chain) if result.state == "broken")
@@ -143,7 +148,7 @@ class Verification:
         found = _made(name, check)
         for look in range(LOOKS):
             held = all(result.state in ("holds", "said") for result in found)
-            if held or not chain.moved(self._ledger):
+            if held or not chain.moved(self.ledger):
                 return found
             if look < LOOKS - 1:
                 found = _made(name, again)
@@ -151,47 +156,47 @@ class Verification:
             *(result for result in found if result.state != "broken"),
             unseen(
                 name,
-                f"receipts were added at each of {LOOKS} looks, so nothing is of one moment; run"
-                " this again",
+                f"receipts were added during each of {LOOKS} attempts; run this again",
             ),
         ]
 
     def _chain(self, chain: Chain) -> Iterator[CheckResult]:
-        fault = chain.read(self._ledger)
+        fault = chain.read(self.ledger)
         if fault is not None:
-            yield broken("chain", f"{self._ledger.file}, line {fault.sequence}: {fault.detail}")
+            yield broken("chain", f"{self.ledger.file}, line {fault.sequence}: {fault.detail}")
             return
         count = len(chain.receipts)
         yield holds("chain", f"{count:,} receipts, each follows the one before", count)
 
     def _anchors(self, chain: Chain, kept: str | None) -> Iterator[CheckResult]:
-        """Each head that was recorded outside must be in the chain: a chain whose tail was cut
-        is still consistent in itself.
+        """Each head that was recorded elsewhere must be in the chain: a chain whose tail was cut
+        off is still consistent.
         """
-        if not chain.sound:
+        if not chain.valid:
             yield said("anchors", "not compared: the chain itself does not hold")
             return
         yield from self._anchor_file(chain)
         for where, digest in self._recorded_heads(kept):
             if digest != GENESIS and not any(known.startswith(digest) for known in chain.digests):
-                yield broken("anchors", _cut(f"{where} says", digest, chain))
+                yield broken("anchors", _cut(where, digest, chain))
             else:
                 yield holds("anchors", f"{where}: {digest[:LEAST_DIGITS]} is in the chain")
 
     def _anchor_file(self, chain: Chain) -> Iterator[CheckResult]:
-        file = self._ledger.anchor_file
+        file = self.ledger.anchor_file
         anchor = chain.anchor
         if anchor is None:
-            if len(chain.digests) > 1:
+            if len(chain.receipts) > 1:
                 yield broken(
                     "anchors",
                     f"{file} is gone: it holds the head of the ledger after every receipt",
                 )
             return
-        behind = len(chain.digests) - anchor.sequence
-        if behind < 0 or chain.digests[anchor.sequence - 1] != anchor.digest:
-            who = f"{file} says receipt {anchor.sequence} was"
-            yield broken("anchors", _cut(who, anchor.digest, chain))
+        behind = len(chain.receipts) - anchor.sequence
+        if behind < 0 or chain.receipts[anchor.sequence - 1].digest != anchor.digest:
+            yield broken(
+                "anchors", _cut(f"{file}, receipt {anchor.sequence}", anchor.digest, chain)
+            )
         else:
             late = f", {behind} behind" if behind else ""
             yield holds("anchors", f"anchor.json{late}: receipt {anchor.sequence}")
@@ -199,10 +204,10 @@ class Verification:
     def _recorded_heads(self, kept: str | None) -> Iterator[tuple[str, str]]:
         if kept is not None:
             yield "the anchor you kept", kept
-        pointer = self._releases.pointer()
+        pointer = self.releases.pointer()
         if pointer is not None:
-            yield str(self._releases.pointer_file), pointer.ledger_head
-        for version, tags in sorted(answering(self._registry).tags().items()):
+            yield str(self.releases.pointer_file), pointer.ledger_head
+        for version, tags in sorted(answering(self.registry).tags().items()):
             if "ledger_head" in tags:
                 yield f"MLflow's version {version}", tags["ledger_head"]
 
@@ -210,17 +215,17 @@ class Verification:
         """The ledger and MLflow's alias must name the version of the pointer, which must be what
         the last change wrote.
         """
-        pointer = self._releases.pointer()
+        pointer = self.releases.pointer()
         named_by = {"the release pointer": None if pointer is None else pointer.version}
         try:
-            named_by["MLflow's alias"] = answering(self._registry).alias(PRODUCTION)
+            named_by["MLflow's alias"] = answering(self.registry).alias(PRODUCTION)
         except StoreDown as error:
             yield unseen("production", str(error))
-        if not chain.sound:
-            yield said("production", "the ledger is not asked: its chain does not hold")
+        others = ", ".join(f"{who} names {model_named(v)}" for who, v in named_by.items())
+        if not chain.valid:
+            yield said("production", "not compared with the ledger: its chain does not hold")
             if len(set(named_by.values())) > 1:
-                names = ", ".join(f"{who} names {model_named(v)}" for who, v in named_by.items())
-                yield broken("production", names)
+                yield broken("production", others)
             return
         state = ProductionState.from_receipts(chain.receipts)
         if state.open_intent is not None:
@@ -228,15 +233,15 @@ class Verification:
             return
         recorded = state.production
         if set(named_by.values()) != {recorded}:
-            others = ", ".join(f"{who} {model_named(v)}" for who, v in named_by.items())
             yield broken(
-                "production", f"the ledger says {model_named(recorded)} is in production, {others}"
+                "production",
+                f"the ledger records {model_named(recorded)} in production, {others}",
             )
             return
         if pointer is not None:
-            faults = list(_pointer_faults(pointer.model_dump(), state.changes[-1]))
+            faults = list(_pointer_faults(pointer, state.changes[-1]))
             for fault in faults:
-                yield broken("production", f"{self._releases.pointer_file} {fault}")
+                yield broken("production", f"{self.releases.pointer_file} {fault}")
             if faults:
                 return
         agreeing = ["ledger"]
@@ -249,9 +254,9 @@ class Verification:
         )
 
     def _cut_off(self, intent: Receipt) -> CheckResult:
-        announced = f"receipt {intent.sequence} announces it, none says that it is done"
+        announced = f"receipt {intent.sequence} announces it, no receipt completes it"
         move = f"the move to {intent.subject}"
-        if self._home.is_free():
+        if self.home.is_free():
             return broken(
                 "production", f"{move} was cut off ({announced}): `churn run` completes it"
             )
@@ -259,26 +264,24 @@ class Verification:
 
     def _server(self, chain: Chain) -> Iterator[CheckResult]:
         """Ask the API at the address of the settings. No answer is not a fault."""
-        settings = self._home.settings
+        settings = self.home.settings
         place = settings.api_address or f"127.0.0.1:{settings.api_port}"
-        pointer = self._releases.pointer()
-        status, answer = _asked(place, "/model")
-        if status in (401, 403):
-            status, answer = _asked(place, "/readyz")
-        version = answer.get("version")
-        if status is None:
+        pointer = self.releases.pointer()
+        answer = _ask(place, "/model")
+        if answer.status in (401, 403):
+            answer = _ask(place, "/readyz")
+        if answer.status is None:
             yield said("server", f"no server answers on {place}")
             return
-        if not isinstance(version, int):
-            yield said("server", f"what answers on {place} names no model (status {status})")
+        if answer.version is None:
+            yield said("server", f"{place} answers with status {answer.status} and no model")
             return
-        own = (answer.get("receipt") or {}).get("digest")
-        if own is not None and chain.sound and own not in chain.digests:
+        if answer.receipt is not None and chain.valid and answer.receipt not in chain.digests:
             yield said("server", f"what answers on {place} serves another home")
             return
         pointed = None if pointer is None else pointer.version
-        answers = f"{place} answers with version {version}"
-        if version == pointed:
+        answers = f"{place} answers with version {answer.version}"
+        if answer.version == pointed:
             yield holds("server", answers)
         elif pointer is None or self._is_settled(pointer.activate_at):
             yield broken("server", f"{answers}, in production is {model_named(pointed)}")
@@ -286,33 +289,34 @@ class Verification:
             yield said("server", f"{answers} until version {pointed} is activated")
 
     def _is_settled(self, activate_at: str) -> bool:
-        return self._home.now() >= dt.datetime.fromisoformat(activate_at) + SETTLED
+        return self.home.now() >= dt.datetime.fromisoformat(activate_at) + SETTLED
 
 
-def _asked(place: str, path: str) -> tuple[int | None, dict[str, Any]]:
-    """Status and answer of a GET; no status if nothing answers."""
+def _ask(place: str, path: str) -> ServerAnswer:
+    """The answer to a GET."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{place}{path}", timeout=ANSWER_SECONDS) as response:
             status = int(response.status)
             content = response.read()
     except urllib.error.HTTPError as error:
-        status = error.code
-        content = b""
-    except (OSError, urllib.error.URLError):
-        return None, {}
-    except Exception as error:  # noqa: BLE001 - whatever else listens there may say anything
-        return 0, {"error": repr(error)}
+        return ServerAnswer(error.code)
+    except OSError:
+        return ServerAnswer()
+    except Exception:  # noqa: BLE001 - another kind of server may answer anything
+        return ServerAnswer(0)
     try:
-        answer = json.loads(content)
-    except ValueError:
-        return status, {}
-    return status, answer if isinstance(answer, dict) else {}
+        found = json.loads(content)
+        version = found["version"]
+        receipt = (found.get("receipt") or {}).get("digest")
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ServerAnswer(status)
+    return ServerAnswer(status, version if isinstance(version, int) else None, receipt)
 
 
-def _if_sound(chain: Chain, name: str, check: Check) -> Iterator[CheckResult]:
-    """The check, unless the chain of receipts it compares with is broken."""
-    if chain.sound:
+def _if_valid(chain: Chain, name: str, check: Check) -> Iterator[CheckResult]:
+    """The check, if the chain of receipts that it compares with is valid."""
+    if chain.valid:
         yield from check()
     else:
         yield said(name, "not compared: the chain itself does not hold")
@@ -332,28 +336,28 @@ def _made(name: str, check: Check) -> list[CheckResult]:
 
 
 def _cut(who: str, digest: str, chain: Chain) -> str:
-    if chain.digests:
-        ends = f"ends with receipt {len(chain.digests)}"
+    if chain.receipts:
+        ends = f"ends with receipt {len(chain.receipts)}"
     else:
         ends = "is empty"
     return (
-        f"{who} written with digest {digest[:LEAST_DIGITS]}, but it is not in the ledger, which"
-        f" {ends}: its tail was cut or rewritten"
+        f"{who} was written with digest {digest[:LEAST_DIGITS]}, but it is not in the ledger,"
+        f" which {ends}: its tail was cut or rewritten"
     )
 
 
-def _pointer_faults(pointer: Mapping[str, Any], change: Receipt) -> Iterator[str]:
+def _pointer_faults(pointer: Pointer, change: Receipt) -> Iterator[str]:
     expected = {
         "activate_at": change.evidence.get("activate_at"),
         "ledger_head": change.evidence.get("intent"),
         "as_of": change.evidence.get("as_of"),
     }
     for name, value in expected.items():
-        if value is not None and pointer[name] != value:
-            yield f"has {name} {pointer[name]}, receipt {change.sequence} says {value}"
-    before = pointer["previous_version"]
-    if named(before) != change.before:
+        found = getattr(pointer, name)
+        if value is not None and found != value:
+            yield f"has {name} {found}, receipt {change.sequence} has {value}"
+    if named(pointer.previous_version) != change.before:
         yield (
-            f"says that {model_named(before)} came before, receipt {change.sequence}"
-            f" {change.before}"
+            f"names {model_named(pointer.previous_version)} as the one before, receipt"
+            f" {change.sequence} {change.before}"
         )

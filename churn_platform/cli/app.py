@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from churn_platform.base.errors import ChurnError, UsageError
+from churn_platform.base.text import counted, parse_as_of
 from churn_platform.cli import (
     contract,
     ledger,
@@ -58,8 +59,6 @@ def ingest(
     home: HomeOption = None,
 ) -> None:
     """Validate a month's files and database tables and accept them as a drop."""
-    from churn_platform.base.text import parse_as_of
-
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
     with opened.ingestion.gathered(files or (), month) as folder:
@@ -92,7 +91,6 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Process what is due, oldest month first; retrain if the policy asks for it."""
-    from churn_platform.base.text import parse_as_of
     from churn_platform.cli.progress import RunProgress
 
     if as_of is not None and every:
@@ -113,7 +111,7 @@ def run(
                 found = opened.month_warnings.of_months(progress.months)
                 status.show_warnings(progress.console, found)
             raise
-    state = opened.status.now()
+    state = opened.status.now().as_json()
     state["warnings"] = opened.month_warnings.of_months({one.step.as_of for one in ran})
     if as_json:
         steps = [
@@ -122,7 +120,7 @@ def run(
         print_json({"ran": steps, **state})
         return
     if ran:
-        typer.echo(f"{len(ran)} run{'s' if len(ran) > 1 else ''} done.")
+        typer.echo(f"{counted(len(ran), 'run')} done.")
     else:
         typer.echo("Nothing to do.")
     status.show_status(make_console(), state)

@@ -1,10 +1,13 @@
 """The commands demo and simulate: a business with a known truth, and the complete loop on it."""
 
+import contextlib
 import datetime as dt
-import json
+import gc
 import shutil
-import sys
-from dataclasses import dataclass, replace
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +15,14 @@ import typer
 from typer.core import TyperCommand
 
 from churn_platform.base.errors import IntegrityError, UsageError
-from churn_platform.base.files import read_json, write_json, write_text
-from churn_platform.cli.base import HomeOption, JsonOption, make_console, open_home
+from churn_platform.base.files import fsync_file, read_json, write_json, write_text
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    make_console,
+    open_home,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
     from churn_platform.cli.progress import RunProgress
     from churn_platform.contract.model import Contract
     from churn_platform.services import Services
-    from churn_platform.simulator import Delivery, Scenario
+    from churn_platform.simulator import Delivery, Scenario, Truth
 
 SEED = 1
 MARKER = "demo.json"
@@ -38,6 +47,15 @@ class Arrival:
     folder: Path
     as_of: dt.date
     note: str = ""
+
+
+@dataclass
+class DemoMarker:
+    """demo.json of a home: what was asked for, the deliveries ingested, and those refused."""
+
+    asked: dict[str, object] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class ListsScenarios(TyperCommand):
@@ -117,13 +135,15 @@ def run_demo(
     from churn_platform.cli.progress import RunProgress
     from churn_platform.cli.story import show_story, story
 
+    gc.set_threshold(500_000, 20, 20)  # it collected 3,900 times: 3 s of 32
     if data:
         _arrivals(data, home)  # before a home is created
     asked = {"months": months, "users": users, "scenario": scenario.name}
     _claim(home, {"data": str(data.resolve())} if data else asked)
     source = data or home.folder / SIMULATED
     with RunProgress(quiet=as_json) as progress:
-        if not data and not (read_truth(source) or {}).get("deliveries"):
+        simulated = read_truth(source)
+        if not data and (simulated is None or not simulated.deliveries):
             progress.note(
                 f"Simulating {users:,} customers over {months} months: {scenario.summary}."
             )
@@ -132,17 +152,20 @@ def run_demo(
             )
         home = _with_contract_of(home, source)
         _live(home, source, progress)
-    found = home.status.now()
+    found = home.status.now().as_json()
     truth = read_truth(source)
-    rows = story(home, found, truth, _marker(home).get("refused", {}))
+    months_told = story(home, found, truth, _marker(home).refused)
     if as_json:
-        if truth is None:
-            told = {}
-        else:
-            told = {name: truth[name] for name in ("scenario", "summary", "loop_should")}
-        sys.stdout.write(json.dumps({**found, **told, "story": rows}, indent=2, default=str) + "\n")
+        about = {}
+        if truth is not None:
+            about = {
+                "scenario": truth.scenario,
+                "summary": truth.summary,
+                "loop_should": truth.loop_should,
+            }
+        print_json({**found, **about, "story": [asdict(month) for month in months_told]})
         return
-    show_story(console, rows, truth)
+    show_story(console, months_told, truth)
     _what_next(console, home, found)
 
 
@@ -151,36 +174,56 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
 
     A simulation's deliveries arrive in order, and the loop runs after each of them.
     """
-    in_order = read_truth(source) is not None
-    marker = _marker(home)
-    taken = marker.setdefault("taken", [])
-    refused = marker.setdefault("refused", {})
-    done = {*taken, *refused} if in_order else set()
     progress.note("Starting Dagster, Feast, MLflow and Evidently (slower the first time) ...")
-    from churn_platform.defs.runner import run_due
+    from churn_platform.defs.runner import run_steps, started
     from churn_platform.ingestion.validation import DropRefused
 
-    for arrival in _arrivals(source, home):
-        name = str(arrival.folder.relative_to(source))
-        if name in done:
-            continue
-        try:
-            home.ingestion.accept(arrival.folder, arrival.as_of)
-        except DropRefused as refusal:
-            if not in_order:
-                raise
-            refused[name] = " ".join(fault.sentence() for fault in refusal.faults)
-            progress.note(f"{name}: {refusal}")
-        else:
-            taken += [] if name in taken else [name]
-            note = f": {arrival.note}" if arrival.note else ""
-            progress.note(f"{name}: ingested{note}")
-        write_json(home.folder / MARKER, marker)
-        if in_order:
-            for _ in run_due(home, progress.step, progress.asset):
-                pass
-    for _ in run_due(home, progress.step, progress.asset):
-        pass
+    in_order = read_truth(source) is not None
+    marker = _marker(home)
+    done = {*marker.taken, *marker.refused} if in_order else set()
+    arrivals = _arrivals(source, home)
+    with _without_syncing(home), started(home) as instance:
+        for arrival in arrivals:
+            name = str(arrival.folder.relative_to(source))
+            if name in done:
+                continue
+            try:
+                home.ingestion.accept(arrival.folder, arrival.as_of)
+            except DropRefused as refusal:
+                if not in_order:
+                    raise
+                marker.refused[name] = " ".join(fault.sentence() for fault in refusal.faults)
+                progress.note(f"{name}: {refusal}")
+            else:
+                if name not in marker.taken:
+                    marker.taken.append(name)
+                note = f": {arrival.note}" if arrival.note else ""
+                progress.note(f"{name}: ingested{note}")
+            write_json(home.folder / MARKER, asdict(marker))
+            if in_order:
+                deque(run_steps(home, instance, progress.step, progress.asset), maxlen=0)
+        deque(run_steps(home, instance, progress.step, progress.asset), maxlen=0)
+
+
+@contextlib.contextmanager
+def _without_syncing(home: "Services") -> Iterator[None]:
+    """Dagster and MLflow commit thousands of times; let SQLite sync once, at the end.
+
+    A power failure in between can cost the demo, which can be run again.
+    """
+    from sqlalchemy import Engine, event
+
+    def relax(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)
+        for database in home.folder.rglob("*.db"):
+            fsync_file(database)
 
 
 def _arrivals(source: Path, home: "Services") -> list[Arrival]:
@@ -189,10 +232,7 @@ def _arrivals(source: Path, home: "Services") -> list[Arrival]:
 
     truth = read_truth(source)
     if truth is not None:
-        return [
-            Arrival(source / one["folder"], dt.date.fromisoformat(one["as_of"]), one["note"])
-            for one in truth["deliveries"]
-        ]
+        return [Arrival(source / one.folder, one.as_of, one.note) for one in truth.deliveries]
     drops = find_drops(source, home.contract)
     if not drops:
         raise UsageError(
@@ -207,10 +247,10 @@ def _claim(home: "Services", wanted: dict[str, Any]) -> None:
     from churn_platform.ingestion.drop import find_drops
 
     known = _marker(home)
-    if known.get("asked") == wanted:
+    if known.asked == wanted:
         return
-    if known or home.lake.months() or find_drops(home.drops, home.contract):
-        there = "another demo" if known else "months of its own"
+    if known.asked or home.lake.months() or find_drops(home.drops, home.contract):
+        there = "another demo" if known.asked else "months of its own"
         raise UsageError(
             f"{home.folder} already contains {there}. Name an empty folder with --home, or"
             " delete this one.",
@@ -220,10 +260,9 @@ def _claim(home: "Services", wanted: dict[str, Any]) -> None:
     write_json(home.folder / MARKER, {"asked": wanted})
 
 
-def _marker(home: "Services") -> dict[str, Any]:
+def _marker(home: "Services") -> DemoMarker:
     marker = home.folder / MARKER
-    known: dict[str, Any] = read_json(marker) if marker.exists() else {}
-    return known
+    return DemoMarker(**read_json(marker)) if marker.exists() else DemoMarker()
 
 
 def _with_contract_of(home: "Services", source: Path) -> "Services":
@@ -261,11 +300,11 @@ def _what_next(console: "Console", home: "Services", found: dict[str, Any]) -> N
 
 def write_simulation(
     out: Path, scenario: "Scenario", contract: Path, *, users: int, months: int, seed: int
-) -> dict[str, Any]:
+) -> "Truth":
     """Write the drops of a scenario, its contract and its truth into `out`.
 
     Returns:
-        The truth, as JSON values.
+        The truth.
 
     Raises:
         UsageError: `out` contains other files, or a number is below its minimum.
@@ -287,34 +326,36 @@ def write_simulation(
         text = _as_yaml(fitting)
     write_text(out / CONTRACT, text)
     delivered = [_written(out, delivery) for delivery in arriving]
-    truth = Truth.of(scenario, users, seed, delivered).as_json()
-    write_json(out / TRUTH, truth)
+    truth = Truth.of(scenario, users, seed, delivered)
+    write_json(out / TRUTH, truth.as_json())
     return truth
 
 
-def read_truth(folder: Path) -> dict[str, Any] | None:
+def read_truth(folder: Path) -> "Truth | None":
     """The truth next to simulated drops; None if `folder` is not a simulation's.
 
     Raises:
         IntegrityError: the file is not valid JSON.
     """
     path = folder / TRUTH
-    truth = read_json(path) if path.is_file() else None
-    if isinstance(truth, dict) and {"scenario", "deliveries"} <= truth.keys():
-        return truth
+    found = read_json(path) if path.is_file() else None
+    if isinstance(found, dict) and {"scenario", "deliveries"} <= found.keys():
+        from churn_platform.simulator import Truth
+
+        return Truth.read(found, str(path))
     return None
 
 
-def sentences(truth: dict[str, Any], out: Path) -> list[str]:
+def sentences(truth: "Truth", out: Path) -> list[str]:
     """What was written, what the loop should do with it, and what to type next."""
     listed = []
-    for one in truth["deliveries"]:
-        note = f": {one['note']}" if one["note"] else ""
-        listed.append(f"  {one['folder']}{note}")
+    for one in truth.deliveries:
+        note = f": {one.note}" if one.note else ""
+        listed.append(f"  {one.folder}{note}")
     return [
-        f"{truth['scenario']}: {truth['summary']}.",
+        f"{truth.scenario}: {truth.summary}.",
         *listed,
-        f"The loop should {truth['loop_should']}.",
+        f"The loop should {truth.loop_should}.",
         f"The truth is in {out / TRUTH}. Next: `churn demo --data {out}`.",
     ]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from churn_platform.base.errors import UsageError
+from churn_platform.base.text import counted
 from churn_platform.cli.base import (
     HomeOption,
     JsonOption,
@@ -67,7 +68,7 @@ def history(
         from churn_platform.audit.past import was_in_production
 
         opened = open_home(home)
-        found = was_in_production(opened.ledger, opened.records, opened.now(), at)
+        found = was_in_production(opened.ledger, opened.records, opened.now(), at).as_json()
         if as_json:
             print_json(found)
         else:
@@ -105,7 +106,7 @@ def verify(
             f"--anchor needs at least the first {LEAST_DIGITS} digits of a receipt's digest."
         )
     verification = open_home(home).verification
-    found = verification.summary(verification.verify(anchor, deep=deep))
+    found = verification.summary(verification.verify(anchor, deep=deep)).as_json()
     if as_json:
         print_json(found)
     else:
@@ -120,7 +121,7 @@ def reproduce(
     as_json: JsonOption = False,
 ) -> None:
     """Train a version again from the data known then; exit 1 if it differs."""
-    found = open_home(home).reproduction.reproduce(version)
+    found = open_home(home).reproduction.reproduce(version).as_json()
     if as_json:
         print_json(found)
     else:
@@ -141,9 +142,8 @@ def _show_reproduced(console: "Console", found: Mapping[str, Any]) -> None:
                 "same" if one["same"] else "[red]differs[/]",
             )
         console.print(made)
-    for name in ("changed", "noted"):
-        for sentence in found[name]:
-            console.print(f"{name.capitalize():9} {sentence}", markup=False)
+    for sentence in found["noted"]:
+        console.print(f"Noted     {sentence}", markup=False)
 
 
 def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
@@ -165,9 +165,8 @@ def _show_verified(console: "Console", found: Mapping[str, Any]) -> None:
     if found["verified"]:
         console.print(f"Verified: {found['checked']:,} things checked, nothing is broken.")
     elif many := len(found["breaks"]):
-        console.print(
-            f"{many} break{'s' if many > 1 else ''} found. Restore what is broken from a backup."
-        )
+        found_breaks = counted(many, "break")
+        console.print(f"{found_breaks} found. Restore what is broken from a backup.")
     else:
         console.print(
             "Not verified: a check could not run. The others found no fault. Run this again"

@@ -1,6 +1,6 @@
 """The commands scores and explain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,15 +28,21 @@ def scores(
     from churn_platform.ingestion.month_warnings import listed
 
     opened = open_home(home)
-    month, record, rows = opened.status.scores(top)
+    found = opened.status.scores(top)
+    month = found.as_of
+    record = {
+        **found.record.as_json(),
+        "production_version": found.production_version,
+        "not_scored": found.not_scored,
+    }
     warnings = listed(month.isoformat(), opened.month_warnings.of(month))
     if as_json:
-        print_json({"as_of": month, **record, "listed": rows, "warnings": warnings})
+        print_json({"as_of": month, **record, "listed": found.rows, "warnings": warnings})
         return
     console = make_console()
     # The list itself shows that it is of the past.
     show_warnings(console, [one for one in warnings if one["code"] != "LIST_OF_THE_PAST"])
-    show_scores(console, month.isoformat(), record, list(rows), opened.contract.entity.column)
+    show_scores(console, month.isoformat(), record, found.rows, opened.contract.entity.column)
 
 
 def explain(
@@ -50,18 +56,19 @@ def explain(
 ) -> None:
     """Show a customer's probability, reasons, features and model version."""
     opened = open_home(home)
-    found = opened.status.explain(user, as_of)
+    key = opened.contract.entity.column
+    found = {key: user, **opened.status.explain(user, as_of).as_json()}
     if as_json:
         print_json(found)
     else:
-        show_explanation(make_console(), found, opened.contract.entity.column)
+        show_explanation(make_console(), found, key)
 
 
 def show_scores(
     console: "Console",
     month: str,
     record: Mapping[str, Any],
-    rows: list[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     key: str,
 ) -> None:
     """Print the top of the ranked list."""

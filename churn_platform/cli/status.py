@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from churn_platform.base.text import ended
+from churn_platform.base.text import ended, parse_as_of
 from churn_platform.cli.base import (
     HomeOption,
     JsonOption,
@@ -33,7 +33,7 @@ STATES = {
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the months, the model in production, the decisions and what is due."""
-    found = open_home(home).status.now()
+    found = open_home(home).status.now().as_json()
     if as_json:
         print_json(found)
     else:
@@ -48,10 +48,8 @@ def decision(
     as_json: JsonOption = False,
 ) -> None:
     """Explain why a candidate was promoted or refused, criterion by criterion."""
-    from churn_platform.base.text import parse_as_of
-
     wanted = parse_as_of(as_of).isoformat() if as_of else None
-    found = open_home(home).status.decision(wanted)
+    found = open_home(home).status.decision(wanted).model_dump(mode="json")
     if as_json:
         print_json(found)
     else:
@@ -94,11 +92,12 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
         console.print(decisions_table(found["decisions"]))
     console.print()
     due = found["next"]
-    console.print(
-        f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`."
-        if due
-        else found["reason"]
-    )
+    if due:
+        console.print(
+            f"Next        {due['job']} of {due['as_of']}: {due['reason']} Type `churn run`."
+        )
+    else:
+        console.print(found["reason"])
 
 
 def show_people(console: "Console", found: Mapping[str, Any]) -> None:

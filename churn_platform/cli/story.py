@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from churn_platform.cli.base import figure, table
@@ -11,19 +12,47 @@ from churn_platform.services import Services
 if TYPE_CHECKING:
     from rich.console import Console
 
-Row = dict[str, Any]
+    from churn_platform.simulator import Truth
+
+
+@dataclass(frozen=True)
+class StoryMonth:
+    """A month of the demo; a missing figure is None.
+
+    `realised_auc` is of the model that was in production when the month came, `first_auc` of
+    the first model. Only a simulation knows `best_auc` and `what_changed`.
+    """
+
+    month: str
+    what_changed: str | None
+    deliveries: list[str]
+    refused: str | None
+    drift_share: float | None
+    in_production: int | None
+    realised_auc: float | None
+    first_auc: float | None
+    best_auc: float | None
+    decision: str
+    version: int | None
+    candidate_auc: float | None
+    production_auc: float | None
+    forward_auc: float | None
+    why: str
+    asked: str | None
+
+
+NO_DECISION: dict[str, Any] = dict.fromkeys(
+    ("candidate_version", "candidate_auc", "production_auc", "forward_auc")
+)
 
 
 def story(
     home: Services,
     found: Mapping[str, Any],
-    truth: Mapping[str, Any] | None,
+    truth: "Truth | None",
     refused: Mapping[str, str],
-) -> list[Row]:
-    """One row per month, oldest first; a missing figure is None.
-
-    `realised_auc` is of the model that was in production when the month came, `first_auc` of
-    the first model. Only a simulation knows `best_auc` and `what_changed`.
+) -> list[StoryMonth]:
+    """The months, oldest first.
 
     Args:
         home: the home.
@@ -31,70 +60,53 @@ def story(
         truth: from `read_truth`; None for real months.
         refused: delivery -> why it was refused.
     """
-    told = {month["as_of"]: month for month in (truth or {}).get("months", ())}
+    truths = {}
+    if truth is not None:
+        truths = {month.as_of.isoformat(): month for month in truth.months}
     decisions = {decision["as_of"]: decision for decision in found["decisions"]}
     promoted = {
-        d["candidate_version"]: d["as_of"]
-        for d in found["decisions"]
-        if d["decision"] == "promoted"
+        one["candidate_version"]: one["as_of"]
+        for one in found["decisions"]
+        if one["decision"] == "promoted"
     }
-    months = sorted({*found["months"], *told})
-    return [
-        {
-            "month": month,
-            "what_changed": told.get(month, {}).get("what_changed"),
-            "deliveries": _deliveries(home, truth, month),
-            "refused": refused.get(month),
-            "drift_share": _drift_share(home, month),
-            **_worth(found, promoted, month),
-            "best_auc": told.get(month, {}).get("best_auc"),
-            **_decided(decisions.get(month), month in found["months"]),
-            "asked": _asked(home, month),
-        }
-        for month in months
-    ]
-
-
-def _decided(decision: Mapping[str, Any] | None, published: bool) -> Row:
-    """The decision on the candidate that was trained on the month."""
-    if decision is None:
-        if published:
-            why = "no retraining was requested"
-        else:
-            why = "nothing was published"
-        return {
-            "decision": "kept" if published else "no month",
-            "version": None,
-            "candidate_auc": None,
-            "production_auc": None,
-            "forward_auc": None,
-            "why": why,
-        }
-    return {
-        "decision": decision["decision"],
-        "version": decision["candidate_version"],
-        "candidate_auc": decision["candidate_auc"],
-        "production_auc": decision["production_auc"],
-        "forward_auc": decision["forward_auc"],
-        "why": decision["reason"],
-    }
-
-
-def _worth(found: Mapping[str, Any], promoted: Mapping[int, str], month: str) -> Row:
-    """Realised AUC on the month, of the version in production then and of the first one."""
-    older = sorted(version for version, as_of in promoted.items() if as_of < month)
     measured = {
-        entry["version"]: entry["metrics"]["auc"]
-        for entry in found["performance"]
-        if entry["as_of"] == month and entry["metrics"] is not None
+        (one["as_of"], one["version"]): one["metrics"]["auc"]
+        for one in found["performance"]
+        if one["metrics"] is not None
     }
-    if not older:
-        return {"in_production": None, "realised_auc": None, "first_auc": None}
-    return {
-        "in_production": older[-1],
-        "realised_auc": measured.get(older[-1]),
-        "first_auc": measured.get(older[0]),
-    }
+    months = []
+    for month in sorted({*found["months"], *truths}):
+        older = sorted(version for version, as_of in promoted.items() if as_of < month)
+        in_production = older[-1] if older else None
+        decision = decisions.get(month) or NO_DECISION | _undecided(month in found["months"])
+        known = truths.get(month)
+        months.append(
+            StoryMonth(
+                month=month,
+                what_changed=None if known is None else known.what_changed,
+                deliveries=_deliveries(home, truth, month),
+                refused=refused.get(month),
+                drift_share=_drift_share(home, month),
+                in_production=in_production,
+                realised_auc=measured.get((month, in_production)),
+                first_auc=measured.get((month, older[0])) if older else None,
+                best_auc=None if known is None else known.best_auc,
+                decision=decision["decision"],
+                version=decision["candidate_version"],
+                candidate_auc=decision["candidate_auc"],
+                production_auc=decision["production_auc"],
+                forward_auc=decision["forward_auc"],
+                why=decision["reason"],
+                asked=_asked(home, month),
+            )
+        )
+    return months
+
+
+def _undecided(published: bool) -> dict[str, str]:
+    if published:
+        return {"decision": "kept", "reason": "no retraining was requested"}
+    return {"decision": "no month", "reason": "nothing was published"}
 
 
 def _drift_share(home: Services, month: str) -> float | None:
@@ -103,13 +115,10 @@ def _drift_share(home: Services, month: str) -> float | None:
     return share
 
 
-def _deliveries(home: Services, truth: Mapping[str, Any] | None, month: str) -> list[str]:
+def _deliveries(home: Services, truth: "Truth | None", month: str) -> list[str]:
     """What was unusual about the month's files, and which deliveries were corrections."""
-    noted = [
-        one["note"]
-        for one in (truth or {}).get("deliveries", ())
-        if one["as_of"] == month and one["note"]
-    ]
+    arrived = () if truth is None else truth.deliveries
+    noted = [one.note for one in arrived if one.as_of.isoformat() == month and one.note]
     corrected = [r.reason for r in home.ledger.receipts("drop corrected") if r.subject == month]
     return [*noted, *corrected]
 
@@ -122,85 +131,78 @@ def _asked(home: Services, month: str) -> str | None:
     return None
 
 
-def show_story(
-    console: "Console", rows: Sequence[Mapping[str, Any]], truth: Mapping[str, Any] | None
-) -> None:
+def show_story(console: "Console", months: Sequence[StoryMonth], truth: "Truth | None") -> None:
     """Print one row per month, then the reasons, then what the loop was worth."""
     if truth is not None:
-        console.print(f"[bold]{truth['scenario']}[/]: {truth['summary']}.")
-        console.print(f"The loop should {truth['loop_should']}.\n", soft_wrap=True)
+        console.print(f"[bold]{truth.scenario}[/]: {truth.summary}.")
+        console.print(f"The loop should {truth.loop_should}.\n", soft_wrap=True)
     numbers = ("drift", "in production", "first model kept", "best possible", "candidate")
     made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
-    for row in rows:
-        figures = (row["realised_auc"], row["first_auc"], row["best_auc"], row["candidate_auc"])
-        drift = figure(row["drift_share"], ".1%")
-        made.add_row(row["month"], drift, *(figure(value) for value in figures), _did(row))
+    for month in months:
+        figures = (month.realised_auc, month.first_auc, month.best_auc, month.candidate_auc)
+        drift = figure(month.drift_share, ".1%")
+        made.add_row(month.month, drift, *(figure(value) for value in figures), _did(month))
     console.print(made)
     console.print(
         "[dim]AUC on that month's customers: 0.5 is chance; candidate: on the holdout.[/]"
     )
     console.print("\n[bold]Why[/]")
-    for row in rows:
-        for number, sentence in enumerate(_month_sentences(row)):
-            console.print(f"{'' if number else row['month']:10}  {sentence}", soft_wrap=True)
-    console.print(f"\n{_in_the_end(rows)}", soft_wrap=True)
+    for month in months:
+        for number, sentence in enumerate(_month_sentences(month)):
+            console.print(f"{'' if number else month.month:10}  {sentence}", soft_wrap=True)
+    console.print(f"\n{_in_the_end(months)}", soft_wrap=True)
 
 
-def _did(row: Mapping[str, Any]) -> str:
+def _did(month: StoryMonth) -> str:
     """What the loop did in a month, in a few words."""
-    if row["refused"]:
+    if month.refused:
         return "[yellow]refused the drop[/]" + (
-            "" if row["decision"] == "no month" else ", ingested its repair"
+            "" if month.decision == "no month" else ", ingested its repair"
         )
-    if row["version"] is None:
-        if row["in_production"] is None:
+    if month.version is None:
+        if month.in_production is None:
             return "no model yet"
-        return f"[dim]kept version {row['in_production']}[/]"
-    word = f"[{STATES[row['decision']]}]{row['decision']}[/] version {row['version']}"
-    if row["decision"] == "refused" and row["in_production"]:
-        kept = f", kept version {row['in_production']}"
+        return f"[dim]kept version {month.in_production}[/]"
+    word = f"[{STATES[month.decision]}]{month.decision}[/] version {month.version}"
+    if month.decision == "refused" and month.in_production:
+        kept = f", kept version {month.in_production}"
     else:
         kept = ""
     return word + kept
 
 
-def _month_sentences(row: Mapping[str, Any]) -> list[str]:
+def _month_sentences(month: StoryMonth) -> list[str]:
     """What happened in the business, what the loop saw and decided; empty for a quiet month."""
     said = []
-    if row["what_changed"] not in (None, "nothing"):
-        said.append(f"The business changed: {row['what_changed']}.")
-    said += [f"The files: {note.rstrip('.')}." for note in row["deliveries"]]
-    if row["refused"]:
-        said.append(f"Refused: {row['refused']}")
-    if row["asked"]:
-        said.append(f"The loop saw: {row['asked']}")
-    if row["version"] is not None:
-        said.append(f"{row['decision'].capitalize()}: {row['why']}")
+    if month.what_changed not in (None, "nothing"):
+        said.append(f"The business changed: {month.what_changed}.")
+    said += [f"The files: {note.rstrip('.')}." for note in month.deliveries]
+    if month.refused:
+        said.append(f"Refused: {month.refused}")
+    if month.asked:
+        said.append(f"The loop saw: {month.asked}")
+    if month.version is not None:
+        said.append(f"{month.decision.capitalize()}: {month.why}")
     return said
 
 
-def _in_the_end(rows: Sequence[Mapping[str, Any]]) -> str:
+def _in_the_end(months: Sequence[StoryMonth]) -> str:
     """The AUC in the last measured month, with the loop and without it."""
-    measured = [row for row in rows if row["realised_auc"] is not None]
+    measured = [month for month in months if month.realised_auc is not None]
     if not measured:
         return "There is no month yet on which a model in production can be measured."
     last = measured[-1]
-    if last["best_auc"] is None:
+    if last.best_auc is None:
         best = ""
     else:
-        best = f", where {last['best_auc']:.3f} is possible"
-    if last["decision"] == "promoted":
+        best = f", where {last.best_auc:.3f} is possible"
+    if last.decision == "promoted":
         return (
-            f"In {last['month']} the model in production had an AUC of"
-            f" {last['realised_auc']:.3f}{best}. Version {last['version']} replaced it, with"
-            f" {last['candidate_auc']:.3f} on customers that neither was trained on."
+            f"In {last.month} the model in production had an AUC of"
+            f" {last.realised_auc:.3f}{best}. Version {last.version} replaced it, with"
+            f" {last.candidate_auc:.3f} on customers that neither was trained on."
         )
-    said = (
-        f"In {last['month']} the model in production has an AUC of"
-        f" {last['realised_auc']:.3f}{best}."
-    )
-    if last["first_auc"] is None or last["first_auc"] == last["realised_auc"]:
+    said = f"In {last.month} the model in production has an AUC of {last.realised_auc:.3f}{best}."
+    if last.first_auc is None or last.first_auc == last.realised_auc:
         return f"{said} It is still the first one: no candidate was better."
-    return (
-        f"{said} Without the loop, the first model would still serve, with {last['first_auc']:.3f}."
-    )
+    return f"{said} Without the loop, the first model would still serve, with {last.first_auc:.3f}."

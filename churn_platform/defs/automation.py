@@ -2,6 +2,8 @@
 next, `loop.next_step`.
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from churn_platform.base.errors import ChurnError
@@ -22,15 +24,12 @@ from churn_platform.services import Services
 EVIDENCE_TAG = "churn/evidence"
 ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 BUSY = "Another run is active: one run at a time for a home."
-RECOGNISED = (
-    "The drop of {} has other file times than at its publication but the same content: nothing"
-    " is due."
-)
 UNDER_WAY = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+ENDED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS]
 SILENT_SECONDS = 120.0
 """A run holds its home, but for the seconds around its start and end; loading the libraries may
 take a minute.
@@ -174,7 +173,7 @@ def _answer(
     step = progress.next_step()
     if step is None or step.kind not in kinds:
         return dg.SensorResult(skip_reason=_why_not(progress, step))
-    runs = _ended_runs(context.instance, step)
+    runs = context.instance.get_run_records(dg.RunsFilter(tags=_tags(step), statuses=ENDED))
     failed = sum(record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS for record in runs)
     if failed >= opened.contract.policy.retraining.max_attempts:
         what = f"{step.kind} of {step.as_of}"
@@ -215,7 +214,10 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
     copied = home.ingestion.recognise()  # one a tick: reading a large drop takes a while
     if copied is None:
         return None
-    return RECOGNISED.format(copied)
+    return (
+        f"The drop of {copied} has other file times than at its publication but the same"
+        " content: nothing is due."
+    )
 
 
 def _away(home: Services, step: Step) -> str | None:
@@ -249,17 +251,7 @@ def _last_sign(instance: dg.DagsterInstance, record: dg.RunRecord) -> float:
     return record.update_timestamp.timestamp()
 
 
-def _ended_runs(instance: dg.DagsterInstance, step: Step) -> list[dg.RunRecord]:
-    """The runs of one step that have ended, successful or failed."""
-    ended = [
-        dg.DagsterRunStatus.FAILURE,
-        dg.DagsterRunStatus.CANCELED,
-        dg.DagsterRunStatus.SUCCESS,
-    ]
-    return list(instance.get_run_records(dg.RunsFilter(tags=_tags(step), statuses=ended)))
-
-
-def _still_to_wait(runs: list[dg.RunRecord], now: float) -> float:
+def _still_to_wait(runs: Sequence[dg.RunRecord], now: float) -> float:
     """Seconds until the step is run again; the wait doubles with each run."""
     if not runs:
         return 0.0

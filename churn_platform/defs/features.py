@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from churn_platform.defs.ingestion import snapshot
-from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
+from churn_platform.defs.resources import (
+    HomeResource,
+    as_of_partitions,
+    markdown_table,
+    month_of,
+)
 from churn_platform.evaluation.leaks import Alone, judge_alone
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
 
@@ -160,22 +164,20 @@ def _leak_result(alone: Alone, month: dict[str, str]) -> dg.AssetCheckResult:
     """WARN rather than ERROR: the candidate is refused by GATE011, the month's scores are not
     in doubt.
     """
-    lines = ["| feature | AUC alone |", "| --- | ---: |"]
-    lines += [
-        f"| {name} | {auc:.3f} |"
-        for name, auc in sorted(alone.aucs.items(), key=lambda found: -found[1])
-    ]
+    aucs = sorted(alone.aucs.items(), key=lambda found: -found[1])
+    rows = [(name, f"{auc:.3f}") for name, auc in aucs]
     named = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in alone.leaks.items())
+    said = "No feature alone predicts churn."
+    if named:
+        said = f"Known only after churning? {named}"
     return dg.AssetCheckResult(
         passed=not alone.leaks,
         severity=dg.AssetCheckSeverity.WARN,
         check_name="no_feature_tells_the_label",
-        description=f"Known only after churning? {named}"
-        if named
-        else "No feature alone predicts churn.",
+        description=said,
         metadata=month
         | {"limit": alone.limit, "beyond luck above": alone.certain}
-        | {"alone": dg.MetadataValue.md("\n".join(lines))},
+        | {"alone": markdown_table(["feature", "AUC alone:"], rows)},
     )
 
 
@@ -215,21 +217,13 @@ def _label_result(
 def _metadata(dataset: TrainingDataset) -> dict[str, object]:
     train = dataset.training_rows()
     holdout = dataset.holdout_rows()
-    rows = pd.DataFrame(
-        {
-            "rows": [len(train), len(holdout)],
-            "churners": [int(train[LABEL].sum()), int(holdout[LABEL].sum())],
-            "months": [", ".join(sorted(part[AS_OF].unique())) for part in (train, holdout)],
-        },
-        index=["training", "holdout"],
-    )
-    lines = ["| | rows | churners | months |", "| --- | ---: | ---: | --- |"]
-    lines += [
-        f"| {name} | {r['rows']:,} | {r['churners']:,} | {r['months']} |"
-        for name, r in rows.iterrows()
-    ]
+    rows = []
+    for name, part in (("training", train), ("holdout", holdout)):
+        churners = int(part[LABEL].sum())
+        months = ", ".join(sorted(part[AS_OF].unique()))
+        rows.append((name, f"{len(part):,}", f"{churners:,}", months))
     return {
-        "rows": dg.MetadataValue.md("\n".join(lines)),
+        "rows": markdown_table(["", "rows:", "churners:", "months"], rows),
         "dagster/row_count": len(dataset.frame),
         "churn rate": float(train[LABEL].astype(float).mean()),
         "months one cadence earlier (forward value)": (

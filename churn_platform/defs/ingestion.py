@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 
 from churn_platform.alerting.dagster_ui import report_url
-from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
+from churn_platform.defs.resources import (
+    HomeResource,
+    as_of_partitions,
+    markdown_table,
+    month_of,
+)
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
 from churn_platform.ingestion.validation import DropRefused
@@ -59,10 +64,9 @@ def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
 
 def _metadata(home: Services, publication: Publication) -> dict[str, object]:
     deliveries = home.lake.deliveries(publication.as_of)
-    lines = ["| delivery | arrived | kind | tables |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {d.number} | {d.arrived.isoformat()[:19]} | {d.kind} | {', '.join(d.tables)} |"
-        for d in deliveries
+    delivered = [
+        (one.number, one.arrived.isoformat()[:19], one.kind, ", ".join(one.tables))
+        for one in deliveries
     ]
     compared = home.lake.compared(publication.as_of)
     change = "" if compared is None else compared.change_sentence
@@ -71,8 +75,8 @@ def _metadata(home: Services, publication: Publication) -> dict[str, object]:
         "customers": change or "not compared with an earlier month",
         "warnings": warnings_metadata(comparison_warnings(home.lake, publication.as_of, compared)),
         "changed tables": ", ".join(publication.tables) or "none",
-        "rows": dg.MetadataValue.md(_rows(home, publication)),
-        "deliveries": dg.MetadataValue.md("\n".join(lines)),
+        "rows": _rows(home, publication),
+        "deliveries": markdown_table(["delivery", "arrived", "kind", "tables"], delivered),
         "dagster/row_count": max(publication.rows.values(), default=0),
         "digest": publication.digest,
     }
@@ -85,25 +89,23 @@ def warnings_metadata(warnings: Sequence[MonthWarning]) -> dg.MarkdownMetadataVa
     )
 
 
-def _rows(home: Services, publication: Publication) -> str:
-    """Every table with its published rows, those put aside or dropped, and the worst reasons."""
-    aside = home.lake.quarantines(publication.as_of)
-    lines = [
-        "| table | rows | quarantined | exact duplicates | worst reasons |",
-        "| --- | ---: | ---: | ---: | --- |",
-    ]
+def _rows(home: Services, publication: Publication) -> dg.MarkdownMetadataValue:
+    """Every table with its published rows, those quarantined or dropped, and the worst reasons."""
+    quarantines = home.lake.quarantines(publication.as_of)
+    lines = []
     for name, rows in publication.rows.items():
-        found = aside.get(name, NOTHING_FOUND)
+        found = quarantines.get(name, NOTHING_FOUND)
         reasons = " ".join(found.reasons[:WORST]).replace("|", "\\|")
         lines.append(
-            f"| {name} | {rows:,} | {found.quarantined:,} | {found.duplicates:,} | {reasons} |"
+            (name, f"{rows:,}", f"{found.quarantined:,}", f"{found.duplicates:,}", reasons)
         )
-    return "\n".join(lines)
+    return markdown_table(
+        ["table", "rows:", "quarantined:", "exact duplicates:", "worst reasons"], lines
+    )
 
 
 def _check(home: Services, publication: Publication) -> dg.AssetCheckResult:
-    aside = home.lake.quarantines(publication.as_of)
-    said = quarantined_in(aside)
+    said = quarantined_in(home.lake.quarantines(publication.as_of))
     metadata: dict[str, object] = {
         "as_of": publication.as_of.isoformat(),
         "quarantined": said or "none",

@@ -7,13 +7,14 @@ import dagster as dg
 from churn_platform.alerting.dagster_ui import report_url
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.ingestion import snapshot
-from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
-from churn_platform.monitoring.drift import DriftOutcome
-from churn_platform.monitoring.performance import (
-    MeasuredMetrics,
-    ServedPerformance,
-    VersionPerformance,
+from churn_platform.defs.resources import (
+    HomeResource,
+    as_of_partitions,
+    markdown_table,
+    month_of,
 )
+from churn_platform.monitoring.drift import DriftOutcome
+from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
 from churn_platform.services import Services
 
 
@@ -50,61 +51,45 @@ def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
     record = home.open().month.performance(month_of(context))
     metadata: dict[str, object] = {}
     if record.served:
-        metadata["answered"] = dg.MetadataValue.md(_served_table(record.served))
+        metadata["answered"] = _served_table(record.served)
     proposal = record.challengers.proposal
     metadata["proposal"] = "none" if proposal is None else proposal.sentence
     measured = [entry for entry in record.evaluated if entry.metrics is not None]
     if not measured:
         metadata["note"] = "No version has matured labels to be measured on yet."
         return dg.MaterializeResult(metadata=metadata)
-    metadata["performance"] = dg.MetadataValue.md(_performance_table(measured))
+    metadata["performance"] = _performance_table(measured)
     production = [entry.metrics for entry in measured if entry.state == "production"]
     if production and production[-1] is not None:
         metadata["realised AUC"] = production[-1].auc
     return dg.MaterializeResult(metadata=metadata)
 
 
-def _performance_table(measured: Sequence[VersionPerformance]) -> str:
-    lines = [
-        "| version | | month | rows | AUC | 95% interval | PR AUC | Brier |",
-        "| ---: | --- | --- | ---: | ---: | --- | ---: | ---: |",
-    ]
-    lines += [
-        f"| {entry.version} | {entry.state} | {entry.as_of} | {entry.rows:,} |"
-        f" {_cells(entry.metrics)} |"
-        for entry in measured
-        if entry.metrics is not None
-    ]
-    return "\n".join(lines)
+def _performance_table(measured: Sequence[VersionPerformance]) -> dg.MarkdownMetadataValue:
+    lines = []
+    for entry in measured:
+        if (metrics := entry.metrics) is not None:
+            low, high = metrics.auc_interval
+            figures = (f"{metrics.auc:.3f}", f"[{low:.3f}, {high:.3f}]", f"{metrics.pr_auc:.3f}")
+            of = (entry.version, entry.state, entry.as_of, f"{entry.rows:,}")
+            lines.append((*of, *figures, f"{metrics.brier:.4f}"))
+    heads = ["version:", "", "month", "rows:", "AUC:", "95% interval", "PR AUC:", "Brier:"]
+    return markdown_table(heads, lines)
 
 
-def _cells(metrics: MeasuredMetrics) -> str:
-    low, high = metrics.auc_interval
-    return (
-        f"{metrics.auc:.3f} | [{low:.3f}, {high:.3f}] | {metrics.pr_auc:.3f} | {metrics.brier:.4f}"
-    )
-
-
-def _served_table(served: Sequence[ServedPerformance]) -> str:
+def _served_table(served: Sequence[ServedPerformance]) -> dg.MarkdownMetadataValue:
     """The served predictions. A distance shows which customers were asked about as much as what
     the model predicts.
     """
-    lines = [
-        (
-            "| version | month | customers | answers | with a label | realised AUC | distance |"
-            " more than chance |"
-        ),
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
-    ]
+    lines = []
     for one in served:
         auc = "-" if one.metrics is None else f"{one.metrics.auc:.3f}"
         distance = "-" if one.distance is None else f"{one.distance:.3f}"
         moved = "yes" if one.moved else "no"
-        lines.append(
-            f"| {one.version} | {one.as_of} | {one.customers:,} | {one.answers:,} |"
-            f" {one.rows:,} | {auc} | {distance} | {moved} |"
-        )
-    return "\n".join(lines)
+        counts = (f"{one.customers:,}", f"{one.answers:,}", f"{one.rows:,}")
+        lines.append((one.version, one.as_of, *counts, auc, distance, moved))
+    heads = ["version:", "month", "customers:", "answers:", "with a label:", "realised AUC:"]
+    return markdown_table([*heads, "distance:", "more than chance"], lines)
 
 
 def _drift_metadata(home: Services, outcome: DriftOutcome) -> dict[str, object]:

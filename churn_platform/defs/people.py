@@ -12,14 +12,18 @@ ONCE = {"dagster/max_retries": "0"}
 """A refused job is not tried again: a person started it once."""
 
 
+BY = Field(description="Your name. The ledger records it.")
+REASON = Field(description="Your reason. The ledger records it.")
+
+
 class SignedAct(dg.Config):
     """What a person does with a version, signed."""
 
     version: int = Field(
         description="Number of the version, as in `churn status` or the asset production_model."
     )
-    by: str = Field(description="Your name. The ledger records it.")
-    reason: str = Field(description="Your reason. The ledger records it.")
+    by: str = BY
+    reason: str = REASON
 
 
 class SignedApproval(SignedAct):
@@ -36,8 +40,8 @@ class SignedApproval(SignedAct):
 class SignedRequest(dg.Config):
     """A request for a new candidate."""
 
-    by: str = Field(description="Your name. The ledger records it.")
-    reason: str = Field(description="Your reason. The ledger records it.")
+    by: str = BY
+    reason: str = REASON
 
 
 class SignedRollback(dg.Config):
@@ -46,8 +50,8 @@ class SignedRollback(dg.Config):
     to: int | None = Field(
         default=None, description="Version to go back to; by default the one before production."
     )
-    by: str = Field(description="Your name. The ledger records it.")
-    reason: str = Field(description="Your reason. The ledger records it.")
+    by: str = BY
+    reason: str = REASON
 
 
 def _done(context: dg.OpExecutionContext, act: Callable[[], str]) -> None:

@@ -6,10 +6,15 @@ from typing import Any
 import dagster as dg
 
 from churn_platform.defs.features import training_dataset
-from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
+from churn_platform.defs.resources import (
+    HomeResource,
+    as_of_partitions,
+    markdown_table,
+    month_of,
+)
 from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.loop.training import TrainedCandidate
-from churn_platform.promotion.criteria import CRITERIA, CriterionResult
+from churn_platform.promotion.criteria import CRITERIA
 from churn_platform.promotion.decision import Decision, Trigger
 
 MARKS = {"pass": "pass", "fail": "**fail**", "warn": "warn", "not_applicable": "not applicable"}
@@ -150,9 +155,9 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,
-            "waits for approval": ("none" if request is None else f"version {request[0].version}"),
-            "production version": "none" if outcome.version is None else str(outcome.version),
-            "production AUC at its decision": (outcome.auc if outcome.auc is not None else "none"),
+            "waits for approval": "none" if request is None else f"version {request[0].version}",
+            "production version": str(outcome.version or "none"),
+            "production AUC at its decision": "none" if outcome.auc is None else outcome.auc,
             "release": dg.MetadataValue.path(outcome.release) if outcome.release else "none",
         }
     )
@@ -197,25 +202,15 @@ def _metadata(decision: Decision) -> dict[str, object]:
         "why": decision.reason,
         "trigger": decision.trigger,
         "candidate version": str(decision.candidate_version),
-        "production version": (
-            "none" if decision.production_version is None else str(decision.production_version)
-        ),
+        "production version": str(decision.production_version or "none"),
         **{name: round(value, 4) for name, value in figures.items() if value is not None},
         "difference interval": (
             "none" if interval is None else f"[{interval[0]:+.4f}, {interval[1]:+.4f}]"
         ),
-        "findings": dg.MetadataValue.md(findings_table(decision.findings)),
+        "findings": markdown_table(
+            ["code", "criterion", "outcome", ""],
+            [(one.code, one.title, MARKS[one.outcome], one.detail) for one in decision.findings],
+        ),
         "attempt on this holdout": decision.attempt,
         "policy": decision.policy_hash[:12],
     }
-
-
-def findings_table(findings: tuple[CriterionResult, ...]) -> str:
-    """The findings as a Markdown table."""
-    lines = ["| code | criterion | outcome | |", "| --- | --- | --- | --- |"]
-    return "\n".join(
-        [
-            *lines,
-            *(f"| {f.code} | {f.title} | {MARKS[f.outcome]} | {f.detail} |" for f in findings),
-        ]
-    )

@@ -5,7 +5,7 @@
 import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,15 @@ _listeners: list[OnAsset] = []
 def month_of(context: dg.AssetExecutionContext) -> dt.date:
     """The as_of of the run's partition."""
     return dt.date.fromisoformat(context.partition_key)
+
+
+def markdown_table(
+    heads: Sequence[str], rows: Iterable[Iterable[object]]
+) -> dg.MarkdownMetadataValue:
+    """A table for the UI. A head that ends with a colon is of a column of numbers."""
+    rules = ["---:" if head.endswith(":") else "---" for head in heads]
+    lines = [[head.removesuffix(":") for head in heads], rules, *rows]
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))
 
 
 class HomeResource(dg.ConfigurableResource):

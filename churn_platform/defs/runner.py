@@ -1,5 +1,6 @@
 """Runs the loop in this process, through Dagster, so every run is in the UI."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def run_due(
     on_asset: OnAsset,
     through: dt.date | None = None,
 ) -> Iterator[FinishedStep]:
-    """Run what is due, oldest first, until nothing is.
+    """Hold the home and run what is due, oldest first, until nothing is.
 
     Args:
         home: the home.
@@ -65,17 +66,35 @@ def run_due(
     Raises:
         StepFailed: a run failed; the runs before it stay.
     """
+    with started(home) as instance:
+        yield from run_steps(home, instance, on_step, on_asset, through)
+
+
+@contextlib.contextmanager
+def started(home: Services) -> Iterator[dg.DagsterInstance]:
+    """Hold the home, complete what was cut off, and yield the Dagster instance for its runs."""
     home.create()
     with home.exclusive("`churn run`"), _instance(home) as instance:
         home.alerts.begin()
         start_run(home, instance)
-        while (step := _next(home)) is not None and (through is None or step.as_of <= through):
-            on_step(step)
-            try:
-                ran = FinishedStep(step, run_step(home, step, instance, on_asset))
-            finally:
-                home.alerts.send()
-            yield ran
+        yield instance
+
+
+def run_steps(
+    home: Services,
+    instance: dg.DagsterInstance,
+    on_step: Callable[[Step], None],
+    on_asset: OnAsset,
+    through: dt.date | None = None,
+) -> Iterator[FinishedStep]:
+    """As `run_due`, on a home that is `started`."""
+    while (step := _next(home)) is not None and (through is None or step.as_of <= through):
+        on_step(step)
+        try:
+            ran = FinishedStep(step, run_step(home, step, instance, on_asset))
+        finally:
+            home.alerts.send()
+        yield ran
 
 
 def _instance(home: Services) -> dg.DagsterInstance:

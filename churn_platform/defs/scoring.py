@@ -8,7 +8,12 @@ from churn_platform.defs.features import feature_views
 from churn_platform.defs.ingestion import warnings_metadata
 from churn_platform.defs.monitoring import performance
 from churn_platform.defs.promotion import production_model
-from churn_platform.defs.resources import HomeResource, as_of_partitions, month_of
+from churn_platform.defs.resources import (
+    HomeResource,
+    as_of_partitions,
+    markdown_table,
+    month_of,
+)
 from churn_platform.scoring.scoring import scores_record
 
 
@@ -49,32 +54,20 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
             "model version": str(record.version),
             "stand down": record.stand_down or "no",
             "at or above the threshold": record.contacts,
-            "top 10": dg.MetadataValue.md(top),
+            "top 10": top,
             "list": dg.MetadataValue.url(report_url(opened, scored.csv)),
             "list file": dg.MetadataValue.path(str(scored.csv)),
         }
     )
 
 
-def _top(listed: pd.DataFrame, key: str) -> str:
-    """The first rows of the list as a table in Markdown; the expected loss where the list is
-    ranked by it.
-    """
+def _top(listed: pd.DataFrame, key: str) -> dg.MarkdownMetadataValue:
+    """The first rows of the list, with the expected loss if the list is ranked by it."""
     figures = {"probability": "{:.3f}", "expected_loss": "{:,.2f}"}
     shown = [name for name in figures if name in listed.columns]
-    heads = [
-        "rank",
-        "customer",
-        *(name.replace("_", " ") for name in shown),
-        "strongest reason",
+    rows = [
+        (row["rank"], row[key], *(figures[n].format(row[n]) for n in shown), row["reason_1"])
+        for _, row in listed.iterrows()
     ]
-    lines = [f"| {' | '.join(heads)} |", f"| ---: | --- | {'---: | ' * len(shown)}--- |"]
-    for _, row in listed.iterrows():
-        cells = [
-            str(row["rank"]),
-            str(row[key]),
-            *(figures[name].format(row[name]) for name in shown),
-            row["reason_1"],
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    numbers = [f"{name.replace('_', ' ')}:" for name in shown]
+    return markdown_table(["rank:", "customer", *numbers, "strongest reason"], rows)

@@ -3,12 +3,14 @@
 import contextlib
 import glob
 import hashlib
+import math
 import os
 import shutil
 import sqlite3
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Annotated
 
@@ -32,6 +34,7 @@ NOT_KEPT = ("feast/offline/", "serving/", HOLDER)
 """Links that Feast makes again, files of running servers, and the holder of the home."""
 SQLITE = b"SQLite format 3\0"
 CHUNK = 1 << 20
+NOWHERE = Path(os.devnull)
 
 OnFile = Callable[[str, int], None]
 """Called with each finished file and its bytes."""
@@ -67,21 +70,15 @@ class Archive(BaseModel):
         return sum(entry.size for entry in self.files.values())
 
 
+@dataclass(frozen=True)
 class Backup:
     """Backs up one home, and restores a backup to its place."""
 
-    def __init__(
-        self,
-        home: Home,
-        ledger: LedgerStore,
-        releases: Releases,
-        elsewhere: Callable[[Path], "Backup"],
-    ) -> None:
-        self.home = home
-        self.ledger = ledger
-        self.releases = releases
-        self.elsewhere = elsewhere
-        """The same for a home in another folder."""
+    home: Home
+    ledger: LedgerStore
+    releases: Releases
+    elsewhere: Callable[[Path], "Backup"]
+    """The same for a home in another folder."""
 
     def write(self, target: Path, on_file: OnFile = lambda _name, _size: None) -> Archive:
         """Write the complete home to one new file, between runs.
@@ -103,7 +100,7 @@ class Backup:
             fsync_file(temporary)
             with opened(temporary) as (archive, found):
                 for name in found.files:
-                    copy_checked(archive, found, name, None)
+                    copy_checked(archive, found, name)
             temporary.rename(target)
             fsync_folder(target.parent)
         finally:
@@ -146,30 +143,30 @@ class Backup:
             shutil.rmtree(leftover)
         staging = place.with_name(f".{place.name}.{uuid.uuid4().hex}.restoring")
         try:
-            with opened(file) as (archive, said):
-                check_room(said, place.parent)
+            with opened(file) as (archive, manifest):
+                check_room(manifest, place.parent)
                 for folder in FOLDERS:
                     (staging / folder).mkdir(parents=True)
-                for name, entry in said.files.items():
+                for name, entry in manifest.files.items():
                     target = staging / name
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    copy_checked(archive, said, name, target)
+                    copy_checked(archive, manifest, name, target)
                     on_file(name, entry.size)
             unpacked = self.elsewhere(staging)
-            unpacked.verify(said)
+            unpacked.verify(manifest)
             relocate(staging / "mlflow.db", place / "artifacts")
             unpacked.ledger.append(
                 HomeRestored(
                     subject=str(place),
-                    before=said.home,
+                    before=manifest.home,
                     after=str(place),
                     reason=(
-                        f"Restored from the backup of {said.made_at[:19]}: {len(said.files)}"
-                        " files, all as recorded."
+                        f"Restored from the backup of {manifest.made_at[:19]}:"
+                        f" {len(manifest.files)} files, all as recorded."
                     ),
                     archive=sha256_file(file),
-                    receipts=said.receipts,
-                    head=said.head,
+                    receipts=manifest.receipts,
+                    head=manifest.head,
                 )
             )
             for path in (*(entry for entry in staging.rglob("*") if entry.is_dir()), staging):
@@ -178,9 +175,9 @@ class Backup:
             fsync_folder(place.parent)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        return said
+        return manifest
 
-    def verify(self, said: Archive) -> None:
+    def verify(self, manifest: Archive) -> None:
         """Verify the ledger and the releases of a home that was just unpacked.
 
         Raises:
@@ -188,7 +185,7 @@ class Backup:
                 changed.
         """
         pointer = self.releases.pointer()
-        for anchor in (said.head, None if pointer is None else pointer.ledger_head):
+        for anchor in (manifest.head, None if pointer is None else pointer.ledger_head):
             if broken := self.ledger.verify(anchor):
                 raise IntegrityError(
                     f"The ledger in the backup is damaged at receipt {broken.sequence}:"
@@ -208,7 +205,7 @@ class Backup:
                 except FileNotFoundError:  # a running server or daemon deleted it
                     continue
                 on_file(name, files[name].size)
-            said = Archive(
+            manifest = Archive(
                 format=FORMAT,
                 layout=LAYOUT,
                 home=str(self.home.folder),
@@ -217,32 +214,49 @@ class Backup:
                 head=None if head is None else head.digest,
                 files=files,
             )
-            archive.writestr(MANIFEST, said.model_dump_json(indent=1), zipfile.ZIP_DEFLATED)
-        return said
+            archive.writestr(MANIFEST, manifest.model_dump_json(indent=1), zipfile.ZIP_DEFLATED)
+        return manifest
 
 
 def contents(folder: Path) -> dict[str, Path]:
     """Every file of a home that a backup contains, by its name in the archive.
 
-    Links are followed, each folder once.
-
     Raises:
         UsageError: a file has a name that no archive can contain.
     """
     found: dict[str, Path] = {}
-    seen: set[Path] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = Path(place).resolve()
-        if real in seen:
+    for path in files_below(folder):
+        name = path.relative_to(folder).as_posix()
+        if _kept(name):
+            found[_writable(name, folder)] = path
+    return dict(sorted(found.items()))
+
+
+def files_below(home: Path, skipped: Collection[str] = ()) -> Iterator[Path]:
+    """Every file below a home except those in the `skipped` folders. Links are followed, and
+    each folder is read once, by its own name rather than that of a link.
+    """
+    root = home.resolve()
+    known: set[Path] = set()
+    for place, folders, files in os.walk(home, followlinks=True):
+        here = Path(place)
+        real = here.resolve()
+        if real in known:
             folders.clear()
             continue
-        seen.add(real)
-        for name in names:
-            path = Path(place) / name
-            inside = path.relative_to(folder).as_posix()
-            if _kept(inside) and path.is_file():
-                found[_writable(inside, folder)] = path
-    return dict(sorted(found.items()))
+        known.add(real)
+        left_out = skipped if here == home else ()
+        folders[:] = [
+            name for name in folders if name not in left_out and not _leads_back(here / name, root)
+        ]
+        folders.sort(key=lambda name: (here / name).is_symlink())
+        yield from (here / name for name in files if (here / name).is_file())
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether it is a link to a folder in or around the home."""
+    real = folder.resolve()
+    return folder.is_symlink() and (real.is_relative_to(root) or root.is_relative_to(real))
 
 
 @contextlib.contextmanager
@@ -264,27 +278,18 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Archive]]:
         ) from None
 
 
-def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Path | None) -> None:
-    """Read one file of an archive, and write it to `target` if there is one.
+def copy_checked(
+    archive: zipfile.ZipFile, manifest: Archive, name: str, target: Path = NOWHERE
+) -> None:
+    """Copy one file of an archive to `target`, or only verify it.
 
     Raises:
         IntegrityError: its bytes do not match its digest.
     """
-    entry = said.files[name]
-    digest = hashlib.sha256()
-    size = 0
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(archive.open(INSIDE + name))
-        if target is None:
-            sink = None
-        else:
-            sink = stack.enter_context(target.open("xb"))
+    entry = manifest.files[name]
+    with target.open("wb") as sink, archive.open(INSIDE + name) as source:
         try:
-            while (chunk := source.read(CHUNK)) and size <= entry.size:
-                size += len(chunk)
-                digest.update(chunk)
-                if sink is not None:
-                    sink.write(chunk)
+            found, size = _copy(source, sink, entry.size)
         except (zipfile.BadZipFile, EOFError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # an error of the disk, not of the archive
@@ -292,14 +297,14 @@ def copy_checked(archive: zipfile.ZipFile, said: Archive, name: str, target: Pat
                 f"{archive.filename} is damaged at {name} ({error}). Nothing was restored.",
                 code="BACKUP_DAMAGED",
             ) from None
-    if size != entry.size or digest.hexdigest() != entry.sha256:
+    if size != entry.size or found != entry.sha256:
         raise IntegrityError(
             f"{archive.filename} is damaged: {name} does not match its digest (recorded"
-            f" {entry.sha256[:12]}, found {digest.hexdigest()[:12]}). Nothing was restored. Use"
+            f" {entry.sha256[:12]}, found {found[:12]}). Nothing was restored. Use"
             " another backup.",
             code="BACKUP_DAMAGED",
         )
-    if target is not None:
+    if target != NOWHERE:
         os.utime(target, ns=(entry.changed, entry.changed))
         fsync_file(target)
 
@@ -349,23 +354,29 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
 
 
 def _stream(archive: zipfile.ZipFile, name: str, path: Path, changed: int) -> Entry:
-    digest = hashlib.sha256()
-    size = 0
     if path.suffix in PACKED:
         archive.compression = zipfile.ZIP_STORED
     else:
         archive.compression = zipfile.ZIP_DEFLATED
     with path.open("rb") as source, archive.open(INSIDE + name, "w", force_zip64=True) as sink:
-        while chunk := source.read(CHUNK):
-            size += len(chunk)
-            digest.update(chunk)
-            sink.write(chunk)
-    return Entry(sha256=digest.hexdigest(), size=size, changed=changed)
+        digest, size = _copy(source, sink)
+    return Entry(sha256=digest, size=size, changed=changed)
+
+
+def _copy(source: IO[bytes], sink: IO[bytes], most: float = math.inf) -> tuple[str, int]:
+    """Copy a stream and stop after more than `most` bytes; the sha256 and the size of the copy."""
+    digest = hashlib.sha256()
+    size = 0
+    while size <= most and (chunk := source.read(CHUNK)):
+        size += len(chunk)
+        digest.update(chunk)
+        sink.write(chunk)
+    return digest.hexdigest(), size
 
 
 def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
     try:
-        said = Archive.model_validate_json(_read_all(archive))
+        manifest = Archive.model_validate_json(archive.read(MANIFEST))
     except KeyError:
         raise IntegrityError(
             f"{file} is not a backup of a home: it has no {MANIFEST}.", code="BACKUP_DAMAGED"
@@ -375,19 +386,19 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
             f"{file} is not a backup of a home: its {MANIFEST} has {first_fault(error)}.",
             code="BACKUP_DAMAGED",
         ) from None
-    if (said.format, said.layout) != (FORMAT, LAYOUT):
+    if (manifest.format, manifest.layout) != (FORMAT, LAYOUT):
         raise IntegrityError(
-            f"{file} has format {said.format} and layout {said.layout}. This version knows"
+            f"{file} has format {manifest.format} and layout {manifest.layout}. This version knows"
             f" format {FORMAT} and layout {LAYOUT}. Restore it with the version that made it.",
             code="BACKUP_DAMAGED",
         )
-    if outside := [name for name in said.files if not _inside(name)]:
+    if outside := [name for name in manifest.files if not _inside(name)]:
         raise IntegrityError(
             f"{file} contains {outside[0]!r}, which is outside the home. Nothing was restored.",
             code="BACKUP_DAMAGED",
         )
     stored = sorted(archive.namelist())
-    listed = sorted([MANIFEST, *(INSIDE + name for name in said.files)])
+    listed = sorted([MANIFEST, *(INSIDE + name for name in manifest.files)])
     if stored != listed:
         odd = sorted(set(stored) ^ set(listed)) or [
             name for name in stored if stored.count(name) > 1
@@ -396,13 +407,7 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
             f"{file} does not contain what its {MANIFEST} lists ({odd[0]}). Nothing was restored.",
             code="BACKUP_DAMAGED",
         )
-    return said
-
-
-def _read_all(archive: zipfile.ZipFile) -> bytes:
-    stream: IO[bytes]
-    with archive.open(MANIFEST) as stream:
-        return stream.read()
+    return manifest
 
 
 def _inside(name: str) -> bool:
@@ -413,7 +418,7 @@ def _inside(name: str) -> bool:
     )
 
 
-def check_room(said: Archive, folder: Path) -> None:
+def check_room(manifest: Archive, folder: Path) -> None:
     """Check before anything is written that the disk has room for all files.
 
     Raises:
@@ -422,9 +427,9 @@ def check_room(said: Archive, folder: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    if free < said.size:
+    if free < manifest.size:
         raise UsageError(
-            f"The backup needs {said.size / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB"
+            f"The backup needs {manifest.size / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB"
             " free.",
             code="DISK_FULL",
         )

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -37,28 +38,18 @@ LEAST_FREE = 1_000_000_000
 """Bytes; a month of 10,000 customers takes about 30 MB with its reports."""
 
 
+@dataclass(frozen=True)
 class Checkup:
     """Checks one home. What needs a valid contract is opened late, by the check that uses it."""
 
-    def __init__(
-        self,
-        home: Home,
-        contract_path: Path,
-        contract: Callable[[], Contract],
-        lake: Callable[[], Lake],
-        registry: Callable[[], ModelRegistry],
-        releases: Releases,
-        ledger: LedgerStore,
-        alerts: Alerts,
-    ) -> None:
-        self.home = home
-        self.contract_path = contract_path
-        self.contract = contract
-        self.lake = lake
-        self.registry = registry
-        self.releases = releases
-        self.ledger = ledger
-        self.alerts = alerts
+    home: Home
+    contract_path: Path
+    contract: Callable[[], Contract]
+    lake: Callable[[], Lake]
+    registry: Callable[[], ModelRegistry]
+    releases: Releases
+    ledger: LedgerStore
+    alerts: Alerts
 
     def run(self) -> list[Check]:
         """Run every check; one that cannot run is an error, and the others still run."""

@@ -51,9 +51,6 @@ FOLDER = "forgetting"
 PLAN = "plan.json"
 FILES = "files"
 
-CountRows = Callable[[str | int], int]
-DeleteRows = Callable[[str | int], None]
-
 
 @dataclass(frozen=True)
 class Erased:
@@ -76,32 +73,24 @@ class Erased:
     changed: list[str]
 
 
+@dataclass(frozen=True)
 class Erasure:
     """Erases customers from one home."""
 
-    def __init__(
-        self,
-        home: Home,
-        contract: Contract,
-        lake: Lake,
-        records: Records,
-        releases: Releases,
-        registry: ModelRegistry,
-        ledger: LedgerStore,
-        *,
-        count_online_rows: CountRows,
-        delete_online_rows: DeleteRows,
-    ) -> None:
-        self.home = home
-        self.contract = contract
-        self.lake = lake
-        self.records = records
-        self.releases = releases
-        self.registry = registry
-        self.ledger = ledger
-        self.count_online_rows = count_online_rows
-        self.delete_online_rows = delete_online_rows
-        self.folder = home.folder / FOLDER
+    home: Home
+    contract: Contract
+    lake: Lake
+    records: Records
+    releases: Releases
+    registry: ModelRegistry
+    ledger: LedgerStore
+    count_online_rows: Callable[[str | int], int]
+    delete_online_rows: Callable[[str | int], None]
+
+    @property
+    def folder(self) -> Path:
+        """Where the plan and the new files are until the erasure is complete."""
+        return self.home.folder / FOLDER
 
     def erase(self, user: str, by: str, reason: str) -> Erased:
         """Delete every row of a customer in the home and record that it happened.

@@ -28,6 +28,7 @@ from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import DIGESTS, Records
 from churn_platform.lake.window import Months, inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
+from churn_platform.maintenance.backup import files_below
 from churn_platform.maintenance.customer_rows import Key, without_customer
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
@@ -61,36 +62,6 @@ class ErasurePlan(BaseModel):
     versions: list[int]
     unknown: list[int]
     unread: list[str]
-
-
-def searched(home: Home) -> list[Path]:
-    """Every file of rows; folders of the home may be links to places outside."""
-    root = home.folder.resolve()
-    known: set[Path] = set()
-    found: list[Path] = []
-    for name, folders, files in os.walk(home.folder, followlinks=True):
-        here = Path(name)
-        real = here.resolve()
-        if real in known:
-            folders.clear()
-            continue
-        known.add(real)
-        skipped = NOT_SEARCHED if here == home.folder else ()
-        folders[:] = [
-            name for name in folders if name not in skipped and not _leads_back(here / name, root)
-        ]
-        # A folder's own name before a link to it.
-        folders.sort(key=lambda name: (here / name).is_symlink())
-        found += [
-            here / name for name in files if suffix_of(Path(name)) and not name.startswith(".")
-        ]
-    return sorted(path for path in found if path.is_file())
-
-
-def _leads_back(folder: Path, root: Path) -> bool:
-    """Whether it is a link to a folder in or around the home, which has its own name there."""
-    real = folder.resolve()
-    return folder.is_symlink() and (real.is_relative_to(root) or root.is_relative_to(real))
 
 
 def dagster_databases(home: Home) -> list[Path]:
@@ -214,7 +185,9 @@ class StagedFiles:
             **dict.fromkeys(DELIVERED, delivered),
             "quarantine": replace(delivered, quarantined=True),
         }
-        for path in searched(self.home):
+        for path in sorted(files_below(self.home.folder, NOT_SEARCHED)):
+            if not suffix_of(path) or path.name.startswith("."):
+                continue
             top = path.relative_to(self.home.folder).parts[0]
             delimiter = files.delimiter if top in DELIVERED else ","
             encoding = files.encoding if top in DELIVERED else "utf-8"

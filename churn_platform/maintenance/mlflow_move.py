@@ -14,8 +14,7 @@ from churn_platform.base.files import fsync_folder, read_json, sha256_file, writ
 from churn_platform.base.home import Home
 from churn_platform.ledger.acts import HomeMoved
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.maintenance.mlflow_copy import MlflowCopy, OnCopied, unknown_sources
-from churn_platform.maintenance.mlflow_history import read_history
+from churn_platform.maintenance.mlflow_history import MlflowCopy, OnCopied, read_history, renamed
 from churn_platform.training.mlflow_server import MARKER, MlflowServer, client_of, relocate
 
 if TYPE_CHECKING:
@@ -48,27 +47,18 @@ class Moved:
     left: list[str]
 
 
+@dataclass(frozen=True)
 class MlflowMove:
     """Moves one home to the servers of its settings."""
 
-    def __init__(
-        self,
-        home: Home,
-        model_name: str,
-        ledger: LedgerStore,
-        *,
-        find_faults: Callable[[], Iterable[CheckResult]],
-        own_store: Callable[[], str],
-        fill_online_store: Callable[[], None],
-    ) -> None:
-        self.home = home
-        self.model_name = model_name
-        self.ledger = ledger
-        self.find_faults = find_faults
-        """Verifies the home on its own store, which the settings no longer name."""
-        self.own_store = own_store
-        """The address of that store."""
-        self.fill_online_store = fill_online_store
+    home: Home
+    model_name: str
+    ledger: LedgerStore
+    find_faults: Callable[[], Iterable[CheckResult]]
+    """Verifies the home on its own store, which the settings no longer name."""
+    own_store: Callable[[], str]
+    """The address of that store."""
+    fill_online_store: Callable[[], None]
 
     def move(self, on_copied: OnCopied = lambda _done, _total: None) -> Moved:
         """Move the models, and the newest month's online rows.
@@ -82,7 +72,14 @@ class MlflowMove:
             HomeBusy: a run holds the home.
         """
         folder = self.home.folder
-        server = MlflowServer(folder, self._server())
+        uri = self.home.settings.mlflow_uri
+        if not uri:
+            raise UsageError(
+                "`churn move` moves a home to the servers of its settings, and CHURN_MLFLOW_URI"
+                " is not set. Set it, or name the profile that does with CHURN_PROFILE.",
+                code="SETTING_MISSING",
+            )
+        server = MlflowServer(folder, uri)
         with self.home.exclusive("`churn move`"):
             if (done := self.finish()) is not None:
                 return done
@@ -95,7 +92,12 @@ class MlflowMove:
             with _explained_by(server):
                 moved, store = self._copy(server, owner, on_copied)
             self.fill_online_store()
-            self._check_unchanged(store)
+            database = folder / "mlflow.db"
+            if sha256_file(database) != store:
+                raise IntegrityError(
+                    f"Another process wrote to {database} meanwhile. Nothing was switched. Run"
+                    " this again when it has stopped."
+                )
             write_json(folder / JOURNAL, {"owner": owner, "moved": asdict(moved), "store": store})
             write_json(folder / MARKER, {"owner": owner})
             self.finish()
@@ -107,14 +109,14 @@ class MlflowMove:
         journal = folder / JOURNAL
         if not journal.exists() or not (folder / MARKER).exists():
             return None
-        said = read_json(journal)
-        moved = Moved(**said["moved"])
+        noted = read_json(journal)
+        moved = Moved(**noted["moved"])
         old = folder / "mlflow.db"
         if old.exists():
             old.rename(folder / moved.kept)
             fsync_folder(folder)
         recorded = {HomeMoved.of(receipt).move for receipt in self.ledger.receipts("home moved")}
-        if said["owner"] not in recorded:
+        if noted["owner"] not in recorded:
             counted = (
                 f"{len(moved.versions):,} versions, {moved.runs:,} runs and {moved.files:,} files"
             )
@@ -127,22 +129,13 @@ class MlflowMove:
                         f"{counted} of the home's own MLflow store are on the server, compared"
                         f" one by one; the old store is kept as {moved.kept}."
                     ),
-                    move=said["owner"],
-                    store=said["store"],
+                    move=noted["owner"],
+                    store=noted["store"],
                     **asdict(moved),
                 )
             )
         journal.unlink()
         return moved
-
-    def _server(self) -> str:
-        if not self.home.settings.mlflow_uri:
-            raise UsageError(
-                "`churn move` moves a home to the servers of its settings, and CHURN_MLFLOW_URI"
-                " is not set. Set it, or name the profile that does with CHURN_PROFILE.",
-                code="SETTING_MISSING",
-            )
-        return self.home.settings.mlflow_uri
 
     def _check_movable(self) -> None:
         folder = self.home.folder
@@ -185,10 +178,10 @@ class MlflowMove:
         store = sha256_file(database)
         last = _newest_number(database, name)
         history = read_history(source, name)
-        if lost := next(iter(unknown_sources(history)), None):
+        if lost := history.unknown_sources():
             raise UsageError(
-                f"The files of version {lost} are outside this home's experiment"
-                f" ({history.versions[lost].source}). Delete it in MLflow, or register it from a"
+                f"The files of version {lost[0]} are outside this home's experiment"
+                f" ({history.versions[lost[0]].source}). Delete it in MLflow, or register it from a"
                 " run of the home. Nothing was moved."
             )
         copy = MlflowCopy(client, name, owner)
@@ -196,32 +189,24 @@ class MlflowMove:
         copy.write(history, last, on_copied)
         arrived = read_history(client, name, {*copy.ids.values()})
         old_ids = {new: old for old, new in copy.ids.items()}
-        if difference := history.first_difference(arrived.named_as(old_ids)):
+        if difference := history.first_difference(renamed(arrived, old_ids)):
             raise IntegrityError(
                 f"What arrived at {server.uri} is not what was sent ({difference}). Nothing was"
                 " switched. Run this again."
             )
         versions = sorted(history.versions)
-        of_runs = sum(len(run.files) for run in history.runs.values())
-        of_models = sum(len(model.files) for model in history.models.values())
+        files = [run.files for run in history.runs.values()]
+        files += [model.files for model in history.models.values()]
         moved = Moved(
             server=server.uri,
             kept=f"mlflow-before-{self.home.now():%Y%m%dT%H%M%SZ}.db",
             versions=versions,
             deleted=sorted({*range(1, last + 1)} - {*versions}),
             runs=len(history.runs),
-            files=of_runs + of_models,
+            files=sum(map(len, files)),
             left=list(_left(source, name)),
         )
         return moved, store
-
-    def _check_unchanged(self, store: str) -> None:
-        database = self.home.folder / "mlflow.db"
-        if sha256_file(database) != store:
-            raise IntegrityError(
-                f"Another process wrote to {database} meanwhile. Nothing was switched. Run this"
-                " again when it has stopped."
-            )
 
 
 def _newest_number(database: Path, name: str) -> int:

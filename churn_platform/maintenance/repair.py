@@ -14,6 +14,8 @@ from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.files import read_json, replacing, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
+from churn_platform.base.text import counted
+from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.lake import Lake
@@ -22,9 +24,10 @@ from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished, done_of
-from churn_platform.maintenance.erasure import Erased
-from churn_platform.maintenance.mlflow_move import Moved
-from churn_platform.promotion.promotions import lost_version
+from churn_platform.maintenance.erasure import Erasure
+from churn_platform.maintenance.mlflow_move import MlflowMove
+from churn_platform.promotion.promotions import Promotions, lost_version
+from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.model import serving_files
@@ -49,37 +52,20 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class Completions:
-    """What completes interrupted work of other packages."""
-
-    recover: Callable[[], str | None]
-    finish_erasure: Callable[[], Erased | None]
-    finish_move: Callable[[], Moved | None]
-    restore_alias: Callable[[], None]
-    publish: Callable[[PromotionDone], None]
-    load_dataset: Callable[[dt.date], object]
-
-
 class Repairs:
-    """Repairs one home. The lake and the registry are opened late: they need a contract."""
+    """Repairs one home. What needs a valid contract is opened late, by the step that uses it."""
 
-    def __init__(
-        self,
-        home: Home,
-        lake: Callable[[], Lake],
-        records: Records,
-        releases: Releases,
-        registry: Callable[[], ModelRegistry],
-        ledger: LedgerStore,
-        completions: Completions,
-    ) -> None:
-        self.home = home
-        self.lake = lake
-        self.records = records
-        self.releases = releases
-        self.registry = registry
-        self.ledger = ledger
-        self.completions = completions
+    home: Home
+    records: Records
+    releases: Releases
+    ledger: LedgerStore
+    lake: Callable[[], Lake]
+    registry: Callable[[], ModelRegistry]
+    training_datasets: Callable[[], TrainingDatasets]
+    publisher: Callable[[], ReleasePublisher]
+    promotions: Callable[[], Promotions]
+    erasure: Callable[[], Erasure]
+    mlflow_move: Callable[[], MlflowMove]
 
     def run(self) -> list[Repair]:
         """Repair what can be repaired; each repair writes a receipt "recovery".
@@ -118,7 +104,7 @@ class Repairs:
     def _releases(self) -> Iterator[Repair]:
         """Production first; a release that cannot be repaired does not stop the others."""
         versions = {*self.releases.versions(), *self.ledger.state().published}
-        production = self._version_in_production()
+        production = self.ledger.state().production
         for version in sorted(versions, key=lambda version: (version != production, version)):
             try:
                 self.releases.verify(version)
@@ -127,15 +113,6 @@ class Repairs:
                     yield self._release(version, fault)
                 except Exception as error:  # noqa: BLE001 - as above
                     yield _not_repaired("release", error, f"Release {version} stays as it is. ")
-
-    def _version_in_production(self) -> int | None:
-        try:
-            pointer = self.releases.read_pointer()
-        except IntegrityError:  # the next step repairs it
-            return None
-        if pointer is None:
-            return None
-        return pointer.version
 
     def _release(self, version: int, fault: ChurnError) -> Repair:
         says, digests = self._rebuild(version)
@@ -216,7 +193,7 @@ class Repairs:
         if folder.exists():
             folder.rename(aside)
         try:
-            self.completions.publish(PromotionDone.of(promoted))
+            self.publisher().publish(PromotionDone.of(promoted))
         except Exception:
             if aside.exists() and not folder.exists():
                 aside.rename(folder)
@@ -234,19 +211,15 @@ class Repairs:
 
     def _pointer(self) -> Iterator[Repair]:
         """After the releases, because it names a complete one; before the steps that read it."""
+        fault = "It was missing."
         try:
-            self.releases.read_pointer()
+            if self.releases.read_pointer() or not self.ledger.state().changes:
+                return
         except IntegrityError as error:
-            says = self._rewrite_pointer()
-            self._record("pointer", f"{says} It had become unreadable: {error}")
-            yield Repair("pointer", done=True, says=says)
-            return
-        if self.releases.pointer_file.exists():
-            return
-        if self.ledger.state().changes:
-            says = self._rewrite_pointer()
-            self._record("pointer", f"{says} It was missing.")
-            yield Repair("pointer", done=True, says=says)
+            fault = f"It had become unreadable: {error}"
+        says = self._rewrite_pointer()
+        self._record("pointer", f"{says} {fault}")
+        yield Repair("pointer", done=True, says=says)
 
     def _rewrite_pointer(self) -> str:
         """Write the pointer from the last production change that the ledger records.
@@ -276,17 +249,17 @@ class Repairs:
         )
 
     def _production_change(self) -> Iterator[Repair]:
-        if says := self.completions.recover():  # writes the receipt
+        if says := self.promotions().recover():  # writes the receipt
             yield Repair("move", done=True, says=says)
 
     def _erasure(self) -> Iterator[Repair]:
-        if (found := self.completions.finish_erasure()) is not None:
+        if (found := self.erasure().finish()) is not None:
             says = f"The erasure of {found.subject} was interrupted. It is complete now."
             self._record(found.subject, says)
             yield Repair("forgetting", done=True, says=says)
 
     def _mlflow_move(self) -> Iterator[Repair]:
-        if (moved := self.completions.finish_move()) is not None:  # writes the receipt
+        if (moved := self.mlflow_move().finish()) is not None:  # writes the receipt
             says = f"The move to {moved.server} was interrupted. It is complete now."
             yield Repair("server", done=True, says=says)
 
@@ -299,7 +272,7 @@ class Repairs:
         if not self.registry().has(pointer.version):
             yield Repair("alias", done=False, says=f"{lost_version(pointer.version)} {RESTORE}")
             return
-        self.completions.restore_alias()
+        self.promotions().restore_alias()
         was = "no version" if alias is None else f"version {alias}"
         says = (
             f"MLflow's alias {PRODUCTION} named {was}. It names version {pointer.version} again,"
@@ -321,11 +294,8 @@ class Repairs:
                 path.unlink()
             deleted.append(path.relative_to(self.home.folder).as_posix())
         if deleted:
-            files = "file" if len(deleted) == 1 else "files"
-            more = "." if len(deleted) == 1 else " ..."
-            says = (
-                f"{len(deleted)} incomplete {files} of a killed process removed: {deleted[0]}{more}"
-            )
+            files = counted(len(deleted), "incomplete file")
+            says = f"{files} of a killed process removed: {', '.join(deleted[:3])}."
             self._record("temporary files", says, files=deleted)
             yield Repair("temporary files", done=True, says=says)
 
@@ -352,7 +322,7 @@ class Repairs:
                 try:
                     read_json(path)
                     if kind == "training_dataset":
-                        self.completions.load_dataset(dt.date.fromisoformat(path.stem))
+                        self.training_datasets().load(dt.date.fromisoformat(path.stem))
                     continue
                 except (ChurnError, OSError, ValueError) as fault:
                     path.unlink()

@@ -2,9 +2,8 @@
 
 import datetime as dt
 from collections.abc import Callable, Collection
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from churn_platform.base.digests import digest_of
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import (
@@ -25,34 +24,23 @@ from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
-from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.stand_down import PerformanceHistory
-from churn_platform.promotion.decision import Decision
 from churn_platform.training.releases import Releases
 
 
+@dataclass(frozen=True)
 class MonthWarnings:
     """The warnings of one home's months."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        lake: Lake,
-        records: Records,
-        releases: Releases,
-        ledger: LedgerStore,
-        history: PerformanceHistory,
-        progress: Callable[[], Progress],
-    ) -> None:
-        self.contract = contract
-        self.lake = lake
-        self.records = records
-        self.releases = releases
-        self.ledger = ledger
-        self.history = history
-        self.progress = progress
+    contract: Contract
+    lake: Lake
+    records: Records
+    releases: Releases
+    ledger: LedgerStore
+    history: PerformanceHistory
+    progress: Callable[[], Progress]
 
     def of(self, as_of: dt.date, progress: Progress | None = None) -> list[MonthWarning]:
         """Every warning of a published month, from its manifest and records as they are now."""
@@ -81,8 +69,10 @@ class MonthWarnings:
     def record(self, as_of: dt.date) -> list[MonthWarning]:
         """Write a receipt if the month's warnings have changed; alerts follow from it."""
         found = self.of(as_of)
-        last = last_receipt(self.ledger.receipts(), as_of)
-        if sorted(found) == sorted(recorded(last)):
+        month = as_of.isoformat()
+        newest_first = reversed(self.ledger.receipts())
+        own = (one for one in newest_first if one.act in RAISED and one.subject == month)
+        if sorted(found) == sorted(recorded(next(own, None))):
             return found
         sentences = " ".join(warning.sentence for warning in found)
         act = WarningsRaised if found else WarningsCleared
@@ -104,30 +94,19 @@ class MonthWarnings:
     def _of_drift(self, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
         record = self.records.read("drift_report", as_of)
         pointer = self.releases.pointer()
-        if (
-            record is None
-            or record["result"] is None
-            or pointer is None
-            or pointer.version != record["production_version"]
-        ):
-            return []  # of an earlier version
-        return of_drift(
-            record,
-            labelled=as_of in progress.matured(as_of),
-            why_not=self._why_not_trained(as_of, progress),
-        )
-
-    def _why_not_trained(self, as_of: dt.date, progress: Progress) -> str:
-        """Why no candidate is trained for the month; empty if one was or will be."""
+        if record is None or record["result"] is None or pointer is None:
+            return []
+        if pointer.version != record["production_version"]:
+            return []
         answer = progress.retraining(as_of)
-        if answer.retrain:
-            return ""
         refused = progress.refused_training(as_of)
-        if refused is not None:
-            return refused
-        if self._requested(as_of):
-            return ""
-        return answer.reason
+        why_not = ""  # a candidate was or will be trained
+        if not answer.retrain and refused is not None:
+            why_not = refused
+        elif not answer.retrain and not self._requested(as_of):
+            why_not = answer.reason
+        labelled = as_of in progress.matured(as_of)
+        return of_drift(record, labelled=labelled, why_not=why_not)
 
     def _requested(self, as_of: dt.date) -> bool:
         """Whether a retraining was requested on the evidence of a month."""
@@ -137,33 +116,18 @@ class MonthWarnings:
         )
 
     def _of_decision(self, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
-        decision = self._decision(as_of, progress)
-        if decision is None:
-            return []
-        record = decision.model_dump(mode="json")
-        approval = self.ledger.state().answers(digest_of(record)).approval
-        return of_decision(
-            record, answered=approval is not None and approval.state in ("approved", "rejected")
-        )
-
-    def _decision(self, as_of: dt.date, progress: Progress) -> Decision | None:
-        """The decision on the month's training dataset, made while the month was the newest."""
-        if not progress.decisions or not self._requested(as_of):
-            return None
+        """Of the decision on the month's training dataset, made while the month was the newest."""
         window = progress.window(as_of)
+        if not progress.decisions or not self._requested(as_of) or window is None:
+            return []
         newest = progress.decisions[-1]
-        if window is None or newest.as_of != window.training[-1].isoformat():
-            return None
+        if newest.as_of != window.training[-1].isoformat():
+            return []
         dataset = (self.records.read("training_dataset", as_of) or {}).get("digest")
         # The decision does not warn of labels that were corrected since.
-        if newest.evidence.get("dataset") == dataset:
-            return newest
-        return None
-
-
-def last_receipt(receipts: list[Receipt], as_of: dt.date) -> Receipt | None:
-    """The newest receipt of a month's warnings, if there is one."""
-    found = [r for r in receipts if r.act in RAISED and r.subject == as_of.isoformat()]
-    if found:
-        return found[-1]
-    return None
+        if newest.evidence.get("dataset") != dataset:
+            return []
+        record = newest.model_dump(mode="json")
+        approval = self.ledger.state().answers(newest.digest).approval
+        answered = approval is not None and approval.state in ("approved", "rejected")
+        return of_decision(record, answered=answered)

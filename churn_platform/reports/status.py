@@ -1,199 +1,307 @@
-"""Status, decisions, scores and explanations of a home, as JSON values."""
+"""Status, decisions, scores and explanations of a home."""
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+from pydantic import Field
 
 from churn_platform.alerting.alerts import Alerts, ChannelStatus
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.base.home import Home
+from churn_platform.base.stored import Stored
 from churn_platform.base.text import parse_as_of
 from churn_platform.contract.model import Contract
-from churn_platform.lake.deliveries import quarantined_in
+from churn_platform.lake.deliveries import QuarantineRecord, quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.ledger.state import ProductionState, Request
+from churn_platform.ledger.state import ProductionState, Request, RequestRecord, Signature
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.ledger.version_acts import Proposal
 from churn_platform.loop.progress import Progress
+from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
+from churn_platform.promotion.decision import Decision
 from churn_platform.reports.month_warnings import MonthWarnings
+from churn_platform.scoring.ranking import reasons
+from churn_platform.scoring.scoring import ScoresRecord, list_file, scores_record
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.release import why_not_scored
 from churn_platform.training.releases import Releases
 
 
+class AnsweredDecision(Decision):
+    """A decision with what people answered."""
+
+    approval: RequestRecord | None
+    """The request that the decision made, and its answer."""
+    overridden: Signature | None
+
+    @classmethod
+    def of(cls, decision: Decision, state: ProductionState) -> "AnsweredDecision":
+        """A decision with the answers that the ledger records."""
+        record = decision.model_dump(mode="json")
+        return cls.model_validate(record | vars(state.answers(digest_of(record))))
+
+
+class ProductionStatus(Stored):
+    """The version in production; its AUC is the one on the holdout at its decision."""
+
+    version: int
+    as_of: str
+    auc: float
+    stand_down: bool
+    stand_down_reason: str | None
+    algorithm: str
+    threshold: float
+    since: str
+    previous_version: int | None
+    overridden: Signature | None
+
+
+class PendingApproval(Stored):
+    """The candidate that waits for approval; `lapsed` is why it no longer waits."""
+
+    version: int
+    state: str
+    since: str
+    until: str
+    by: str | None
+    reason: str | None
+    at: str | None
+    sentence: str
+    lapsed: str | None
+    how: str
+
+
+class QuarantineStatus(Stored):
+    """The quarantined rows of a month by table, and the page with the reasons."""
+
+    as_of: str
+    sentence: str
+    tables: dict[str, QuarantineRecord]
+    page: str
+
+
+class DueStep(Stored):
+    """The step that `churn run` does next."""
+
+    job: str
+    as_of: str
+    reason: str
+
+
+class HomeStatus(Stored):
+    """Months, production, decisions, and what is due or why nothing is."""
+
+    home: str
+    contract: str
+    months: list[str]
+    production: ProductionStatus | None
+    pending: PendingApproval | None
+    blocked: dict[int, Signature]
+    decisions: list[AnsweredDecision]
+    quarantine: QuarantineStatus | None
+    warnings: list[dict[str, str]]
+    performance: list[VersionPerformance]
+    answered: list[ServedPerformance]
+    proposal: Proposal | None
+    next: DueStep | None
+    reason: str
+    alerts: list[ChannelStatus]
+
+
+class ExplainingModel(Stored):
+    """The version that scored a month."""
+
+    name: str
+    version: int | None
+    as_of: str
+    algorithm: str
+    stand_down: bool
+
+
+class Explanation(Stored):
+    """One customer's probability, reasons and features.
+
+    The fields from `rank` to `trained_on` come from the month's list. They are None if it does
+    not contain them; `expected_loss` is not set then.
+    """
+
+    as_of: str
+    probability: float
+    prediction: int
+    rank: int | None
+    decile: int | None
+    expected_loss: float | None = Field(exclude_if=lambda value: value is None)
+    already_left: bool | None
+    trained_on: bool | None
+    costs_given: bool
+    reasons: list[str]
+    features: dict[str, Any]
+    model: ExplainingModel
+
+
+@dataclass(frozen=True)
+class TopOfList:
+    """The rows with the highest ranks in the newest list, and its record.
+
+    `not_scored` is why the version in production cannot score the month.
+    """
+
+    as_of: dt.date
+    record: ScoresRecord
+    production_version: int | None
+    not_scored: str | None
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Status:
-    """Answers questions about one home with JSON values, as the CLI prints them."""
+    """Answers questions about one home."""
 
-    def __init__(
-        self,
-        home: Home,
-        contract: Contract,
-        contract_path: Path,
-        lake: Lake,
-        records: Records,
-        releases: Releases,
-        ledger: LedgerStore,
-        alerts: Alerts,
-        warnings: MonthWarnings,
-        history: PerformanceHistory,
-        stand_down: StandDown,
-        *,
-        progress: Callable[[], Progress],
-        waiting: Callable[[], tuple[Request, str | None] | None],
-        released: Callable[[int], Candidate],
-    ) -> None:
-        self.home = home
-        self.contract = contract
-        self.contract_path = contract_path
-        self.lake = lake
-        self.records = records
-        self.releases = releases
-        self.ledger = ledger
-        self.alert_channels = alerts
-        self.warnings = warnings
-        self.history = history
-        self.stand_down = stand_down
-        self.progress = progress
-        self.waiting = waiting
-        self.released = released
+    home: Home
+    contract: Contract
+    contract_path: Path
+    lake: Lake
+    records: Records
+    releases: Releases
+    ledger: LedgerStore
+    alert_channels: Alerts
+    warnings: MonthWarnings
+    history: PerformanceHistory
+    stand_down: StandDown
+    progress: Callable[[], Progress]
+    waiting: Callable[[], tuple[Request, str | None] | None]
+    released: Callable[[int], Candidate]
 
-    def now(self) -> dict[str, Any]:
-        """Months, production, decisions, and what is due or why nothing is."""
+    def now(self) -> HomeStatus:
+        """The state of the home."""
         progress = self.progress()
         step = progress.next_step()
         processed = [month.as_of for month in progress.months() if month.processed]
+        due = None
+        quarantine = None
         if step:
             reason = step.reason
+            due = DueStep(job=step.kind, as_of=step.as_of.isoformat(), reason=reason)
         elif processed:
             reason = progress.retraining(processed[-1]).reason
         else:
             reason = "No drop has arrived yet."
+        if progress.published:
+            quarantine = self.quarantine(progress.published[-1])
         state = self.ledger.state()
-        return {
-            "home": str(self.home.folder),
-            "contract": self.contract.name,
-            "months": [month.isoformat() for month in progress.published],
-            "production": self.production(),
-            "pending": self.pending(),
-            "blocked": {version: asdict(who) for version, who in state.blocked.items()},
-            "decisions": [
-                with_answers(decision.model_dump(mode="json"), state)
-                for decision in progress.decisions
-            ],
-            "quarantine": self.quarantine(progress.published[-1]) if progress.published else None,
-            "warnings": self.warnings.of_months(),
-            "performance": [entry.as_json() for entry in self.history.all()],
-            "answered": [entry.as_json() for entry in self.history.served()],
-            "proposal": self.proposal(),
-            "next": (
-                None
-                if step is None
-                else {"job": step.kind, "as_of": step.as_of.isoformat(), "reason": step.reason}
-            ),
-            "reason": reason,
-            "alerts": self.alerts(),
-        }
+        return HomeStatus(
+            home=str(self.home.folder),
+            contract=self.contract.name,
+            months=[month.isoformat() for month in progress.published],
+            production=self.production(),
+            pending=self._pending(),
+            blocked=state.blocked,
+            decisions=[AnsweredDecision.of(one, state) for one in progress.decisions],
+            quarantine=quarantine,
+            warnings=self.warnings.of_months(),
+            performance=self.history.all(),
+            answered=self.history.served(),
+            proposal=self.proposal(),
+            next=due,
+            reason=reason,
+            alerts=self._alerts(),
+        )
 
-    def pending(self) -> dict[str, Any] | None:
-        """The candidate that waits for approval; `lapsed` is why it no longer waits."""
+    def _pending(self) -> PendingApproval | None:
         found = self.waiting()
         if found is None:
             return None
         request, lapsed = found
-        return {**asdict(request.record()), "lapsed": lapsed, "how": how_to_answer(request.version)}
+        return PendingApproval(
+            **vars(request.record()), lapsed=lapsed, how=how_to_answer(request.version)
+        )
 
-    def proposal(self) -> dict[str, Any] | None:
+    def proposal(self) -> Proposal | None:
         """The proposal from later labels while it is valid, with the command for it."""
         pointer = self.releases.pointer()
         version = None if pointer is None else pointer.version
         performance = self.records.newest("performance")
         found = self.ledger.state().standing_proposal(performance, version)
-        return None if found is None else {**found.as_json(), "command": found.command}
+        return found and found.model_copy(update={"command": found.command})
 
-    def alerts(self) -> list[dict[str, Any]]:
+    def _alerts(self) -> list[ChannelStatus]:
         """Every alert channel; one without a name explains why the channels are unknown."""
         try:
-            channels = self.alert_channels.waiting()
+            return self.alert_channels.waiting()
         except ChurnError as error:
-            channels = [ChannelStatus("", error=str(error))]
-        return [asdict(channel) for channel in channels]
+            return [ChannelStatus("", error=str(error))]
 
-    def quarantine(self, as_of: dt.date) -> dict[str, Any] | None:
-        """The quarantined rows of a month by table, and the page with the reasons."""
+    def quarantine(self, as_of: dt.date) -> QuarantineStatus | None:
+        """The quarantined rows of a month, if there are any."""
         tables = {
             name: found for name, found in self.lake.quarantines(as_of).items() if found.quarantined
         }
         sentence = quarantined_in(tables)
         if not sentence:
             return None
-        return {
-            "as_of": as_of.isoformat(),
-            "sentence": sentence,
-            "tables": {name: found.as_json() for name, found in tables.items()},
-            "page": str(self.home.reports / as_of.isoformat() / "drop.html"),
-        }
+        return QuarantineStatus(
+            as_of=as_of.isoformat(),
+            sentence=sentence,
+            tables=tables,
+            page=str(self.home.reports / as_of.isoformat() / "drop.html"),
+        )
 
-    def production(self) -> dict[str, Any] | None:
-        """The version in production; its AUC is the one on the holdout at its decision."""
+    def production(self) -> ProductionStatus | None:
+        """The version in production, if there is one."""
         pointer = self.releases.pointer()
         manifest = self.releases.production()
         if pointer is None or manifest is None:
             return None
         reason = self.stand_down.reason()
-        forced = self.ledger.state().overridden.get(manifest.version)
-        return {
-            "version": manifest.version,
-            "as_of": manifest.training_as_of,
-            "auc": manifest.metrics["auc"],
-            "stand_down": reason is not None,
-            "stand_down_reason": reason,
-            "algorithm": manifest.algorithm,
-            "threshold": manifest.threshold,
-            "since": pointer.activate_at,
-            "previous_version": pointer.previous_version,
-            "overridden": None if forced is None else asdict(forced),
-        }
+        return ProductionStatus(
+            version=manifest.version,
+            as_of=manifest.training_as_of,
+            auc=manifest.metrics["auc"],
+            stand_down=reason is not None,
+            stand_down_reason=reason,
+            algorithm=manifest.algorithm,
+            threshold=manifest.threshold,
+            since=pointer.activate_at,
+            previous_version=pointer.previous_version,
+            overridden=self.ledger.state().overridden.get(manifest.version),
+        )
 
-    def decision(self, as_of: str | None) -> dict[str, Any]:
+    def decision(self, as_of: str | None) -> AnsweredDecision:
         """The newest decision, or the newest one of a month.
 
         Raises:
             UsageError: no decision was made.
         """
-        decisions = [
-            decision for decision in self.records.decisions() if as_of in (None, decision["as_of"])
-        ]
-        if not decisions:
-            known = ", ".join(d["as_of"] for d in self.records.decisions()) or "none yet"
+        decisions = self.progress().decisions
+        found = [decision for decision in decisions if as_of in (None, decision.as_of)]
+        if not found:
+            known = ", ".join(decision.as_of for decision in decisions) or "none yet"
             raise UsageError(
                 f"There is no decision{f' of {as_of}' if as_of else ''};"
                 f" decisions so far: {known}.",
                 code="DECISION_MISSING",
             )
-        return with_answers(decisions[-1], self.ledger.state())
+        return AnsweredDecision.of(found[-1], self.ledger.state())
 
-    def explain(self, entity: str, as_of: str | None) -> dict[str, Any]:
-        """One customer's probability, reasons and features, by the version that scored the month.
-
-        `rank`, `decile`, `already_left` and `trained_on` come from the month's list; null if it
-        does not contain them.
+    def explain(self, entity: str, as_of: str | None) -> Explanation:
+        """The explanation of a customer, by the version that scored the month.
 
         Raises:
             UsageError: an unknown month or customer, or a month that was not scored.
             ContractError: the contract's entity, features or label are no longer those of the
                 version.
         """
-        from churn_platform.scoring.ranking import reasons
-
-        month = self._scored_month(as_of)
-        record = self.records.read("scores", month) or {}
-        self._same_contract(int(record["version"]), month)
+        month, record, number = self._scored_month(as_of)
+        self._check_contract(number, month)
         rows = feature_frame(self.contract, self.lake.tables(month))
         key = self.contract.entity.column
         row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
@@ -202,81 +310,68 @@ class Status:
                 f"There is no customer {entity!r} in the snapshot of {month}: check the {key}.",
                 code="CUSTOMER_UNKNOWN",
             )
-        version = self.released(int(record["version"]))
+        version = self.released(number)
         sentences = reasons(self.contract, row, version.model, self.contract.policy.scoring.reasons)
-        features = (
-            row[list(self.contract.features)]
-            .astype(object)
-            .where(row.notna(), None)
-            .iloc[0]
-            .to_dict()
-        )
         probability = float(version.model.probability(row)[0])
-        return {
-            key: entity,
-            "as_of": month.isoformat(),
-            "probability": probability,
-            "prediction": int(probability >= version.model.threshold),
-            **self._listed_as(month, entity),
-            "costs_given": self.contract.threshold_given(version.card.as_json()),
-            "reasons": sentences.iloc[0].tolist(),
-            "features": features,
-            "model": {
-                "name": self.contract.model_name,
-                "version": version.version,
-                "as_of": version.card.as_of,
-                "algorithm": version.card.algorithm,
-                "stand_down": record["stand_down"] is not None,
-            },
-        }
+        listed = self._listed_as(month, entity)
+        features = _first_row(row)
+        return Explanation(
+            as_of=month.isoformat(),
+            probability=probability,
+            prediction=int(probability >= version.model.threshold),
+            rank=listed["rank"],
+            decile=listed["decile"],
+            expected_loss=listed["expected_loss"],
+            already_left=listed["already_left"],
+            trained_on=listed["trained_on"],
+            costs_given=self.contract.threshold_given(version.card.as_json()),
+            reasons=sentences.iloc[0].tolist(),
+            features={name: features[name] for name in self.contract.features},
+            model=ExplainingModel(
+                name=self.contract.model_name,
+                version=version.version,
+                as_of=version.card.as_of,
+                algorithm=version.card.algorithm,
+                stand_down=record.stand_down is not None,
+            ),
+        )
 
-    def scores(self, top: int) -> tuple[dt.date, dict[str, Any], list[dict[str, Any]]]:
-        """The newest scored month, its record, and its `top` rows with reasons.
-
-        The list is by the version that scored the month. `production_version` in the record is
-        the version in production now, `not_scored` why that version cannot score, else null.
+    def scores(self, top: int) -> TopOfList:
+        """The `top` rows of the newest scored month, by the version that scored it.
 
         Raises:
             UsageError: nothing was scored yet.
             ContractError: the list was made under another key.
         """
-        import pandas as pd
-
-        month = self._scored_month(None)
+        month, record, _ = self._scored_month(None)
         key = self.contract.entity.column
-        record = self.records.read("scores", month) or {}
-        production = self.releases.production()
-        path = self.home.reports / month.isoformat() / "at_risk.parquet"
-        rows = pd.read_parquet(path).head(top)
-        if key not in rows.columns:
+        path = list_file(self.home.reports, month).with_suffix(".parquet")
+        frame = pd.read_parquet(path).head(top)
+        if key not in frame.columns:
             raise ContractError(
                 f"{path} has no column {key!r}: {self.contract_path} names another key than when"
                 " the month was scored. Put the old key back, or make a new home for the new"
                 " contract.",
                 code="CONTRACT_CHANGED",
             )
-        record["production_version"] = None if production is None else production.version
-        record["not_scored"] = (
-            None
-            if production is None
-            else why_not_scored(production, self.contract.model_hash) or None
-        )
-        return month, record, rows.to_dict("records")  # type: ignore[return-value]
+        rows = [
+            {str(name): value for name, value in row.items()} for row in frame.to_dict("records")
+        ]
+        production = self.releases.production()
+        if production is None:
+            return TopOfList(month, record, None, None, rows)
+        why_not = why_not_scored(production, self.contract.model_hash) or None
+        return TopOfList(month, record, production.version, why_not, rows)
 
-    def _listed_as(self, month: dt.date, entity: str) -> dict[str, Any]:
-        """One customer in the month's list; values that an earlier version lacks are null."""
+    def _listed_as(self, month: dt.date, entity: str) -> pd.Series:
+        """What the month's list has of one customer."""
         frame = self.records.frame("scores", month)
-        row = frame[frame[self.contract.entity.column].astype(str) == entity].iloc[:1]
+        row = frame[frame[self.contract.entity.column].astype(str) == entity]
         names = ("rank", "decile", "expected_loss", "already_left", "trained_on")
-        found = {
-            name: _plain(row[name].iloc[0]) if name in row and len(row) else None for name in names
-        }
-        if found["expected_loss"] is None:
-            del found["expected_loss"]
-        return found
+        return _first_row(row.head(1).reset_index(drop=True).reindex(index=[0], columns=names))
 
-    def _same_contract(self, version: int, month: dt.date) -> None:
-        """Check that the version was trained under the contract in use."""
+    def _check_contract(self, version: int, month: dt.date) -> None:
+        """Refuse a version that was not trained under the contract in use."""
         if self.releases.manifest(version).contract_hash == self.contract.model_hash:
             return
         said = f"Version {version}, which scored {month}, was trained under another contract: "
@@ -294,17 +389,17 @@ class Status:
             code="CONTRACT_CHANGED",
         )
 
-    def _scored_month(self, as_of: str | None) -> dt.date:
-        """The newest scored month, or the asked one.
+    def _scored_month(self, as_of: str | None) -> tuple[dt.date, ScoresRecord, int]:
+        """The newest scored month, or the asked one, with its record and its version.
 
         Raises:
             UsageError: nothing was scored, or not that month.
         """
-        records = {
-            month: self.records.read("scores", month) or {}
+        scored = {
+            month: (month, record, record.version)
             for month in self.records.months("scores")
+            if (record := scores_record(self.records, month)) and record.version is not None
         }
-        scored = [month for month, record in records.items() if record.get("version") is not None]
         production = self.releases.production()
         if not scored and production is not None:
             why_not = why_not_scored(production, self.contract.model_hash)
@@ -318,7 +413,7 @@ class Status:
                 code="MONTH_NOT_SCORED",
             )
         if as_of is None:
-            return scored[-1]
+            return scored[max(scored)]
         wanted = parse_as_of(as_of)
         if wanted not in scored:
             raise UsageError(
@@ -326,20 +421,9 @@ class Status:
                 f" {', '.join(m.isoformat() for m in scored)}.",
                 code="MONTH_NOT_SCORED",
             )
-        return wanted
+        return scored[wanted]
 
 
-def with_answers(decision: dict[str, Any], state: ProductionState) -> dict[str, Any]:
-    """A decision's record with what people answered: `approval` and `overridden`."""
-    return {**decision, **asdict(state.answers(digest_of(decision)))}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a value of a table
-    """A value as JSON has it; null for a missing one."""
-    import pandas as pd
-
-    if pd.isna(value):
-        return None
-    if hasattr(value, "item"):
-        return value.item()
-    return value
+def _first_row(rows: pd.DataFrame) -> pd.Series:
+    """The first row as Python values, missing ones as None."""
+    return rows.astype(object).where(rows.notna(), None).iloc[0]

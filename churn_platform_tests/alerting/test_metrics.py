@@ -101,7 +101,16 @@ def test_realised_performance_is_that_of_the_version_in_production(february_deci
 def test_drift_is_that_of_the_newest_report_that_compared(january_copy):
     watched = january_copy.metrics
     assert values(watched.drift()) == {}
-    result = {"share": 0.25, "share_threshold": 0.05, "target_drift": 0.1, "prediction_drift": None}
+    figures = {
+        "share": 0.25,
+        "share_threshold": 0.05,
+        "target_drift": 0.1,
+        "prediction_drift": None,
+    }
+    others = {"drifted_columns": [], "columns": [], "rows_reference": 9, "rows_current": 9}
+    others |= dict.fromkeys(("target_threshold", "prediction_threshold"), 0.05)
+    exceeded = ("drift_detected", "share_exceeded", "target_exceeded", "prediction_exceeded")
+    result = figures | others | dict.fromkeys(exceeded, True)
     january_copy.records.write(
         "drift_report", JANUARY, {"result": result, "alarms": ["drift share"]}
     )

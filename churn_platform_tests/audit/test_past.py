@@ -1,4 +1,4 @@
-"""What was in production then: the version, since when, who, why, by which decision, in place of what."""
+"""What was in production then: the version, since when, by whom, why and by which decision."""
 
 import datetime as dt
 from functools import partial
@@ -10,9 +10,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import open_home
 
-
-def text(moment):
-    return moment.isoformat()
+SECOND = dt.timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -21,94 +19,69 @@ def promoted_twice(february_decided_copy):
     return open_home(february_decided_copy.folder)
 
 
-def asked(home, moment):
-    return was_in_production(home.ledger, home.records, home.now(), moment)
+def activated(home):
+    """When the version in production was activated."""
+    return dt.datetime.fromisoformat(home.releases.pointer().activate_at)
+
+
+def asked(home, moment, now=None):
+    """The answer for a moment, or for a date, at `now`."""
+    text = moment if isinstance(moment, str) else moment.isoformat()
+    return was_in_production(home.ledger, home.records, now or home.now(), text)
 
 
 def test_each_version_answers_for_its_own_time_with_its_decision(promoted_twice):
-    first, second = promoted_twice.ledger.receipts("promotion done")
-    turned = dt.datetime.fromisoformat(second.evidence["activate_at"])
-    home = open_home(promoted_twice.folder, now=lambda: turned + dt.timedelta(hours=1))
-    before = asked(home, text(turned - dt.timedelta(microseconds=1)))
-    assert (before["version"], before["before"], before["until"]) == (1, None, turned.isoformat())
-    assert before["receipt"]["digest"] == first.digest
-    assert before["decision"]["as_of"] == "2024-01-31"
-    now = asked(home, text(turned))
-    assert (now["version"], now["before"], now["until"], now["by"]) == (2, 1, None, "tester")
+    home = promoted_twice
+    first, _ = home.ledger.receipts("promotion done")
+    turned = activated(home)
+    later = turned + SECOND
+    before = asked(home, turned - dt.timedelta(microseconds=1), later)
+    assert (before.version, before.before, before.until) == (1, None, turned.isoformat())
+    assert before.receipt.digest == first.digest
+    assert before.decision.as_of == "2024-01-31"
+    now = asked(home, turned, later)
+    assert (now.version, now.before, now.until, now.by) == (2, 1, None, "tester")
     decision = home.decisions.newest()
-    assert now["decision"]["digest"] == decision.digest
-    assert (now["decision"]["as_of"], now["reason"]) == ("2024-02-29", decision.reason)
-    assert now["sentence"].startswith(
-        "Version 2 was in production: tester put it there by a promotion"
-    )
-    assert "in place of version 1. It is in production to this day." in now["sentence"]
+    assert now.decision.digest == decision.digest
+    assert (now.decision.as_of, now.reason) == ("2024-02-29", decision.reason)
+    assert now.decision.candidate_auc == decision.candidate_auc
 
 
-def test_before_the_first_promotion_the_answer_is_that_nothing_was(january, january_decided):
+def test_before_the_first_promotion_nothing_was_in_production(january, january_decided):
     found = asked(january, "2024-02-15")
-    assert found["version"] is None
-    assert found["sentence"].startswith(
-        "Nothing was in production on 2024-02-15 23:59:59 UTC: the first was version 1"
-    )
-    never = asked(january_decided, "2024-02-15")
-    assert never["sentence"].endswith("no model has ever been promoted in this home.")
+    assert list(found.as_json()) == ["at", "version", "sentence"]
+    assert found.version is None
+    assert "2024-02-15 23:59:59 UTC: the first was version 1" in found.sentence
+    assert asked(january_decided, "2024-02-15").version is None
 
 
 def test_today_is_now_and_the_future_is_wrong_use(january):
-    moment = dt.datetime.fromisoformat(january.releases.pointer().activate_at) + dt.timedelta(
-        seconds=1
-    )
-    home = open_home(january.folder, now=lambda: moment)
-    found = asked(home, moment.date().isoformat())
-    assert (found["version"], found["at"]) == (1, moment.isoformat())
-    with pytest.raises(UsageError, match="is in the future"):
-        asked(home, (moment.date() + dt.timedelta(days=1)).isoformat())
+    moment = activated(january) + SECOND
+    found = asked(january, moment.date().isoformat(), moment)
+    assert (found.version, found.at) == (1, moment.isoformat())
+    with pytest.raises(UsageError) as failed:
+        asked(january, (moment.date() + dt.timedelta(days=1)).isoformat(), moment)
+    assert failed.value.code == "DATE_INVALID"
 
 
 def test_a_decision_whose_record_is_gone_is_named_by_its_digest_alone(promoted_twice):
     for path in (promoted_twice.folder / "ledger" / "decisions").iterdir():
         path.unlink()
-    moment = dt.datetime.fromisoformat(
-        promoted_twice.releases.pointer().activate_at
-    ) + dt.timedelta(seconds=1)
-    home = open_home(promoted_twice.folder, now=lambda: moment)
-    assert list(asked(home, moment.isoformat())["decision"]) == ["digest"]
+    moment = activated(promoted_twice) + SECOND
+    assert list(asked(promoted_twice, moment, moment).decision.as_json()) == ["digest"]
 
 
-def test_who_approved_the_decision_is_told(promoted_twice):
-    """An approval that came before the move and names its decision, made into a second move."""
+def test_the_approval_of_the_decision_is_part_of_the_answer(promoted_twice):
+    """An approval before the change that names its decision, and one of another decision."""
     first, second = promoted_twice.ledger.receipts("promotion done")
-    evidence = {"decision": second.evidence["decision"], "override": True}
-    append = partial(record_act, promoted_twice.ledger)
-    append(
-        actor="Ann",
-        act="approval",
-        subject="version 2",
-        reason="I looked at it.",
-        evidence=evidence,
-    )
-    append(
-        actor="Bob",
-        act="approval",
-        subject="version 1",
-        reason="Another.",
-        evidence={"decision": "other"},
-    )
-    moment = promoted_twice.now() + dt.timedelta(seconds=5)
-    done = {
-        "subject": "version 2",
-        "before": "version 1",
-        "after": "version 2",
-        "reason": "Approved by Ann.",
-    }
-    append(
-        actor="Ann",
-        act="promotion done",
-        **done,
-        evidence={"decision": second.evidence["decision"]},
-    )
-    home = open_home(promoted_twice.folder, now=lambda: moment)
-    found = asked(home, moment.isoformat())
-    assert (found["approval"]["by"], found["approval"]["override"]) == ("Ann", True)
-    earlier = asked(home, first.evidence["activate_at"])
-    assert earlier["approval"] is None
+    own = {"decision": second.evidence["decision"]}
+    two = {"subject": "version 2", "reason": "I looked at it."}
+    write = partial(record_act, promoted_twice.ledger)
+    write(actor="Ann", act="approval", **two, evidence=own | {"override": True})
+    write(actor="Bob", act="approval", **two, evidence={"decision": "other"})
+    moves = {"before": "version 1", "after": "version 2"}
+    write(actor="Ann", act="promotion done", **two, **moves, evidence=own)
+    moment = promoted_twice.now() + 5 * SECOND
+    found = asked(promoted_twice, moment, moment)
+    assert (found.approval.by, found.approval.override) == ("Ann", True)
+    assert asked(promoted_twice, first.evidence["activate_at"], moment).approval is None

@@ -1,4 +1,6 @@
-"""Verification: a sound home holds; a chain that was cut, a pointer or alias that says another version is named."""
+"""Verification: a valid home holds. A cut chain, another pointer or alias, and a server of
+another version are named; a home at work and an MLflow that does not answer are no breaks.
+"""
 
 import contextlib
 import datetime as dt
@@ -8,10 +10,13 @@ import threading
 
 import pytest
 
+from churn_platform.alerting.dagster_ui import free_port
+from churn_platform.audit.verifying import LOOKS
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionIntent
 from churn_platform.training.registry import PRODUCTION
-from churn_platform_tests.small_business import copied, make_home, open_home
+from churn_platform_tests.gym import record_act
+from churn_platform_tests.small_business import make_home, open_home
 from churn_platform_tests.system.trusted_home import (
     assert_told,
     edit_json,
@@ -22,8 +27,8 @@ from churn_platform_tests.system.trusted_home import (
 
 
 @pytest.fixture
-def home(sound, tmp_path):
-    return copied(sound, tmp_path / "home")
+def home(sound_copy):
+    return sound_copy
 
 
 def test_a_sound_home_holds_with_every_head_as_anchor(sound):
@@ -41,7 +46,7 @@ def test_a_sound_home_holds_with_every_head_as_anchor(sound):
         for finding in found["findings"]
         if finding["state"] == "holds"
     }
-    files = list((sound.releases.folder / "2").iterdir())
+    files = [file for number in "12" for file in (sound.releases.folder / number).iterdir()]
     assert (held["decisions"], held["releases"]) == (2, len(files))
 
 
@@ -89,11 +94,11 @@ CHAINS = {
     "a changed anchor file": (lambda home: flip(home.ledger.anchor_file, 0.3), "anchor.json"),
     "a tail cut behind the promotion, with the anchor file": (
         lambda home: (cut(home, 8), without_anchor_file(home)),
-        "MLflow's version 2 says written with digest",
+        "MLflow's version 2 was written with digest",
     ),
     "a tail cut behind the promotion, and a forged anchor file": (
         lambda home: (cut(home, 7), anchor_of_the_cut(home)),
-        "releases/production says written with digest",
+        "releases/production was written with digest",
     ),
 }
 
@@ -135,24 +140,16 @@ def pointer(**fields):
 
 
 AGREEMENT = {
-    "the alias moved": (lambda home: home.registry.set_alias(PRODUCTION, 1), "MLflow's alias version 1"),
-    "the alias gone": (lambda home: home.registry.remove_alias(PRODUCTION), "MLflow's alias no model"),
-    "the pointer moved": (pointer(version=1), "the release pointer version 1"),
-    "the pointer gone": (lambda home: home.releases.pointer_file.unlink(), "the release pointer no model"),
+    "the alias moved": (lambda home: home.registry.set_alias(PRODUCTION, 1), "MLflow's alias names version 1"),
+    "the alias gone": (lambda home: home.registry.remove_alias(PRODUCTION), "MLflow's alias names no model"),
+    "the pointer moved": (pointer(version=1), "the release pointer names version 1"),
+    "the pointer gone": (lambda home: home.releases.pointer_file.unlink(), "the release pointer names no model"),
     "another activation": (pointer(activate_at="2024-01-01T00:00:00+00:00"), "has activate_at 2024-01-01"),
-    "another version before": (pointer(previous_version=None), "says that no model came before"),
+    "another version before": (pointer(previous_version=None), "names no model as the one before"),
     "another month": (pointer(as_of="2020-01-31"), "has as_of 2020-01-31"),
     "another head": (pointer(ledger_head="0" * 64), "has ledger_head 000"),
-    "a head of no ledger": (pointer(ledger_head="f" * 64), "releases/production says written with digest fff"),
+    "a head of no ledger": (pointer(ledger_head="f" * 64), "releases/production was written with digest fff"),
     "a pointer that is none": (lambda home: home.releases.pointer_file.write_text("2"), "production"),
-    "a promotion that was cut off": (
-        lambda home: home.ledger.append(
-            PromotionIntent(
-                version=3, before=2, after=3, reason="It is better.", decision="d", candidate="c", as_of="2024-02-29"
-            )
-        ),
-        "the move to version 3 was cut off",
-    ),
 }  # fmt: skip
 
 
@@ -170,6 +167,13 @@ def test_a_store_that_cannot_be_read_is_a_break_and_the_other_checks_still_run(h
     assert not found["verified"]
     assert next(f["check"] for f in found["findings"] if f["state"] == "holds") == "chain"
     assert "server" in {f["check"] for f in found["findings"]}
+
+
+def change_to_three(home):
+    """A promotion that has begun."""
+    change = {"version": 3, "before": 2, "after": 3, "reason": "It is better."}
+    intent = PromotionIntent(**change, decision="d", candidate="c", as_of="2024-02-29")
+    home.ledger.append(intent)
 
 
 @contextlib.contextmanager
@@ -208,76 +212,59 @@ def later(home):
     return lambda: activated + dt.timedelta(minutes=1)
 
 
-def test_a_server_that_answers_with_the_version_in_production_holds(sound):
-    assert about_server(sound, {"/model": {"version": 2}})[0] == "holds"
+OWN, OTHER = {"version": 2}, {"version": 1}
+SERVERS = {
+    "the version in production": ({"/model": OWN}, "holds"),
+    "another version": ({"/model": OTHER}, "broken"),
+    "behind a key, ready": ({"/model": 401, "/readyz": OWN}, "holds"),
+    "behind a key, another version": ({"/model": 401, "/readyz": OTHER}, "broken"),
+    "not ready": ({"/model": 503}, "said"),
+    "no API": ({"/model": 404}, "said"),
+    "no version": ({"/model": {"status": "up"}}, "said"),
+    "a list": ({"/model": ["no", "model"]}, "said"),
+    "a version in words": ({"/model": {"version": "two"}}, "said"),
+    "another home": ({"/model": {"version": 7, "receipt": {"digest": "e" * 64}}}, "said"),
+}
 
 
-def test_a_server_that_answers_with_another_version_after_the_activation_is_a_break(sound):
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_running_server_must_serve_the_version_in_production(sound, name):
+    answers, state = SERVERS[name]
+    assert about_server(sound, answers, later(sound))[0] == state
+
+
+def test_a_server_may_answer_with_the_version_before_until_the_activation(sound):
     own = {"digest": sound.ledger.receipts("promotion done")[0].digest}
-    state, detail = about_server(sound, {"/model": {"version": 1, "receipt": own}}, later(sound))
+    state, detail = about_server(sound, {"/model": OTHER | {"receipt": own}}, later(sound))
     assert state == "broken"
     assert "answers with version 1, in production is version 2" in detail
     activated = dt.datetime.fromisoformat(sound.releases.pointer().activate_at)
-    assert about_server(sound, {"/model": {"version": 1}}, lambda: activated)[0] == "said"
+    assert about_server(sound, {"/model": OTHER}, lambda: activated)[0] == "said"
 
 
 def test_a_server_on_another_address_is_asked_there(sound):
     """In containers the API is not on this machine: CHURN_API_ADDRESS goes before the port."""
-    with listening({"/model": {"version": 2}}) as port:
+    with listening({"/model": OWN}) as port:
         opened = open_home(sound.folder, api_port=1, api_address=f"localhost:{port}")
         [finding] = [f for f in opened.verification.verify() if f.check == "server"]
     assert finding.state == "holds"
     assert f"localhost:{port}" in finding.detail
 
 
-def test_a_server_behind_a_key_is_asked_whether_it_is_ready(sound):
-    assert about_server(sound, {"/model": 401, "/readyz": {"version": 2}})[0] == "holds"
-    assert (
-        about_server(sound, {"/model": 401, "/readyz": {"version": 1}}, later(sound))[0] == "broken"
-    )
-
-
-@pytest.mark.parametrize(
-    "answer", [503, 404, {"status": "up"}, ["no", "model"], {"version": "two"}]
-)
-def test_a_server_that_names_no_model_is_said_and_no_fault(sound, answer):
-    assert about_server(sound, {"/model": answer}, later(sound))[0] == "said"
-
-
-def test_a_server_of_another_home_is_said_and_no_fault(sound):
-    state, detail = about_server(
-        sound, {"/model": {"version": 7, "receipt": {"digest": "e" * 64}}}, later(sound)
-    )
-    assert state == "said"
-    assert "serves another home" in detail
-
-
-def small_files(home):
-    """What every verification reads: production's release, and what lies in the ledger's folder."""
-    ledger = [
-        path for path in home.ledger.folder.rglob("*") if path.is_file() and path.suffix != ".lock"
-    ]
-    return [*(home.releases.folder / "2").iterdir(), *ledger, home.ledger.anchor_file]
-
-
-def test_one_changed_byte_of_productions_release_or_of_the_ledgers_folder_is_found_and_named(home):
-    files = small_files(home)
-    assert {"booster.txt", "model.skops", "000001.json", "000002.json", "receipts.jsonl"} & {f.name for f in files} >= {
-        "model.skops", "000001.json", "000002.json", "receipts.jsonl"
-    }  # fmt: skip
+def test_one_changed_byte_of_a_release_or_of_the_ledgers_folder_is_found_and_named(home):
+    ledger = [path for path in home.ledger.folder.rglob("*") if path.is_file()]
+    files = [path for path in ledger if path.suffix != ".lock"]
+    files += [home.ledger.anchor_file, home.releases.folder / "1" / "model.skops"]
+    files += (home.releases.folder / "2").iterdir()
+    assert {"model.skops", "000001.json", "receipts.jsonl"} < {path.name for path in files}
     for path in files:
         content = path.read_bytes()
         for at in (0.0, 0.3, 0.8):
             flip(path, at)
             found = verification(home)
             assert not found["verified"], (path, at)
-            assert any(
-                path.name in fault or str(path.parent) in fault for fault in found["breaks"]
-            ), (
-                path,
-                at,
-                found["breaks"],
-            )
+            named = (path.name, str(path.parent))
+            assert any(name in fault for name in named for fault in found["breaks"]), (path, at)
             path.write_bytes(content)
     assert verification(home)["verified"]
 
@@ -299,7 +286,119 @@ def test_a_decision_record_that_is_gone_is_named_by_its_receipt(home):
     assert_told(verification(home), f"the decision in receipt {receipt} ")
 
 
-def test_a_damaged_release_that_is_not_in_production_is_left_to_the_deep_verification(home):
-    flip(home.releases.folder / "1" / "model.skops")
-    assert verification(home)["verified"]
-    assert_told(verification(home, deep=True), "releases/1")
+def quiet_act(home):
+    return record_act(
+        home.ledger, actor="ada", act="retraining skipped", subject="2024-01-31", reason="Quiet."
+    )
+
+
+def quiet_home(folder):
+    """A home and its server's port, on which nobody listens."""
+    return open_home(folder, api_port=1)
+
+
+def while_looking(home, act, looks=1_000):
+    """Let something happen when the pointer is read, which is after the ledger was read."""
+    read = home.releases.pointer
+    left = iter(range(looks))
+
+    def pointer():
+        if next(left, None) is not None:
+            act()
+        return read()
+
+    home.releases.pointer = pointer
+    return home.verification.verify()
+
+
+def states(found):
+    return {
+        finding.check: finding.state for finding in found if finding.state not in ("holds", "said")
+    }
+
+
+def test_receipts_that_are_added_meanwhile_cut_no_tail(tmp_path):
+    home = make_home(tmp_path / "home")
+    for _ in range(200):
+        quiet_act(home)
+    looking = quiet_home(home.folder)
+    snapshot = looking.ledger.snapshot
+
+    def and_then_another():
+        taken = snapshot()
+        quiet_act(home)
+        return taken
+
+    looking.ledger.snapshot = and_then_another
+    found = [finding for _ in range(9) for finding in looking.verification.verify()]
+    assert [finding.detail for finding in found if finding.state in ("broken", "unseen")] == []
+    assert home.ledger.head().sequence > 208
+
+
+def test_a_promotion_that_comes_meanwhile_is_looked_at_once_more_and_holds(february_decided_copy):
+    folder = february_decided_copy.folder
+    found = while_looking(quiet_home(folder), open_home(folder).decision_maker.carry_out, looks=1)
+    assert states(found) == {}
+    assert any(finding.detail.endswith("name version 2") for finding in found)
+
+
+def test_a_break_is_found_though_a_receipt_was_added_meanwhile(home):
+    edit_json(home.releases.pointer_file, lambda found: found.update(version=1))
+    found = while_looking(quiet_home(home.folder), lambda: quiet_act(home), looks=1)
+    assert states(found) == {"production": "broken"}
+
+
+def test_a_ledger_that_changes_all_the_time_is_not_verified_rather_than_broken(home):
+    edit_json(home.releases.pointer_file, lambda found: found.update(version=1))
+    before = home.ledger.head().sequence
+    found = while_looking(quiet_home(home.folder), lambda: quiet_act(home))
+    assert states(found) == {"production": "unseen"}
+    # One for anchors, production at each look, one for the server.
+    assert home.ledger.head().sequence == before + 1 + LOOKS + 1
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_promotion_is_under_way_while_a_run_holds_the_home_and_else_cut_off(home, held):
+    change_to_three(home)
+    if held:
+        with home.exclusive("a promotion"):
+            found = verification(home)
+        assert found["breaks"] == []
+        [missed] = found["not_verified"]
+        assert "version 3" in missed
+    else:
+        assert_told(verification(home), "the move to version 3 was cut off")
+
+
+def away(home, **asked):
+    """What is found while the MLflow server of the settings does not answer."""
+    return verification(home, mlflow_uri=f"http://127.0.0.1:{free_port()}", **asked)
+
+
+def test_an_mlflow_that_is_away_is_not_verified_and_the_rest_is(sound):
+    found = away(sound)
+    assert (found["verified"], found["breaks"], found["first_break"]) == (False, [], None)
+    assert len(found["not_verified"]) == 2
+    assert all("MLflow at http://127.0.0.1:" in missed for missed in found["not_verified"])
+    held = [finding["detail"] for finding in found["findings"] if finding["state"] == "holds"]
+    assert "ledger and release pointer name version 2" in held
+    assert sum("anchor.json" in detail or "releases/production" in detail for detail in held) == 2
+
+
+def test_every_digest_but_mlflows_is_computed_while_it_is_away(sound):
+    found = away(sound, deep=True)
+    assert found["breaks"] == []
+    unseen = [one["check"] for one in found["findings"] if one["state"] == "unseen"]
+    assert unseen == ["anchors", "production", "MLflow"]
+    counted = {one["check"] for one in found["findings"] if one["count"]}
+    assert {"decisions", "releases", "lake", "records"} <= counted
+
+
+def test_what_is_broken_is_found_though_mlflow_does_not_answer(home):
+    edit_json(home.releases.pointer_file, lambda found: found.update(version=1))
+    lines(home, lambda all_lines: all_lines[:-1])
+    found = away(home)
+    assert_told(found, "its tail was cut or rewritten")
+    assert_told(
+        found, "the ledger records version 2 in production, the release pointer names version 1"
+    )

@@ -4,9 +4,9 @@ import shutil
 import sqlite3
 
 import pytest
-import yaml
 
 from bento.app import PAGE
+from churn_platform_tests.api_client import with_contract
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import DECLARED, JANUARY
 
@@ -53,8 +53,6 @@ def test_a_customer_is_shown_as_it_is_now_and_was_scored(served, api):
 
 
 def test_a_customer_who_left_the_online_store_has_a_history_only(served_copy, api_on, is_refused):
-    import sqlite3
-
     with sqlite3.connect(served_copy.folder / "feast" / "online_store.db") as database:
         for view in ("members_fv", "visits_fv"):
             database.execute(f"DELETE FROM gym_{view}")
@@ -160,16 +158,20 @@ def published(home, month):
     shutil.copyfile(snapshots / "2024-01-31.json", snapshots / f"{month}.json")
 
 
-def test_it_is_not_ready_while_a_newer_month_than_the_online_stores_is_published(
-    served_copy, api_on, is_refused
-):
-    api = api_on(served_copy)
-    ready = api.get("/readyz").json()
-    assert (ready["published_as_of"], ready["stale"]) == ("2024-01-31", False)
+def test_readiness_follows_the_newest_month_and_the_policy(served_copy, api_on, is_refused):
+    def answer(name):
+        ready = api_on(served_copy).get("/readyz")
+        return ready if ready.status_code != 200 else ready.json()[name]
+
+    assert (answer("published_as_of"), answer("stale")) == ("2024-01-31", False)
     published(served_copy, "2024-02-29")
-    message = is_refused(api.get("/readyz"), 503, "features_behind")["message"]
+    message = is_refused(answer("stale"), 503, "features_behind")["message"]
     assert "2024-01-31" in message
     assert "2024-02-29" in message
+    policy = {**DECLARED["policy"], "serving": {"stale_features": "answer"}}
+    with_contract(served_copy, policy=policy)
+    shown = [answer(name) for name in ("status", "features_as_of", "published_as_of", "stale")]
+    assert shown == ["ready", "2024-01-31", "2024-02-29", True]
 
 
 def test_it_is_not_ready_while_the_online_store_has_rows_of_an_older_month_only(
@@ -181,19 +183,6 @@ def test_it_is_not_ready_while_the_online_store_has_rows_of_an_older_month_only(
             database.execute(f"UPDATE gym_{view} SET event_ts = event_ts - 2678400")
     database.close()
     is_refused(api_on(served_copy).get("/readyz"), 503, "features_behind")
-
-
-def test_by_policy_it_is_ready_with_older_features_and_says_so(served_copy, api_on):
-    declared = {
-        **DECLARED,
-        "policy": {**DECLARED["policy"], "serving": {"stale_features": "answer"}},
-    }
-    (served_copy.folder / "contract.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
-    published(served_copy, "2024-02-29")
-    ready = api_on(served_copy).get("/readyz").json()
-    assert (ready["status"], ready["features_as_of"], ready["published_as_of"], ready["stale"]) == (
-        "ready", "2024-01-31", "2024-02-29", True,
-    )  # fmt: skip
 
 
 def test_a_parameter_that_comes_twice_is_422(api, is_refused):

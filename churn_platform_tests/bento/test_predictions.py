@@ -1,15 +1,14 @@
 """Predictions: the model's own figures, and what is unknown, missing, old or assumed."""
 
-import json
 import sqlite3
 
 import pytest
-import yaml
 
+from churn_platform.base.files import read_json, write_json
 from churn_platform.features.online.rows import entity_key
 from churn_platform.promotion.promotions import released
 from churn_platform.serving import score_history
-from churn_platform_tests.api_client import point
+from churn_platform_tests.api_client import point, with_contract
 from churn_platform_tests.small_business import DECLARED, JANUARY
 
 KEY = "m00001"
@@ -30,13 +29,18 @@ def make_stale(home, key=KEY):
     )
 
 
+def stands_down(home, reason):
+    path = home.records.path("scores", JANUARY, ".json")
+    write_json(path, read_json(path) | {"stand_down": reason})
+
+
 def test_an_answer_is_what_churn_explain_says(served, api):
     found, said = api.post("/predict", {"member": KEY}).json(), served.status.explain(KEY, None)
     assert found["member"] == KEY
-    assert found["probability"] == pytest.approx(said["probability"], abs=1e-12)
-    assert found["prediction"] == said["prediction"]
-    assert found["reasons"] == said["reasons"]
-    assert found["features_used"] == said["features"]
+    assert found["probability"] == pytest.approx(said.probability, abs=1e-12)
+    assert found["prediction"] == said.prediction
+    assert found["reasons"] == said.reasons
+    assert found["features_used"] == said.features
     assert list(found["features_used"]) == list(served.contract.features)
     assert (found["features_as_of"], found["stale"], found["what_if"]) == ("2024-01-31", False, [])
 
@@ -136,9 +140,8 @@ def test_a_what_if_that_gives_all_that_is_old_is_answered(served_copy, api_on):
 
 
 def test_by_policy_old_features_are_answered_and_marked(served_copy, api_on):
-    policy = {**DECLARED["policy"], "serving": {"stale_features": "answer"}}
-    (served_copy.folder / "contract.yaml").write_text(
-        yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False)
+    with_contract(
+        served_copy, policy={**DECLARED["policy"], "serving": {"stale_features": "answer"}}
     )
     make_stale(served_copy)
     api = api_on(served_copy)
@@ -157,6 +160,8 @@ def test_a_batch_answers_each_in_order_with_its_own_error(api):
     assert found["results"][1]["error"]["code"] == "unknown_customer"
     single = api.post("/predict", {"member": KEY}).json()
     assert {name: single[name] for name in found["results"][2]} == found["results"][2]
+    nobody = api.post("/predict/batch", {"keys": ["x", "y"]}).json()
+    assert (nobody["answered"], nobody["failed"]) == (0, 2)
 
 
 def test_a_batch_gives_reasons_only_when_asked(api):
@@ -169,19 +174,9 @@ def test_a_batch_gives_reasons_only_when_asked(api):
     assert list(why[1]) == ["member", "error"]
 
 
-def test_a_batch_of_unknown_customers_only_is_answered_item_by_item(api):
-    found = api.post("/predict/batch", {"keys": ["x", "y"]}).json()
-    assert (found["answered"], found["failed"]) == (0, 2)
-
-
 def test_a_model_that_stands_down_says_so_in_every_answer(served_copy, api_on, monkeypatch):
     monkeypatch.setattr(score_history, "LOOK_SECONDS", 0.0)
-    path = served_copy.folder / "lake" / "derived" / "scores" / f"{JANUARY}.json"
-    path.write_text(
-        json.dumps(
-            json.loads(path.read_text()) | {"stand_down": "Version 2 is no better than chance."}
-        )
-    )
+    stands_down(served_copy, "Version 2 is no better than chance.")
     api = api_on(served_copy)
     for found in (
         api.post("/predict", {"member": KEY}),
@@ -193,10 +188,7 @@ def test_a_model_that_stands_down_says_so_in_every_answer(served_copy, api_on, m
 
 
 def test_what_another_version_was_said_of_does_not_bind_a_new_one(served_copy, api_on):
-    path = served_copy.folder / "lake" / "derived" / "scores" / f"{JANUARY}.json"
-    path.write_text(
-        json.dumps(json.loads(path.read_text()) | {"stand_down": "Version 2 is worthless."})
-    )
+    stands_down(served_copy, "Version 2 is worthless.")
     point(served_copy, 3)
     found = api_on(served_copy).post("/predict", {"member": KEY}).json()
     assert found["model"]["version"] == 3

@@ -98,14 +98,14 @@ def test_any_customer_reads_the_same_one_by_one_as_in_a_batch_and_on_the_command
     said = home.status.explain(chosen, None)
     for probability in (
         row["probability"],
-        said["probability"],
+        said.probability,
         listed[chosen],
         registered[chosen],
     ):
         assert abs(single["probability"] - probability) <= EQUAL
-    assert single["reasons"] == row["reasons"] == said["reasons"]
-    assert single["features_used"] == said["features"]
-    assert single["prediction"] == row["prediction"] == said["prediction"]
+    assert single["reasons"] == row["reasons"] == said.reasons
+    assert single["features_used"] == said.features
+    assert single["prediction"] == row["prediction"] == said.prediction
     assert single["decile"] == row["decile"]
 
 

@@ -117,15 +117,15 @@ def test_a_promotion_under_another_contract_changes_schemas_document_and_model_a
     assert asyncio.run(api.server.predict({"member": "m00001"}))["model"]["version"] == 4
 
 
+def baked(home, **changes):
+    """The home as it is inside a Bento."""
+    note = {"version": 2, "built_at": "2024-03-01T00:00:00+00:00", "features_as_of": "2024-01-31"}
+    inside = {"store": "sqlite", "customers": 9}
+    (home.folder / "baked.json").write_text(json.dumps(note | inside | changes))
+
+
 def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api_on, tmp_path):
-    note = {
-        "version": 2,
-        "built_at": "2024-03-01T00:00:00+00:00",
-        "features_as_of": "2024-01-31",
-        "store": "sqlite",
-        "customers": 9,
-    }
-    (served_copy.folder / "baked.json").write_text(json.dumps(note))
+    baked(served_copy)
     for settings in ({}, {"prediction_log": tmp_path / "log"}):
         api = api_on(served_copy, **settings)
         assert api.post("/predict", {"member": "m00001"}).status_code == 200
@@ -137,20 +137,13 @@ def test_a_baked_home_logs_predictions_only_where_it_is_told_to(served_copy, api
 def test_a_baked_home_without_customers_answers_what_is_given_whole_and_says_what_is_missing(
     served_copy, api_on, is_refused
 ):
-    note = {
-        "version": 2,
-        "built_at": "2024-03-01T00:00:00+00:00",
-        "features_as_of": None,
-        "store": "",
-        "customers": 0,
-    }
-    (served_copy.folder / "baked.json").write_text(json.dumps(note))
+    baked(served_copy, features_as_of=None, store="", customers=0)
     api = api_on(served_copy)
     ready = api.get("/readyz").json()
     assert (ready["status"], ready["features_as_of"], ready["baked_at"]) == (
         "ready",
         None,
-        note["built_at"],
+        "2024-03-01T00:00:00+00:00",
     )
     assert ready["missing"] == ["the customers: only what-ifs that give every feature are answered"]
     is_refused(api.post("/predict", {"member": "m00001"}), 503, "store_down")

@@ -5,9 +5,6 @@ Every command runs through `main()`, in this process; the homes are those of a s
 
 import datetime as dt
 import errno
-import json
-import os
-import re
 import socket
 import subprocess
 import sys
@@ -16,13 +13,15 @@ import time
 import pytest
 import typer
 import yaml
+from rich.console import Console
 
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import DataError
-from churn_platform.cli.app import app, main
+from churn_platform.cli.app import app
+from churn_platform.cli.status import show_status
 from churn_platform.contract.reading import default_contract_path
 from churn_platform.ingestion.drop import find_drops
-from churn_platform.promotion.criteria import CRITERIA
+from churn_platform_tests.cli.conftest import failed, wrong
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -45,49 +44,6 @@ READING = [
 HOLD = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(120)"
 
 
-@pytest.fixture(autouse=True)
-def environ(monkeypatch, tmp_path):
-    """A folder and an environment of each test's own; what a command tells the libraries is gone after it."""
-    kept = dict(os.environ)
-    for name in kept:
-        if name.startswith(("CHURN_", "DAGSTER_HOME")):
-            del os.environ[name]
-    monkeypatch.chdir(tmp_path)
-    yield monkeypatch
-    monkeypatch.undo()
-    os.environ.clear()
-    os.environ.update(kept)
-
-
-@pytest.fixture
-def churn(monkeypatch, capfd):
-    """Run `churn` as a shell would: (exit code, stdout, stderr)."""
-
-    def run(*arguments: object, home=None) -> tuple[int, str, str]:
-        at = [] if home is None else ["--home", str(getattr(home, "folder", home))]
-        monkeypatch.setattr(sys, "argv", ["churn", *(str(argument) for argument in arguments), *at])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return end.value.code, out, err
-
-    return run
-
-
-@pytest.fixture
-def answer(churn):
-    """Run a reporting command with --json: what it answers, with nothing else on stdout."""
-
-    def run(*arguments: object, home=None, code: int = 0):
-        found, out, _ = churn(*arguments, "--json", home=home)
-        assert found == code
-        return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-
-    return run
-
-
 def files_of(folder) -> dict[str, int]:
     return {
         str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()
@@ -101,31 +57,12 @@ def with_contract(home, **changes):
     return home
 
 
-# Help
-
-
 def test_without_a_command_the_help_is_shown(churn):
     _, out, err = churn()
     assert "Commands:" in out + err
 
 
 # Wrong use: exit code 2 and one sentence
-
-
-def wrong(found: tuple[int, str, str], *facts: object) -> str:
-    """The error code of a command that was used wrongly; its sentence names the facts."""
-    code, out, err = found
-    assert (code, out) == (2, "")
-    assert err.startswith("churn: ")
-    assert err.count("\n") == 1
-    return code_of(err, facts)
-
-
-def code_of(err: str, facts: tuple[object, ...]) -> str:
-    """The code at the end of an error that names the facts."""
-    missing = [fact for fact in facts if str(fact) not in err]
-    assert not missing, err
-    return re.search(r"\[([A-Z_]+)\]\n$", err)[1]
 
 
 @pytest.mark.parametrize("command", [*READING, ("run",)], ids=lambda command: command[0])
@@ -159,9 +96,25 @@ def test_a_date_that_is_none_is_named_with_the_form_it_should_have(churn, januar
         assert wrong(found, repr(date), "2024-01-31") == "DATE_INVALID"
 
 
-def test_one_month_and_all_months_exclude_each_other(churn, january):
-    found = churn("run", "--as-of", "2024-01-31", "--all", home=january)
-    assert wrong(found, "--as-of", "--all") == "OPTIONS_CONFLICT"
+@pytest.mark.parametrize(
+    ("arguments", "facts", "code"),
+    [
+        ("run --as-of 2024-01-31 --all", ("--as-of", "--all"), "OPTIONS_CONFLICT"),
+        ("history --at 2024-01-31 --last 1", ("--at",), "OPTIONS_CONFLICT"),
+        ("explain nobody", ("'nobody'", "2024-01-31", "member"), "CUSTOMER_UNKNOWN"),
+        (
+            "explain m00001 --as-of 2024-02-29",
+            ("2024-02-29", "2024-01-31"),
+            "MONTH_NOT_SCORED",
+        ),
+        ("decision 2024-02-29", ("2024-02-29", "2024-01-31"), "DECISION_MISSING"),
+        ("verify --anchor abc", (" 12 ",), "USAGE_INVALID"),
+        ("history --act coup", ("'coup'",), "ACT_UNKNOWN"),
+        ("alert", ("CHURN_ALERT_URLS",), "ALERTS_NOT_CONFIGURED"),
+    ],
+)
+def test_wrong_use_is_one_sentence_with_its_facts(churn, january, arguments, facts, code):
+    assert wrong(churn(*arguments.split(), home=january), *facts) == code
 
 
 def test_a_folder_without_tables_or_no_folder_is_not_taken_in_and_leaves_no_home(churn, tmp_path):
@@ -170,15 +123,6 @@ def test_a_folder_without_tables_or_no_folder_is_not_taken_in_and_leaves_no_home
         found = churn("ingest", folder, "--as-of", "2024-01-31", home=tmp_path / "home")
         assert wrong(found, folder, fact) == "DROP_MISSING"
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
-
-
-def test_an_unknown_customer_or_month_is_named_with_the_known_ones(churn, january):
-    found = churn("explain", "nobody", home=january)
-    assert wrong(found, "'nobody'", "2024-01-31", "member") == "CUSTOMER_UNKNOWN"
-    found = churn("explain", "m00001", "--as-of", "2024-02-29", home=january)
-    assert wrong(found, "2024-02-29", "2024-01-31") == "MONTH_NOT_SCORED"
-    found = churn("decision", "2024-02-29", home=january)
-    assert wrong(found, "2024-02-29", "2024-01-31") == "DECISION_MISSING"
 
 
 def test_before_the_first_run_there_is_nothing_to_tell(churn, tmp_path):
@@ -247,18 +191,6 @@ def test_every_command_and_option_is_explained_in_a_phrase_of_at_most_80_charact
 
 
 # Errors: exit code 1 and a sentence that says what to do
-
-
-def failed(found: tuple[int, str, str], *facts: object) -> str:
-    """The error code of a command that failed; its message names the facts.
-
-    Before it there is only the progress of `churn run`.
-    """
-    code, out, err = found
-    progress, _, said = err.partition("churn: ")
-    assert (code, out) == (1, "")
-    assert progress == "" or progress.startswith("Checking what is due ...\n")
-    return code_of(said, facts)
 
 
 @pytest.mark.parametrize(
@@ -381,11 +313,7 @@ def test_ctrl_c_is_said_in_a_sentence_with_its_own_exit_code(churn, january, env
 
     environ.setattr("churn_platform.reports.status.Status.now", interrupted)
     code, out, err = churn("status", home=january)
-    assert (code, out) == (130, "")
-    assert (
-        err.strip()
-        == "churn: Stopped. Completed steps are kept. Run the same command again to continue."
-    )
+    assert (code, out, err.count("\n")) == (130, "", 1)
 
 
 # Making a home, taking a drop in
@@ -505,83 +433,19 @@ def test_a_disk_that_takes_nothing_is_said_in_a_sentence_and_no_drop_is_left(
     assert churn("ingest", delivered, "--as-of", "2024-01-31", home=home)[0] == 0
 
 
-def test_status_says_that_the_newest_month_has_rows_put_aside(churn, tmp_path):
-    home = make_home(tmp_path / "home")
-    members = month_tables(JANUARY)["members"]
-    members.loc[3, "months"] = -7
-    deliver(home, JANUARY, {**month_tables(JANUARY), "members": members})
-    home.ingestion.publish(JANUARY)
-    _, out, _ = churn("status", home=home)
-    assert "Quarantine  2024-01-31: 1 row quarantined: members 1. Reasons: " in out
-    answered = json.loads(churn("status", "--json", home=home)[1])["quarantine"]
-    assert answered["tables"]["members"]["quarantined"] == 1
-
-
 # Answers as JSON
 
 
-def test_status_holds_months_production_and_every_decision(answer, february_decided):
-    found = answer("status", home=february_decided)
-    assert found["months"] == ["2024-01-31", "2024-02-29"]
-    assert (found["production"]["version"], found["production"]["as_of"]) == (1, "2024-01-31")
-    assert found["production"]["stand_down"] is True  # what made customers leave has turned round
-    first, second = found["decisions"]
-    assert found["production"]["auc"] == pytest.approx(first["candidate_auc"])
-    assert (first["candidate_version"], first["production_version"], first["trigger"]) == (
-        1,
-        None,
-        "first",
-    )
-    assert (second["candidate_version"], second["production_version"], second["trigger"]) == (
-        2,
-        1,
-        "performance",
-    )
-    assert (first["difference_interval"], first["production_auc"]) == (None, None)
-    low, high = second["difference_interval"]
-    assert 0 < low < second["candidate_auc"] - second["production_auc"] < high
-    assert second["drifted_columns"] == []
-    assert [finding["code"] for finding in second["findings"]] == [
-        criterion.code for criterion in CRITERIA
-    ]
-
-
-def test_status_of_a_new_home_has_no_production(answer, tmp_path):
-    found = answer("status", home=make_home(tmp_path / "home"))
-    assert (found["months"], found["production"], found["decisions"]) == ([], None, [])
-    assert found["reason"] == "No drop has arrived yet."
-
-
-def test_explain_holds_probability_reasons_features_and_model(answer, january):
-    found = answer("explain", "m00009", home=january)
-    assert 0 < found["probability"] < 1
-    assert len(found["reasons"]) == 3
-    assert all(re.search(r"(raises|lowers) the risk", reason) for reason in found["reasons"])
-    row = month_tables(JANUARY)["members"].loc[9]
-    assert set(found["features"]) == {"months", "plan", "has_app", "hours"}
-    assert (found["features"]["months"], found["features"]["plan"]) == (row["months"], row["plan"])
-    assert found["features"]["hours"] is None  # every ninth customer has no visits on record
-    assert found["model"]["name"] == "gym_churn"
-    assert (found["model"]["version"], found["model"]["as_of"]) == (1, "2024-01-31")
-    assert (
-        found["model"]["stand_down"]
-        is answer("status", home=january)["production"]["stand_down"]
-        is False
-    )
-    assert answer("explain", "m00009", "--as-of", "2024-01-31", home=january) == found
-
-
-def test_scores_hold_the_top_in_order_with_their_reasons(answer, january):
+def test_explain_and_scores_agree(answer, january):
     found = answer("scores", "--top", 3, home=january)
     assert (found["as_of"], found["version"], found["customers"]) == ("2024-01-31", 1, 1500)
     assert [row["rank"] for row in found["listed"]] == [1, 2, 3]
-    first, second, third = (row["probability"] for row in found["listed"])
-    assert 1 > first >= second >= third > 0
-    assert all(row["reason_1"] for row in found["listed"])
     assert len(answer("scores", home=january)["listed"]) == 20
-    explained = answer("explain", found["listed"][0]["member"], home=january)
-    assert explained["probability"] == pytest.approx(first, abs=1e-12)
-    assert explained["reasons"][0] == found["listed"][0]["reason_1"]
+    first = found["listed"][0]
+    explained = answer("explain", first["member"], home=january)
+    assert explained["probability"] == pytest.approx(first["probability"], abs=1e-12)
+    assert explained["reasons"][0] == first["reason_1"]
+    assert answer("explain", first["member"], "--as-of", "2024-01-31", home=january) == explained
 
 
 def test_decision_is_the_newest_or_the_months(answer, february_decided):
@@ -593,14 +457,6 @@ def test_decision_is_the_newest_or_the_months(answer, february_decided):
     assert [first, newest] == answer("status", home=february_decided)["decisions"]
 
 
-def test_history_holds_every_receipt_in_order(answer, january):
-    found = answer("history", home=january)
-    assert [receipt["sequence"] for receipt in found] == list(range(1, len(found) + 1))
-    acts = [receipt["act"] for receipt in found]
-    assert acts.index("drop accepted") < acts.index("decision") < acts.index("promotion done")
-    assert {receipt["actor"] for receipt in found} == {"tester"}
-
-
 def test_verify_says_what_holds_and_the_head_to_keep(churn, answer, january, environ):
     environ.setenv("CHURN_API_PORT", "1")
     found = answer("verify", "--deep", home=january)
@@ -610,7 +466,6 @@ def test_verify_says_what_holds_and_the_head_to_keep(churn, answer, january, env
     assert answer("verify", "--anchor", head.digest, home=january)["verified"]
     code, out, _ = churn("verify", home=january)
     assert (code, f"Head: receipt {head.sequence}, {head.digest}" in out) == (0, True)
-    assert wrong(churn("verify", "--anchor", "abc", home=january), " 12 ") == "USAGE_INVALID"
 
 
 def test_verify_ends_with_one_and_names_the_first_break(churn, answer, january_copy, environ):
@@ -656,14 +511,9 @@ def test_history_is_filtered_and_says_so_when_nothing_is_left(churn, answer, jan
     assert [receipt["act"] for receipt in found] == ["promotion intent", "promotion done"]
     assert answer("history", "--until", "2024-01-31", home=january) == []
     assert churn("history", "--until", "2024-01-31", home=january)[1] == "No receipt matches.\n"
-    assert wrong(churn("history", "--act", "coup", home=january), "'coup'") == "ACT_UNKNOWN"
-    found = churn("history", "--at", "2024-01-31", "--last", 1, home=january)
-    assert wrong(found, "--at") == "OPTIONS_CONFLICT"
 
 
 def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys):
-    from rich.console import Console
-
     from churn_platform.cli.ledger import _show_receipts
 
     receipts = [receipt.model_dump(mode="json") for receipt in january.ledger.receipts()]
@@ -688,24 +538,6 @@ def test_history_at_an_instant_tells_what_was_in_production(churn, answer, janua
     assert "Version 1 was in production: tester put it there" in out
     assert "`churn decision 2024-01-31`" in out
     assert answer("history", "--at", "2024-01-15", home=january)["version"] is None
-
-
-def test_doctor_says_of_every_part_what_it_found(answer, january):
-    found = answer("doctor", home=january)
-    names = [check["check"] for check in found]
-    assert {
-        "python",
-        "libraries",
-        "port",
-        "write access",
-        "contract",
-        "lake",
-        "ledger",
-        "production",
-    } <= set(names)
-    assert all(set(check) == {"check", "state", "found", "remedy"} for check in found)
-    assert {check["check"] for check in found if check["state"] != "ok"} <= {"port", "disk"}
-    assert all(check["remedy"] for check in found if check["state"] != "ok")
 
 
 def test_a_second_run_has_nothing_to_do(churn, answer, january_copy):
@@ -778,61 +610,39 @@ def test_reading_changes_nothing(answer, january_copy):
     }
 
 
-def test_what_the_api_answered_is_told_with_its_worth():
-    from rich.console import Console
-
-    from churn_platform.cli.status import show_status
-
+def status_of(**found):
+    """What `churn status` shows of a home with nothing else to show."""
     console = Console(width=200, record=True)
-    found = {
-        "contract": "gym", "home": "here", "production": None, "decisions": [], "quarantine": None, "alerts": [],
-        "months": ["2024-01-31"], "next": None, "reason": "", "pending": None, "blocked": {},
-        "proposal": None, "warnings": [],
-    }  # fmt: skip
+    empty = dict.fromkeys(("production", "next", "pending", "quarantine", "proposal"))
+    lists = {name: [] for name in ("months", "decisions", "alerts", "answered", "warnings")}
+    show_status(console, {"contract": "gym", "home": "here", "reason": "Nothing.", "blocked": {}}
+                | empty | lists | found)  # fmt: skip
+    return console.export_text()
+
+
+def test_what_the_api_answered_is_shown_with_its_performance():
     one = {
-        "version": 2,
-        "as_of": "2024-01-31",
-        "customers": 1500,
-        "rows": 371,
-        "moved": True,
-        "distance": 0.31,
-    }
+        "version": 2, "as_of": "2024-01-31", "customers": 1500, "rows": 371, "distance": 0.31,
+        "moved": True, "metrics": {"auc": 0.8125},
+    }  # fmt: skip
     unknown = one | {"metrics": None, "note": "Nothing is known.", "moved": False}
-    show_status(console, found | {"answered": [one | {"metrics": {"auc": 0.8125}}, unknown]})
-    said = console.export_text()
-    assert (
-        "version 2 to 1,500 customers of 2024-01-31: AUC 0.812 on 371 matured labels, 0.31 away from its training data"
-        in said
-    )
-    assert "version 2 to 1,500 customers of 2024-01-31: Nothing is known.\n" in said
+    said = status_of(answered=[one, unknown])
+    about = "version 2 to 1,500 customers of 2024-01-31:"
+    known = "AUC 0.812 on 371 matured labels, 0.31 away from its training data"
+    assert f"{about} {known}" in said
+    assert f"{about} Nothing is known.\n" in said
 
 
-def test_a_single_month_is_told_as_one(capsys):
-    from churn_platform.cli.base import make_console
-    from churn_platform.cli.status import show_status
-
-    found = {
-        "contract": "gym",
-        "home": "here",
-        "production": None,
-        "decisions": [],
-        "next": None,
-        "reason": "Nothing.",
-        "alerts": [],
-        "answered": [],
-        "proposal": None,
-        "warnings": [],
-    }
-    for months, said in (
+@pytest.mark.parametrize(
+    ("months", "span"),
+    [
         ([], "no month yet"),
         (["2024-01-31"], "1 month, 2024-01-31\n"),
         (["2024-01-31", "2024-02-29"], "2 months, 2024-01-31 to 2024-02-29"),
-    ):
-        show_status(
-            make_console(),
-            found | {"months": months, "quarantine": None, "pending": None, "blocked": {}},
-        )
-        assert f"Months      {said}" in capsys.readouterr().out
+    ],
+)
+def test_the_span_of_the_months_is_shown(months, span):
+    assert f"Months      {span}" in status_of(months=months)
 
 
 def test_ingest_without_a_folder_reads_the_tables_of_the_contract_from_their_database(

@@ -17,12 +17,10 @@ from churn_platform.drafting.columns import LISTED, OFTEN
 from churn_platform.drafting.tables import LIMIT
 from churn_platform.services import Services
 from churn_platform.training.mlflow_server import MARKER
-from churn_platform_tests.cli import test_app as test_cli
-from churn_platform_tests.cli.test_app import wrong
+from churn_platform_tests.cli.conftest import wrong
 from churn_platform_tests.drafted_businesses import MONTH
 from churn_platform_tests.small_business import DECLARED, JANUARY, month_tables
 
-churn, environ = test_cli.churn, test_cli.environ
 DOCS = Path(__file__).parents[2] / "docs"
 SHIPPED = default_contract_path().read_text(encoding="utf-8")
 

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from churn_platform_tests.cli.test_app import READING, answer, churn, environ, failed, wrong
-
-__all__ = ["answer", "churn", "environ"]
+from churn_platform_tests.cli.conftest import failed, wrong
+from churn_platform_tests.cli.test_app import READING
 
 
 def test_a_home_is_backed_up_restored_elsewhere_and_answers_the_same(

@@ -74,7 +74,7 @@ def test_a_customer_who_has_left_and_a_training_row_are_marked():
 
 
 def test_the_status_names_quarantined_rows_of_a_month_once(february_copy):
-    found = february_copy.status.now()
+    found = february_copy.status.now().as_json()
     rows = {"code": "ROWS_QUARANTINED", "about": "rows", "sentence": "3 rows quarantined: usage 3."}
     found["warnings"] = [{"as_of": month, **rows} for month in ("2024-01-31", "2024-02-29")]
     found["quarantine"] = {

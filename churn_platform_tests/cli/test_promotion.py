@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from churn_platform_tests.cli.test_app import answer, churn, environ, failed, wrong
+from churn_platform_tests.cli.conftest import failed, wrong
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
-__all__ = ["answer", "churn", "environ"]
 ANN = ("--by", "Ann", "--reason", "Looks right.")
 BOB = ("--by", "Bob", "--reason", "Retention complains.")
 

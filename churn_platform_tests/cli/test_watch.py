@@ -13,12 +13,9 @@ import urllib.request
 import pytest
 
 from churn_platform.alerting.dagster_ui import free_port
-from churn_platform_tests.cli import test_app as test_cli
-from churn_platform_tests.cli.test_app import wrong
+from churn_platform_tests.cli.conftest import wrong
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.system.receiver import receiving
-
-churn, answer, environ = test_cli.churn, test_cli.answer, test_cli.environ
 
 
 @pytest.fixture
@@ -55,11 +52,6 @@ def test_a_test_that_does_not_arrive_is_an_error_that_names_the_receiver_and_no_
     assert (
         out == "json 1: it could not be reached\nnonsense 2: it is not a URL that Apprise knows\n"
     )
-
-
-def test_without_receivers_the_way_to_set_them_is_said(churn, january_copy):
-    found = churn("alert", home=january_copy)
-    assert wrong(found, "CHURN_ALERT_URLS") == "ALERTS_NOT_CONFIGURED"
 
 
 def test_what_waits_is_shown_by_status_and_doctor_and_sent_by_hand(

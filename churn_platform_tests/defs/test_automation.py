@@ -178,12 +178,6 @@ def test_of_many_drops_the_oldest_is_requested_alone(empty_home, tick):
     assert requested(tick(drop_sensor, empty_home)).partition_key == "2024-01-31"
 
 
-def test_the_next_month_is_requested_once_the_month_before_is_done(january_copy, tick):
-    deliver(january_copy, MARCH)
-    deliver(january_copy, FEBRUARY)
-    assert requested(tick(drop_sensor, january_copy)).partition_key == "2024-02-29"
-
-
 def test_a_restored_home_of_an_earlier_version_requests_no_run(january_copy, tick, morning):
     """Its drops are known by times that a restore has lost: the next tick recognises them by content."""
     home = january_copy
@@ -196,11 +190,6 @@ def test_a_restored_home_of_an_earlier_version_requests_no_run(january_copy, tic
     answer, _ = morning(home)
     assert isinstance(answer, dg.SkipReason)
     assert home.lake.fingerprint(JANUARY).startswith("content:")
-
-
-def test_the_same_state_gives_the_same_key_tick_after_tick(empty_home, tick):
-    deliver(empty_home, JANUARY)
-    assert len({requested(tick(drop_sensor, empty_home)).run_key for _ in range(3)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -347,11 +336,6 @@ def test_a_quiet_month_is_skipped_with_its_figures(january_copy, tick):
     ) == 1
 
 
-def test_a_month_that_was_decided_is_not_asked_again(january_copy, tick):
-    said = skipped(tick(drift_sensor, january_copy))
-    assert said == "No labels have matured since the decision on 2024-01-31."
-
-
 def test_a_decision_that_was_not_carried_out_is_requested_with_its_own_trigger(
     february_decided_copy, tick
 ):
@@ -365,14 +349,6 @@ def test_scores_of_the_model_before_are_made_again(february_decided_copy, tick):
     request = requested(tick(drift_sensor, february_decided_copy))
     assert request.run_key.startswith("scores:2024-02-29:")
     assert request.asset_selection == [dg.AssetKey("scores")]
-
-
-def test_a_drop_goes_before_drift(january_copy, tick):
-    deliver(january_copy, FEBRUARY)
-    said = skipped(tick(drift_sensor, january_copy))
-    assert (
-        said == "First the monthly of 2024-02-29 is due: The month 2024-02-29 has no snapshot yet."
-    )
 
 
 def test_a_month_that_was_lost_from_the_online_store_after_its_good_run_is_requested_under_a_new_key(

@@ -17,10 +17,17 @@ def test_the_definitions_are_loadable(loaded):
     dg.Definitions.validate_loadable(loaded)
 
 
-def test_every_asset_says_what_it_is_and_with_which_tools(loaded):
-    for spec in loaded.resolve_all_asset_specs():
-        assert len(spec.description) > 50, spec.key
-        assert spec.kinds, spec.key
+def test_everything_that_a_person_opens_is_described(loaded):
+    repository = loaded.get_repository_def()
+    jobs = [loaded.resolve_job_def(name) for name in ("monthly", "retraining")]
+    assets = list(loaded.resolve_all_asset_specs())
+    for found in (*assets, *jobs, *repository.sensor_defs, *repository.schedule_defs):
+        assert len(found.description) > 50, found
+    assert all(spec.kinds for spec in assets)
+    assert all(job.executor_def is dg.in_process_executor for job in jobs)
+    assert "CHURN_HOME" in HomeResource.model_fields["folder"].description
+    assert loaded.resources["mlflow"].description
+    assert loaded.loggers["progress"].description
 
 
 def test_every_check_is_described_and_those_of_a_criterion_by_its_code(loaded):
@@ -29,13 +36,6 @@ def test_every_check_is_described_and_those_of_a_criterion_by_its_code(loaded):
     assert all(spec.description for spec in specs.values())
     for criterion in CRITERIA:
         assert specs[criterion.name].description.startswith(f"{criterion.code} {criterion.title}.")
-
-
-@pytest.mark.parametrize("name", ["monthly", "retraining"])
-def test_a_job_is_described_and_runs_in_one_process(loaded, name):
-    job = loaded.resolve_job_def(name)
-    assert len(job.description) > 50
-    assert job.executor_def is dg.in_process_executor
 
 
 @pytest.mark.parametrize(
@@ -52,20 +52,6 @@ def test_a_job_is_described_and_runs_in_one_process(loaded, name):
 def test_a_job_runs_its_assets_in_order(loaded, job, earlier, later):
     order = [node.name for node in loaded.resolve_job_def(job).graph.nodes_in_topological_order]
     assert order.index(earlier) < order.index(later)
-
-
-def test_sensors_and_schedules_are_described(loaded):
-    repository = loaded.get_repository_def()
-    assert all(
-        len(found.description) > 50
-        for found in [*repository.sensor_defs, *repository.schedule_defs]
-    )
-
-
-def test_every_resource_and_logger_is_described(loaded):
-    assert "CHURN_HOME" in HomeResource.model_fields["folder"].description
-    assert loaded.resources["mlflow"].description
-    assert loaded.loggers["progress"].description
 
 
 def test_a_ui_without_a_home_is_told_what_to_type(monkeypatch):

@@ -104,21 +104,6 @@ def test_an_approved_candidate_is_promoted(february_decided_copy, shown):
     assert (home.releases.pointer().version, home.registry.alias("production")) == (2, 2)
 
 
-def test_a_candidate_that_the_decision_did_not_see_is_not_promoted(february_decided_copy, shown):
-    candidate(february_decided_copy, FEBRUARY, "other code")
-    values = shown(february_decided_copy, FEBRUARY, production_model)
-    assert values["outcome"] == "Kept version 1: The decision approved version 2, not version 3."
-    assert open_home(february_decided_copy.folder).releases.pointer().version == 1
-
-
-def test_an_approval_under_another_policy_is_not_carried_out(february_decided_copy, shown):
-    values = shown(with_policy(february_decided_copy, delta=0.02), FEBRUARY, production_model)
-    assert (
-        values["outcome"]
-        == "Kept version 1: The policy has changed since the decision: decide again."
-    )
-
-
 def test_without_production_a_refusal_leaves_none(january_decided_copy, shown):
     values = shown(with_policy(january_decided_copy, delta=0.02), JANUARY, production_model)
     assert values["outcome"].startswith("No model is in production: ")

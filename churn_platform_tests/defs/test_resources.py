@@ -15,7 +15,6 @@ from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.resources import (
     IN_PROCESS,
     HomeResource,
-    as_of_partitions,
     listening,
     mlflow_tracking,
     month_of,
@@ -165,22 +164,9 @@ def test_a_run_first_completes_the_move_that_was_cut_off(february_copy, monkeypa
     assert len(february_copy.ledger.receipts("recovery")) == 1
 
 
-def test_any_cadence_fits_because_the_partitions_are_dynamic():
-    assert isinstance(as_of_partitions, dg.DynamicPartitionsDefinition)
-    assert as_of_partitions.name == "as_of"
-
-
 def test_the_month_of_a_run_is_its_partition_as_a_date():
     with dg.build_asset_context(partition_key="2024-02-29") as context:
         assert month_of(context) == dt.date(2024, 2, 29)
-
-
-def test_a_partition_that_is_no_date_is_an_error():
-    with (
-        dg.build_asset_context(partition_key="february") as context,
-        pytest.raises(ValueError, match="february"),
-    ):
-        month_of(context)
 
 
 @dg.asset
@@ -203,24 +189,15 @@ def run_both() -> bool:
 
 def test_a_listener_hears_each_asset_start_and_end_and_no_end_of_one_that_failed():
     heard = []
-    with listening(lambda name, state: heard.append((name, state))):
+    other = []
+    with (
+        listening(lambda name, state: heard.append((name, state))),
+        listening(lambda *event: other.append(event)),
+    ):
         assert not run_both()
-    assert heard == [("sound", "started"), ("sound", "done"), ("broken", "started")]
-
-
-def test_nobody_is_told_after_the_block():
-    heard = []
-    with listening(lambda name, state: heard.append(name)):
-        pass
+    assert heard == other == [("sound", "started"), ("sound", "done"), ("broken", "started")]
     run_both()
-    assert heard == []
-
-
-def test_every_listener_is_told():
-    one, other = [], []
-    with listening(lambda name, _: one.append(name)), listening(lambda name, _: other.append(name)):
-        run_both()
-    assert one == other == ["sound", "sound", "broken"]
+    assert len(heard) == 3
 
 
 def test_a_run_first_completes_an_erasure_that_was_cut_off(february_copy, monkeypatch):

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import write_json
 from churn_platform.features.online.upkeep import notice_lost_rows
-from churn_platform.maintenance.mlflow_copy import BEFORE
+from churn_platform.maintenance.mlflow_history import BEFORE
 from churn_platform.maintenance.mlflow_move import JOURNAL
 from churn_platform.training.mlflow_server import MARKER, OWNER
 from churn_platform.training.registry import CANDIDATE, PRODUCTION
@@ -254,7 +254,7 @@ def test_people_and_the_loop_go_on_there(moved, server):
     settings = {"mlflow_uri": home.settings.mlflow_uri, "online_store": home.settings.online_store}
     found = verification(home, deep=True, **settings)
     assert found["verified"], found["breaks"]
-    assert home.reproduction.reproduce(1)["reproduced"]
+    assert home.reproduction.reproduce(1).reproduced
     home.approvals.approve(2, "ann", "it is the better one")
     assert int(at(server).get_model_version_by_alias(NAME, PRODUCTION).version) == 2
     open_home(home.folder, **settings).rollbacks.roll_back("ann", "it promised too much", to=1)

@@ -66,8 +66,8 @@ def test_a_version_that_never_served_and_beats_production_later_is_proposed_for_
 
 
 def test_status_and_api_show_the_proposal(overtaken):
-    found = overtaken.status.now()["proposal"]
-    assert found == overtaken.status.proposal()
+    found = overtaken.status.now().as_json()["proposal"]
+    assert found == overtaken.status.proposal().as_json()
     assert found["command"] == "churn approve 2 --override --by NAME --reason TEXT"
     told = ProductionRecords(overtaken.folder).of
     assert told(1)["proposal"] == {name: found[name] for name in ("version", "sentence", "command")}
@@ -146,7 +146,7 @@ def test_a_retired_version_that_is_better_again_is_proposed_and_rolled_back_to_b
     made = record["verdict"]["proposal"]
     assert (made["act"], made["version"], made["production"]) == ("rollback proposed", 1, 2)
     assert home.ledger.receipts("rollback proposed")[0].subject == "version 1"
-    assert home.status.proposal()["command"] == "churn rollback --to 1 --by NAME --reason TEXT"
+    assert home.status.proposal().command == "churn rollback --to 1 --by NAME --reason TEXT"
     assert [entry["state"] for entry in record["evaluated"]] == ["retired", "production"]
     home = with_verdict(home, automatic=True)
     for _ in range(2):
@@ -182,7 +182,7 @@ def test_a_month_of_turned_over_labels_proposes_nothing(february_decided, tmp_pa
     production = record["evaluated"][-1]
     assert production["metrics"]["auc_interval"][1] < 0.3
     assert "inverted" in production["doubt"]
-    assert home.status.now()["production"]["stand_down"] is False
+    assert home.status.now().production.stand_down is False
 
 
 def test_a_version_is_judged_on_the_newest_matured_month_with_all_its_customers(

@@ -1,13 +1,14 @@
 """The evidence of a promotion: who is scored on what, and which rows which model has seen."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from churn_platform.evaluation.leaks import judge_alone
 from churn_platform.features.training_dataset import entity_hashes
-from churn_platform.promotion.gate import gather
+from churn_platform.promotion.gate import attempt_on, gather, holdout_name
 from churn_platform.training.candidate import fit_candidate, forward_scores
 
 
@@ -104,3 +105,15 @@ def test_a_leak_since_the_newest_month_is_not_diluted_among_pooled_months(
     frame.loc[newest, "monthly_fee"] = frame.loc[newest, "label"].astype(float)
     leaking = dataclasses.replace(pooled, frame=frame)
     assert list(gather(gym, leaking, candidate, None, 1).alone.leaks) == ["monthly_fee"]
+
+
+def test_each_other_candidate_on_one_holdout_is_an_attempt(gym, two_months):
+    holdout = holdout_name(gym.policy.training, two_months.window)
+    assert holdout == f"{gym.policy.training.salt}:0.25:2024-02-29"
+    judged = [
+        SimpleNamespace(candidate_digest=digest, evidence={"holdout": name})
+        for digest, name in (("a", holdout), ("b", holdout), ("a", holdout), ("c", "another"))
+    ]
+    assert attempt_on(holdout, "a", []) == 1
+    assert attempt_on(holdout, "a", judged) == 2
+    assert attempt_on(holdout, "c", judged) == 3

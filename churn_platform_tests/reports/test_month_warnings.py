@@ -1,7 +1,6 @@
-"""A month's warnings come from its records, whoever found them, and reach ledger, alerts, status, terminal and API."""
+"""A month's warnings come from its records, and reach ledger, alerts, status, terminal and API."""
 
 import pytest
-import yaml
 
 from bento.production_record import ProductionRecords
 from churn_platform.base.files import read_json, write_json
@@ -9,6 +8,8 @@ from churn_platform.cli.status import show_status
 from churn_platform.lake.window import LabelCount
 from churn_platform.ledger.acts import TrainingRefused
 from churn_platform.loop.retraining import training_key
+from churn_platform_tests.api_client import with_contract
+from churn_platform_tests.drift.judged import check, judged
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
     DECLARED,
@@ -78,68 +79,65 @@ def test_alerts_status_terminal_and_server_show_the_same_warnings(home, capsys):
     home.month_warnings.record(FEBRUARY)
     told = [item.message for item in home.alerts.items(before, []) if item.message is not None]
     assert [message.title for message in told] == ["gym: warnings about 2024-02-29"]
-    found = open_home(home.folder).status.now()["warnings"]
+    found = open_home(home.folder).status.now().warnings
     assert codes(found) == {"LABELS_UNLIKE_BEFORE"}
     assert all(warning["sentence"] in told[0].body for warning in found)
     assert ProductionRecords(home.folder).of(2)["warnings"] == found
-    show_status(Console(width=200), home.status.now())
+    show_status(Console(width=200), home.status.now().as_json())
     assert "LABELS_UNLIKE_BEFORE" in capsys.readouterr().out
 
 
-def test_drift_that_no_candidate_can_answer_is_a_warning(home):
-    version = home.releases.pointer().version
-    column = {"column": "plan", "unknown_categories": {"premium": 0.6}}
-    drift = {
-        "production_version": version,
-        "alarms": ["drift share 40.0% is above 5.0%"],
-        "result": {"columns": [column]},
-    }
-    change_record(home, "drift_report", **drift)
-    found = home.month_warnings.of(FEBRUARY)
-    (unanswered,) = [warning for warning in found if warning.code == "DRIFT_WITHOUT_LABELS"]
-    assert "No labels have matured since the decision on 2024-02-29" in unanswered.sentence
-    assert "UNKNOWN_CATEGORY_SHARE" in {warning.code for warning in found}
-    subject = {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."}
-    record_act(home.ledger, act="retraining requested", **subject)
-    assert "DRIFT_WITHOUT_LABELS" not in {
-        warning.code for warning in home.month_warnings.of(FEBRUARY)
-    }
-
-
-def test_drift_is_a_warning_where_the_training_that_should_answer_it_was_refused(home):
-    version, subject = (
-        home.releases.pointer().version,
-        {"actor": "tester", "subject": "2024-02-29", "reason": "Drift."},
+def alarmed(home, **unknown):
+    """A drift report of the version in production with an alarm and unknown categories of plan."""
+    result = judged((check("plan", unknown=unknown), None))
+    change_record(
+        home,
+        "drift_report",
+        production_version=home.releases.pointer().version,
+        alarms=["drift share 40.0% is above 5.0%"],
+        result=result.as_json(),
     )
-    alarmed = {
-        "production_version": version,
-        "alarms": ["drift share 40.0% is above 5.0%"],
-        "result": {"columns": []},
-    }
-    change_record(home, "drift_report", **alarmed)
-    record_act(home.ledger, act="retraining requested", **subject)
-    dataset = home.training_datasets.load(FEBRUARY).digest
-    key = training_key(dataset, home.contract.policy_hash)
+
+
+def unanswered(home):
+    """The sentences of the warnings about drift that no candidate answers."""
+    found = home.month_warnings.of(FEBRUARY)
+    return [one.sentence for one in found if one.code == "DRIFT_WITHOUT_LABELS"]
+
+
+def request_retraining(home):
+    record_act(
+        home.ledger,
+        act="retraining requested",
+        actor="tester",
+        subject="2024-02-29",
+        reason="Drift.",
+    )
+
+
+def test_drift_that_no_candidate_can_answer_is_a_warning(home):
+    alarmed(home, premium=0.6)
+    (sentence,) = unanswered(home)
+    assert "No labels have matured since the decision on 2024-02-29" in sentence
+    assert "UNKNOWN_CATEGORY_SHARE" in {one.code for one in home.month_warnings.of(FEBRUARY)}
+    request_retraining(home)
+    assert unanswered(home) == []
+
+
+def test_drift_is_a_warning_if_the_training_that_should_answer_it_was_refused(home):
+    alarmed(home)
+    request_retraining(home)
+    key = training_key(home.training_datasets.load(FEBRUARY).digest, home.contract.policy_hash)
     reason = "The training rows hold 5 churners."
     home.ledger.append(TrainingRefused(month=FEBRUARY, reason=reason, **key))
-    (unanswered,) = [
-        one for one in home.month_warnings.of(FEBRUARY) if one.code == "DRIFT_WITHOUT_LABELS"
-    ]
-    assert unanswered.sentence.endswith(
-        ". No candidate can be trained: The training rows hold 5 churners."
-    )
+    (sentence,) = unanswered(home)
+    assert sentence.endswith("The training rows hold 5 churners.")
 
 
 def test_a_record_is_read_by_its_own_words_after_the_policy_was_edited(home):
     before = home.month_warnings.of(FEBRUARY)
-    policy = {
-        **DECLARED["policy"],
-        "training": {**DECLARED["policy"]["training"], "churn_rate_max": 0.02},
-    }
-    (home.folder / "contract.yaml").write_text(
-        yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False)
-    )
-    edited = open_home(home.folder)
+    training = DECLARED["policy"]["training"] | {"churn_rate_max": 0.02}
+    edited = with_contract(home, policy=DECLARED["policy"] | {"training": training})
     assert home.records.read("training_dataset", FEBRUARY)["labels"]["churn_rate"] > 0.02
     assert edited.month_warnings.of(FEBRUARY) == before
 

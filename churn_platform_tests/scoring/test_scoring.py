@@ -265,7 +265,7 @@ def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january
     assert "MONTH_NOT_SCORED" in {warning.code for warning in home.month_warnings.of(FEBRUARY)}
     step = open_home(home.folder).progress().next_step()
     assert step is None or step.kind == "retraining"
-    assert home.status.scores(1)[0] == JANUARY
+    assert home.status.scores(1).as_of == JANUARY
 
 
 def test_a_rollback_to_a_version_of_another_contract_is_no_reason_to_score_again(january_copy):

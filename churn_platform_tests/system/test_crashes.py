@@ -149,7 +149,7 @@ def backed_up_again(home: Services) -> None:
         backed_up(home)
     with opened(archive_of(home)) as (archive, said):
         for name in said.files:
-            copy_checked(archive, said, name, None)
+            copy_checked(archive, said, name)
 
 
 def damaged(home: Services) -> None:

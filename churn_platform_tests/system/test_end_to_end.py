@@ -145,7 +145,7 @@ def test_batch_scores_explanation_release_and_mlflow_give_the_same_probability(
     answered = registered.predict(model_input(model.features, rows))
     np.testing.assert_allclose(np.asarray(answered)[:, 1], expected, atol=1e-9)
     for user in rows["user_id"].sample(5, random_state=1):
-        assert february_home.status.explain(user, None)["probability"] == pytest.approx(
+        assert february_home.status.explain(user, None).probability == pytest.approx(
             expected[user], abs=1e-9
         )
 
@@ -177,7 +177,7 @@ def test_a_refused_month_is_a_green_run_with_a_list_a_yellow_check_and_a_sentenc
     assert home.releases.pointer().version == 1
     assert len(home.records.frame("scores", FEBRUARY)) == 7043
     assert refused.stand_down, "production is at chance and nothing better passed"
-    assert home.status.now()["production"]["stand_down"]
+    assert home.status.now().production.stand_down
     assert home.records.frame("scores", FEBRUARY)["stand_down"].all()
     with dg.DagsterInstance.from_config(str(home.folder / "dagster")) as instance:
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}

@@ -46,9 +46,9 @@ def eight_weeks(six_weeks, tmp_path_factory):
 
 def test_weeks_without_labels_are_taken_in_and_nobody_is_scored_before_there_is_a_model(six_weeks):
     found = six_weeks.status.now()
-    assert found["months"] == [week.isoformat() for week in WEEKS[:6]]
-    assert (found["production"], found["decisions"], found["next"]) == (None, [], None)
-    assert found["reason"] == "No month has matured labels yet, so nothing can be trained."
+    assert found.months == [week.isoformat() for week in WEEKS[:6]]
+    assert (found.production, found.decisions, found.next) == (None, [], None)
+    assert found.reason == "No month has matured labels yet, so nothing can be trained."
     assert six_weeks.records.read("scores", WEEKS[5])["version"] is None
 
 
@@ -66,14 +66,11 @@ def test_labels_that_arrive_alone_process_their_week_and_train_on_the_newest(eig
 
 def test_too_few_churners_are_told_in_plain_words_and_pooled_until_there_are_enough(eight_weeks):
     home, _ = eight_weeks
-    refused, promoted = home.status.now()["decisions"]
-    assert (refused["as_of"], refused["decision"], refused["trigger"]) == (
-        "2024-01-07",
-        "refused",
-        "first",
-    )
-    assert "too few to decide: 40 of each are needed" in refused["reason"]
-    assert (promoted["as_of"], promoted["decision"]) == ("2024-01-14", "promoted")
+    refused, promoted = home.status.now().decisions
+    assert (refused.as_of, refused.decision) == ("2024-01-07", "refused")
+    assert refused.trigger == "first"
+    assert "too few to decide: 40 of each are needed" in refused.reason
+    assert (promoted.as_of, promoted.decision) == ("2024-01-14", "promoted")
     window = home.training_datasets.load(WEEKS[6]).window
     assert window.holdout == tuple(WEEKS[:2]), "one week's churners are too few"
 
@@ -106,10 +103,9 @@ def test_an_integer_key_an_age_and_a_category_of_many_values_reach_the_model(eig
     assert dataset.frame["weeks_subscribed"].between(0, 299).all()
     assert dataset.frame["city"].nunique() > 150
     found = home.status.explain("10000000007", None)
-    assert set(found["features"]) == {"weeks_subscribed", "city", "late_papers"}
+    assert set(found.features) == {"weeks_subscribed", "city", "late_papers"}
     assert (
-        online(home.feature_store, 10_000_000_007)["late_papers"]
-        == found["features"]["late_papers"]
+        online(home.feature_store, 10_000_000_007)["late_papers"] == found.features["late_papers"]
     )
 
 
@@ -124,7 +120,7 @@ def phone(tmp_path_factory):
 
 
 def test_one_wide_table_is_enough(phone):
-    decisions = [(d["as_of"], d["trigger"], d["decision"]) for d in phone.status.now()["decisions"]]
+    decisions = [(d.as_of, d.trigger, d.decision) for d in phone.status.now().decisions]
     assert decisions == [
         ("2024-01-31", "first", "promoted"),
         ("2024-02-29", "performance", "promoted"),

@@ -45,10 +45,8 @@ def test_the_drops_are_what_the_simulator_drew_and_the_contract_takes_them_in(tm
         key, label = contract.entity.column, contract.label
         churned = tables[label.table].set_index(key)[label.column]
         assert churned.to_dict() == month.tables[label.table].set_index(key)[label.column].to_dict()
-    assert [month["best_auc"] for month in truth["months"]] == [
-        month.truth.best_auc for month in months
-    ]
-    assert json.loads((tmp_path / "out" / "truth.json").read_text()) == truth
+    assert truth.months == tuple(month.truth for month in months)
+    assert json.loads((tmp_path / "out" / "truth.json").read_text()) == truth.as_json()
 
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path):
@@ -104,7 +102,7 @@ def test_a_broken_file_is_refused_with_a_sentence_and_its_repair_is_not(tmp_path
     contract = read_contract(SHIPPED)
     _, _, broken, _ = find_drops(tmp_path, contract)
     [fault] = validate(contract, broken, today=broken.as_of, known=None).refusals
-    assert read_truth(tmp_path)["months"][2]["drivers"][0] in fault.sentence()
+    assert read_truth(tmp_path).months[2].drivers[0] in fault.sentence()
     [repair] = find_drops(tmp_path / "repairs", contract)
     assert validate(contract, repair, today=repair.as_of, known=None).refusals == ()
 
@@ -129,7 +127,7 @@ def test_an_earlier_simulation_is_replaced_whole_even_one_that_was_cut_off(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "2024-01-31", "2024-02-29", "contract.yaml", "notes.txt", "truth.json",
     ]  # fmt: skip
-    assert read_truth(tmp_path)["scenario"] == "quiet"
+    assert read_truth(tmp_path).scenario == "quiet"
 
 
 @pytest.mark.parametrize("name", ["drops.csv", "truth.json"])

@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from churn_platform.cli.story import show_story, story
+from churn_platform.cli.story import StoryMonth, show_story, story
+from churn_platform.simulator import Truth
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import make_home
 
@@ -18,13 +19,19 @@ PLAIN = {
 
 
 def row(month, **changes):
-    return {"month": month, **PLAIN, **changes}
+    return StoryMonth(month=month, **PLAIN | changes)
 
 
 def shown(*rows, truth=None):
     out = io.StringIO()
     show_story(Console(file=out, width=200, highlight=False), list(rows), truth)
     return out.getvalue()
+
+
+def truth_about(months=(), deliveries=()):
+    about = {"scenario": "quiet", "summary": "nothing", "loop_should": "keep calm"}
+    parts = {"months": months, "deliveries": deliveries, "users": 9, "seed": 1}
+    return Truth.model_validate(about | parts)
 
 
 def decision(month, version, outcome="promoted"):
@@ -53,28 +60,29 @@ def test_each_month_shows_the_model_that_was_in_production_when_it_came_and_the_
         ],
     }  # fmt: skip
     january, february, march = story(home, found, None, {})
-    assert [one["in_production"] for one in (january, february, march)] == [None, 1, 3]
-    assert (january["realised_auc"], january["first_auc"]) == (None, None)
-    assert (february["realised_auc"], february["first_auc"]) == (0.6, 0.6)
-    assert (march["realised_auc"], march["first_auc"]) == (0.79, 0.5)
-    assert (march["decision"], march["version"], march["why"]) == ("refused", 4, "about version 4")
-    assert [one["best_auc"] for one in (january, february, march)] == [None] * 3
+    assert [one.in_production for one in (january, february, march)] == [None, 1, 3]
+    assert (january.realised_auc, january.first_auc) == (None, None)
+    assert (february.realised_auc, february.first_auc) == (0.6, 0.6)
+    assert (march.realised_auc, march.first_auc) == (0.79, 0.5)
+    assert (march.decision, march.version, march.why) == ("refused", 4, "about version 4")
+    assert [one.best_auc for one in (january, february, march)] == [None] * 3
 
 
 def test_a_month_that_was_refused_has_a_row_although_nothing_of_it_was_published(home):
-    truth = {
-        "months": [{"as_of": JANUARY, "best_auc": 0.8, "what_changed": "nothing"}],
-        "deliveries": [
-            {"folder": JANUARY, "as_of": JANUARY, "note": "people lacks the column town"}
+    truth = truth_about(
+        months=[
+            {"as_of": JANUARY, "best_auc": 0.8, "what_changed": "nothing"}
+            | {"churn_rate": 0.2, "drivers": []}
         ],
-    }
+        deliveries=[{"folder": JANUARY, "as_of": JANUARY, "note": "people lacks the column town"}],
+    )
     found = {"months": [], "decisions": [], "performance": []}
     [january] = story(home, found, truth, {JANUARY: "people: the column town is missing."})
-    assert (january["decision"], january["refused"]) == (
+    assert (january.decision, january.refused) == (
         "no month",
         "people: the column town is missing.",
     )
-    assert january["deliveries"] == ["people lacks the column town"]
+    assert january.deliveries == ["people lacks the column town"]
     said = shown(january)
     assert f"{JANUARY}  The files: people lacks the column town." in said
     assert "Refused: people: the column town is missing." in said
@@ -85,32 +93,14 @@ def test_a_month_that_was_refused_has_a_row_although_nothing_of_it_was_published
 
 
 def test_corrections_and_requests_come_from_the_ledger(home):
-    record_act(
-        home.ledger,
-        actor="a",
-        act="drop corrected",
-        subject=JANUARY,
-        reason="Correction of people.",
-        evidence={},
-    )
-    record_act(
-        home.ledger,
-        actor="a",
-        act="retraining requested",
-        subject=JANUARY,
-        reason="It fell.",
-        evidence={},
-    )
-    record_act(
-        home.ledger,
-        actor="a",
-        act="retraining requested",
-        subject=MARCH,
-        reason="Not this month.",
-        evidence={},
-    )
+    for act, subject, reason in (
+        ("drop corrected", JANUARY, "Correction of people."),
+        ("retraining requested", JANUARY, "It fell."),
+        ("retraining requested", MARCH, "Not this month."),
+    ):
+        record_act(home.ledger, actor="a", act=act, subject=subject, reason=reason, evidence={})
     [january] = story(home, {"months": [JANUARY], "decisions": [], "performance": []}, None, {})
-    assert (january["deliveries"], january["asked"]) == (["Correction of people."], "It fell.")
+    assert (january.deliveries, january.asked) == (["Correction of people."], "It fell.")
 
 
 def test_the_words_of_what_the_loop_did():
@@ -154,7 +144,5 @@ def test_the_end_compares_the_last_measured_month_with_and_without_the_loop():
 
 
 def test_a_simulation_is_introduced_by_what_happens_and_what_the_loop_should_do():
-    said = shown(
-        row(FEBRUARY), truth={"scenario": "quiet", "summary": "nothing", "loop_should": "keep calm"}
-    )
+    said = shown(row(FEBRUARY), truth=truth_about())
     assert said.startswith("quiet: nothing.\nThe loop should keep calm.\n")

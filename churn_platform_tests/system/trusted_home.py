@@ -39,7 +39,7 @@ def verification(
 ) -> dict[str, Any]:
     """What `churn verify` finds, with no server beside it unless the settings name its port."""
     opened = open_home(home.folder, **({"api_port": 1} | settings))
-    return opened.verification.summary(opened.verification.verify(anchor, deep=deep))
+    return opened.verification.summary(opened.verification.verify(anchor, deep=deep)).as_json()
 
 
 def exchange_model(home: Services, version: int, other: int) -> None:
