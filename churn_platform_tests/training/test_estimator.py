@@ -42,6 +42,8 @@ def test_the_rows_of_one_entity_lie_in_one_fold(months_of_members):
     x, y, members = months_of_members
     fitted = SigmoidCalibrated(Memoriser()).fit(x, y, groups=members)
     assert np.ptp(fitted.out_of_fold_) == 0
+    # Without groups a fold knows some of its entities, and only some.
+    assert np.ptp(SigmoidCalibrated(Memoriser()).fit(x, y).out_of_fold_) > 0
 
 
 def test_groups_of_one_row_each_are_folded_like_no_groups(linear):
