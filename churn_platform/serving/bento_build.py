@@ -183,11 +183,12 @@ def write_bentofile(stage: Path, loaded: Loaded, drivers: Sequence[str] = ()) ->
         (stage / "bento" / "bentofile.yaml").read_text(encoding="utf-8")
     )
     declared["include"] = [f"{name}/**" for name in (*PACKAGES, FOLDER)]
-    declared["labels"] = {
+    labels = {
         "project": "churn-platform",
         "model": loaded.manifest.model_name,
         "model_version": str(loaded.manifest.version),
     }
+    declared.update(labels=labels)
     named = [line.partition("==")[0] for line in declared["python"]["packages"]]
     declared["python"]["packages"] = pinned([*named, *drivers])
     (stage / "bentofile.yaml").write_text(

@@ -147,7 +147,7 @@ def test_an_older_schema_next_to_a_contract_is_replaced_and_this_versions_stays(
         ({"delivery_days": "soon"}, "delivery_days"),
         ({"policy": {"promotion": {"delta": 2}}}, "policy.promotion.delta"),
         (
-            {"tables": {"columns": {"columns": {"file": {"dtype": 3}}}}},
+            {"tables": {"source": {"columns": {"file": {"dtype": 3}}}}},
             "tables.NAME.columns.NAME.dtype",
         ),
         ({"costs": {"missed_churner": {"column": "x", "times": -1}}}, "costs.missed_churner.times"),

@@ -99,6 +99,7 @@ def _nulls(rows, nulls):
         (CATEGORY, ["DSL"] * 1000, ["DSL"] * 970 + ["Cable"] * 30, ["new category 'Cable' in 3% of rows"]),
         (CATEGORY, ["DSL"] * 10_000, ["DSL"] * 9901 + ["Cable"] * 99, []),
         (CATEGORY, ["DSL"] * 100, ["DSL"] * 96 + ["Cable"] * 4, []),
+        (CATEGORY, ["DSL"] * 300, ["DSL"] * 291 + ["Cable"] * 9, []),  # one of two categories
         (CATEGORY, [f"k{n}" for n in range(200)], [f"k{n}" for n in range(200, 400)], []),
     ],
 )  # fmt: skip
