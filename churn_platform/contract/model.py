@@ -10,20 +10,17 @@ from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
 from churn_platform.contract.consistency import faults_of, month_faults
+from churn_platform.contract.outcome import ColumnCost, Costs, Label, Span
 from churn_platform.contract.parts import (
     Age,
     Column,
-    ColumnCost,
     ContractPart,
-    Costs,
     DatabaseSource,
     Dtype,
     Entity,
     FeatureView,
     FileFormat,
-    Label,
     Name,
-    Span,
     Table,
 )
 from churn_platform.contract.policy import Policy

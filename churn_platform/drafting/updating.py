@@ -341,9 +341,9 @@ def _in_flow(value: Any) -> Any:  # noqa: ANN401 - YAML
 
 
 def _plain(text: str) -> Any:  # noqa: ANN401 - YAML
-    import yaml
+    from ruamel.yaml import YAML
 
-    return yaml.safe_load(text)
+    return YAML(typ="safe").load(text)
 
 
 def _yaml() -> Any:  # noqa: ANN401 - ruamel's
