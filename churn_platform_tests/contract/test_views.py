@@ -245,3 +245,17 @@ def test_a_candidate_does_not_learn_from_a_column_that_has_ended():
     assert "classes" not in views.learned_features(contract, JULY, [JUNE])
     assert views.ended_features(contract, ["visits", "classes"], JULY) == ["classes"]
     assert views.ended_features(contract, ["visits", "classes"], JUNE) == []
+
+
+def test_a_version_keeps_its_label_after_the_column_has_ended():
+    old = gym()
+    version = views.of_version(old, JUNE, old.features)
+    parts = column("labels__columns__has_left", dtype="boolean", until=JULY)
+    label = {
+        "table": "labels", "column": "cancelled", "since": JULY,
+        "earlier": [{"column": "has_left", "horizon": {"months": 1}}],
+    }  # fmt: skip
+    now = gym(**parts, label=label)
+    assert views.of_version(now, JUNE, now.features).label == version.label
+    assert views.for_version(now, version).label.column == "has_left"
+    assert views.for_version(now, version).at(JULY).label.column == "has_left"
