@@ -132,6 +132,8 @@ class _Comparison:
             for own in columns:
                 if own not in elsewhere:
                     yield Edit(("tables", name, "columns", own, "until"), self._as_of)
+        if not any(name in self._tables for name in self._month.feature_tables):
+            return  # labels alone, of a month whose other tables came before
         for name in self._month.feature_tables:
             if name not in self._tables and name not in self._month.pulled:
                 yield Edit(("tables", name, "until"), self._as_of)

@@ -171,6 +171,11 @@ def test_the_label_must_be_in_every_month_that_has_features():
         gym(tables__labels__columns__has_left={"dtype": "boolean", "until": JULY})
 
 
+def test_a_feature_must_be_left_in_every_month():
+    with pytest.raises(ValidationError, match="no feature is left"):
+        gym(tables__members__until=JULY, tables__visits__until=JULY)
+
+
 def test_a_version_keeps_what_it_reads_whatever_the_contract_becomes():
     contract = gym()
     version = views.of_version(contract, JUNE, ("plan", "months_member"))

@@ -88,6 +88,11 @@ def test_a_table_that_is_gone_ends():
     assert update(frames).contract.tables["visits"].until == JULY
 
 
+def test_labels_that_come_alone_end_no_table():
+    labels = {"labels": pd.DataFrame({"member": KEYS, "has_left": "0", "cancelled": "0"})}
+    assert update(labels).edits == ()
+
+
 def test_a_renamed_value_keeps_its_earlier_name():
     frames = files()
     frames["members"]["plan"] = frames["members"]["plan"].replace({"basic": "standard"})
