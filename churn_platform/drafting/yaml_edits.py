@@ -130,7 +130,7 @@ def _in_layout_of(text: str, before: str, after: str) -> list[str]:
 
 def _boundaries(one: list[str], other: list[str]) -> dict[int, int]:
     """Places between the lines of one text -> the same place in another text."""
-    found = {}
+    found: dict[int, int] = {}
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     for _, start, end, start_other, end_other in matcher.get_opcodes():
         places = _beginnings(other[start_other:end_other])
