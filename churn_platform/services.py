@@ -191,6 +191,7 @@ class Services(Home):
             self.decisions,
             self.publisher,
             self.promotions,
+            self.version_contracts,
         )
 
     @cached_property
@@ -257,7 +258,7 @@ class Services(Home):
         """Whether the model in production must stand down."""
         return StandDown(
             self.contract, self.performance_history, self.releases, self.ledger,
-            self.decisions.all,
+            self.decisions.all, self.version_contracts,
         )  # fmt: skip
 
     @cached_property
