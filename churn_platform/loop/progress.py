@@ -194,8 +194,7 @@ class Progress(Months):
         if same_list or self.lake.behind():
             return ""
         return (
-            "Descriptions, costs or list settings in the contract have changed since the newest"
-            " month was scored."
+            "Costs or list settings in the contract have changed since the newest month was scored."
         )
 
     def _retraining_inputs(self, as_of: dt.date) -> RetrainingInputs:
