@@ -157,7 +157,7 @@ EARLIER = moment(MONTHS[0], -24)
     [
         (None, None, {}, [ANN, ("bob", moment(MONTHS[2]))], True),
         (None, None, {}, [ANN] * 5000 + [("nobody", moment(MONTHS[1]))] * 5000, True),
-        (None, None, {}, [("ann", moment(dt.date(2020, 1, 1)))], False),
+        (None, None, {}, [("ann", moment(dt.date(2020, 1, 1)))], True),
         (None, None, {"full_feature_names": True}, [ANN], False),
         (TWICE, None, {}, [ANN, ("bob", moment(MONTHS[0]))], False),
         ([("ann", 0, 7, True, "")], EARLIER, {}, [ANN], False),
@@ -171,6 +171,15 @@ def test_the_short_way_is_taken_where_its_answer_is_feasts(three, rows, at, opti
     assert own_way(job) is short
     assert ours == three.historical(FEASTS, asked, **options)[1]
     assert len(ours[1]) == len(asked)
+
+
+@pytest.mark.parametrize("day", [MONTHS[0], dt.date(2020, 1, 1)], ids=["short", "feasts"])
+def test_a_feature_that_no_snapshot_in_reach_has_is_null(three, day):
+    for path in sorted((three.folder / "one").glob("*.parquet"))[:2]:
+        pq.write_table(pq.read_table(path).drop_columns(["number"]), path)
+    _, (schema, rows) = three.historical(OURS, [("ann", moment(day))])
+    assert rows[0][2] is None
+    assert schema.field("number").type == pa.int64()
 
 
 def test_no_snapshot_out_of_reach_is_opened(three):

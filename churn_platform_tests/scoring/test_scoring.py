@@ -282,10 +282,15 @@ def test_a_rollback_to_a_version_with_other_features_makes_the_list_again(januar
 
 def test_a_column_that_is_gone_from_the_contract_leaves_the_list_as_it_was(january_copy):
     before = (january_copy.reports / "2024-01-31" / "at_risk.csv").read_bytes()
-    views = {"members_fv": DECLARED["feature_views"]["members_fv"]}
-    tables = {name: table for name, table in DECLARED["tables"].items() if name != "visits"}
-    home = with_contract(january_copy, feature_views=views, tables=tables)
-    assert "'visits'" in home.version_contracts.why_not_scored()
+    members = dict(DECLARED["tables"]["members"]["columns"])
+    del members["has_app"]
+    view = {"table": "members", "features": ["months", "plan"]}
+    home = with_contract(
+        january_copy,
+        feature_views=DECLARED["feature_views"] | {"members_fv": view},
+        tables=DECLARED["tables"] | {"members": {"columns": members}},
+    )
+    assert "members.has_app" in home.version_contracts.why_not_scored()
     assert home.progress().next_step() is None
     scored = home.scoring.score(JANUARY)
     assert (scored.record.version, scored.csv.read_bytes()) == (1, before)
