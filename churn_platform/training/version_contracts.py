@@ -8,10 +8,7 @@ from pydantic import ValidationError
 
 from churn_platform.base.errors import ChurnError, ContractError
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import FeatureView
-
-
-from churn_platform.contract.parts import Table
+from churn_platform.contract.parts import FeatureView, Table
 from churn_platform.contract.views import (
     for_version,
     learned_features,
@@ -170,13 +167,6 @@ class VersionContracts:
         )
 
 
-<<<<<<< HEAD
-def _has_ended(table: Table, feature: str, as_of: dt.date) -> bool:
-    """Whether the table, or the column that the feature is made from, has ended by a month."""
-    own = table.ages[feature].of if feature in table.ages else feature
-    ends = (table.until, table.columns[own].until)
-    return any(end is not None and as_of >= end for end in ends)
-=======
 def _recorded(written: Mapping[str, object], features: Mapping[str, str]) -> Contract:
     """The contract in a model card, if it has the features of the model.
 
@@ -217,4 +207,10 @@ def _with_features(contract: Contract, features: Iterable[str]) -> Contract:
     if views == contract.feature_views:
         return contract
     return contract.changed(feature_views=views)
->>>>>>> main
+
+
+def _has_ended(table: Table, feature: str, as_of: dt.date) -> bool:
+    """Whether the table, or the column that the feature is made from, has ended by a month."""
+    own = table.ages[feature].of if feature in table.ages else feature
+    ends = (table.until, table.columns[own].until)
+    return any(end is not None and as_of >= end for end in ends)
