@@ -361,7 +361,13 @@ class Services(Home):
     def verification(self) -> Verification:
         """Verifies the home."""
         return Verification(
-            self, self.ledger, self.releases, self.registry, self.records, self.lake
+            self,
+            self.ledger,
+            self.releases,
+            self.registry,
+            self.records,
+            self.lake,
+            self.contract_history,
         )
 
     @cached_property
