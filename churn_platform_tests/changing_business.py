@@ -13,7 +13,13 @@ import yaml
 
 from churn_platform.services import Services
 from churn_platform_tests.loop_steps import run
-from churn_platform_tests.small_business import DECLARED, deliver, make_home, month_tables, open_home
+from churn_platform_tests.small_business import (
+    DECLARED,
+    deliver,
+    make_home,
+    month_tables,
+    open_home,
+)
 
 JANUARY = dt.date(2024, 1, 31)
 FEBRUARY = dt.date(2024, 2, 29)

@@ -130,6 +130,11 @@ def for_version(contract: "Contract", version: "Contract") -> "Contract":
             columns[own] = columns[own].model_copy(update=meaning)
         ages = {**contract.tables[name].ages, **table.ages}
         tables[name] = contract.tables[name].model_copy(update={"columns": columns, "ages": ages})
+    # The version's label is its label in every month, also where another definition has replaced it.
+    label = tables[version.label.table]
+    marked = label.columns[version.label.column].model_copy(update={"since": None, "until": None})
+    columns = {**label.columns, version.label.column: marked}
+    tables[version.label.table] = label.model_copy(update={"columns": columns})
     views = {
         name: view.model_copy(update={"features": kept})
         for name, view in contract.feature_views.items()
