@@ -130,7 +130,7 @@ def for_version(contract: "Contract", version: "Contract") -> "Contract":
             columns[own] = columns[own].model_copy(update=meaning)
         ages = {**contract.tables[name].ages, **table.ages}
         tables[name] = contract.tables[name].model_copy(update={"columns": columns, "ages": ages})
-    # The version's label is its label in every month, also where another definition has replaced it.
+    # Its label is that of every month, also where another definition has replaced it.
     label = tables[version.label.table]
     marked = label.columns[version.label.column].model_copy(update={"since": None, "until": None})
     columns = {**label.columns, version.label.column: marked}

@@ -63,6 +63,13 @@ SQL_TYPES = {
     types.String: "VARCHAR",
 }
 """DuckDB's type of a feature that no file in reach has."""
+IBIS_TYPES = {
+    types.Int64: "int64",
+    types.Float64: "float64",
+    types.Bool: "boolean",
+    types.String: "string",
+}
+"""Ibis's type of the same."""
 
 
 class SnapshotOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
@@ -301,8 +308,18 @@ def _reading(
         files = _files(source)
         chosen = [str(path) for day, path in files.items() if first <= day <= last]
         if chosen:
-            return ibis.read_parquet(chosen, union_by_name=True)
-        return ibis.read_parquet([str(path) for path in files.values()][:1] or source.path).limit(0)
+            table = ibis.read_parquet(chosen, union_by_name=True)
+        else:
+            known = [str(path) for path in files.values()]
+            table = ibis.read_parquet(known[:1] or source.path).limit(0)
+        absent = {
+            field.name: ibis.null(IBIS_TYPES[field.dtype])
+            for view in asked.get("feature_views", ())
+            if view.batch_source.path == source.path
+            for field in view.features
+            if field.name not in table.columns
+        }
+        return table.mutate(**absent) if absent else table
 
     store = config.offline_store
     return function(

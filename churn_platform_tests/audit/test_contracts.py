@@ -1,13 +1,6 @@
 """Contracts that changed: every version is made again, and the recorded contracts are verified."""
 
-import json
-
 import pytest
-
-from churn_platform.base.digests import digest_of
-from churn_platform.ledger.acts import ContractChanged
-from churn_platform_tests.changing_business import JUNE, contract_of, write_contract
-from churn_platform_tests.system.trusted_home import assert_told, edit_json, flip, verification
 
 VERSIONS = range(1, 7)
 
