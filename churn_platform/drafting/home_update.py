@@ -18,7 +18,7 @@ from churn_platform.lake.lake import Lake
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ContractProposal:
     """A changed contract that is not written yet.
 
     Attributes:
@@ -48,7 +48,7 @@ class ContractUpdates:
         self._lake = lake
         self._history = history
 
-    def propose(self, named: Sequence[Path], as_of: dt.date | None) -> Proposal:
+    def propose(self, named: Sequence[Path], as_of: dt.date | None) -> ContractProposal:
         """The contract that accepts the files of a month.
 
         Args:
@@ -77,7 +77,7 @@ class ContractUpdates:
             frames = read_tables(data_files(folder), self._contract.files)
         text = self._path.read_text(encoding="utf-8")
         found = update_for(self._contract, text, frames, month, self._before(month))
-        return Proposal(
+        return ContractProposal(
             contract=found.contract,
             text=found.text,
             changes=tuple(changes_between(self._contract, found.contract)),
@@ -85,9 +85,9 @@ class ContractUpdates:
             refused=tuple(self._history.refused(found.contract)),
         )
 
-    def edited(self) -> Proposal:
+    def edited(self) -> ContractProposal:
         """The contract in use, as a person edited it since it was last recorded."""
-        return Proposal(
+        return ContractProposal(
             contract=self._contract,
             text=self._path.read_text(encoding="utf-8"),
             changes=tuple(self._history.pending()),
@@ -95,7 +95,7 @@ class ContractUpdates:
             refused=tuple(self._history.refused()),
         )
 
-    def write(self, proposal: Proposal) -> None:
+    def write(self, proposal: ContractProposal) -> None:
         """Write a proposal to the contract's file and record it in the ledger.
 
         Raises:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Column, Contract
+from churn_platform.contract.parts import KeySpelling
 from churn_platform.drafting.columns import guess_column
 from churn_platform.drafting.words import (
     counted,
@@ -175,8 +176,8 @@ class _Comparison:
             column, doubt = _guessed(header, own, frame[header])
             if column is None:
                 continue
-            values = _fields(column) | {"since": self._as_of}
-            yield Edit(("tables", name, "columns", own), values, doubt)
+            since = column.model_copy(update={"since": self._as_of})
+            yield Edit(("tables", name, "columns", own), since, doubt)
             if column.dtype != "date":
                 features.append(own)
         yield from self._features(name, features)
@@ -228,24 +229,22 @@ class _Comparison:
         known = self._before.keys.get(name)
         if known is None or name not in self._contract.tables:
             return
-        found, doubt = self._spelled(frame, known)
-        if found:
-            given = [
-                one.model_dump(exclude_defaults=True)
-                for one in self._contract.tables[name].key_spellings
-            ]
-            yield Edit(("tables", name, "key_spellings"), [*given, *found], doubt)
+        found = self._spelled(frame, known)
+        if found is not None:
+            given = self._contract.tables[name].key_spellings
+            doubt = self._spelling_doubt(frame, found)
+            yield Edit(("tables", name, "key_spellings"), [*given, found], doubt)
 
-    def _spelled(self, frame: pd.DataFrame, known: pd.Series) -> tuple[list[dict[str, Any]], str]:
-        """The spelling of a file's keys from this month on, if it is another one, and why to
-        confirm it.
-        """
+    def _spelled(self, frame: pd.DataFrame, known: pd.Series) -> KeySpelling | None:
+        """The spelling of a file's keys from this month on, if it is another one."""
         found = likely_spelling(frame[self._key], known)
         if found is None:
-            return [], ""
+            return None
+        return found.model_copy(update={"since": self._as_of})
+
+    def _spelling_doubt(self, frame: pd.DataFrame, spelling: KeySpelling) -> str:
         example = str(frame[self._key].iloc[0])
-        fields = found.model_dump(exclude_defaults=True) | {"since": self._as_of}
-        return [fields], f"{example!r} is read as {found.read(example)!r}"
+        return f"{example!r} is read as {spelling.read(example)!r}"
 
     def _new_table(self, stem: str) -> Iterator[Edit]:
         frame = self._frames[stem]
@@ -260,7 +259,7 @@ class _Comparison:
             own = free_name(valid_name(header), name, self._taken)
             column, doubt = _guessed(header, own, frame[header])
             if column is not None:
-                columns[own] = _fields(column)
+                columns[own] = column
                 doubts += [f"{own}: {doubt}"] if doubt else []
         if not columns:
             return
@@ -268,12 +267,12 @@ class _Comparison:
         if stem != name:
             table["file"] = stem
         known = next(iter(self._before.keys.values()), pd.Series(dtype=object))
-        spelled, doubt = self._spelled(frame, known)
-        if spelled:
-            table["key_spellings"] = spelled
-            doubts.append(doubt)
+        spelling = self._spelled(frame, known)
+        if spelling is not None:
+            table["key_spellings"] = [spelling]
+            doubts.append(self._spelling_doubt(frame, spelling))
         yield Edit(("tables", name), table, "; ".join(doubts))
-        features = [own for own, spec in columns.items() if spec["dtype"] not in ("date", "string")]
+        features = [own for own, spec in columns.items() if spec.dtype not in ("date", "string")]
         if features:
             yield Edit(("feature_views", f"{name}_fv"), {"table": name, "features": features})
 
@@ -292,17 +291,6 @@ def _guessed(header: str, own: str, values: pd.Series) -> tuple[Column | None, s
     if known_late(header):
         doubt = "its name suggests that it is known only after churning"
     return column.model_copy(update=words), doubt
-
-
-def _fields(column: Column) -> dict[str, Any]:
-    """The fields that differ from the defaults, the dtype first, bounds without a fraction."""
-    fields = {"dtype": column.dtype} | column.model_dump(mode="python", exclude_defaults=True)
-    for name, value in fields.items():
-        if isinstance(value, float) and value.is_integer():
-            fields[name] = int(value)
-        elif isinstance(value, tuple):
-            fields[name] = list(value)
-    return fields
 
 
 def _edited(text: str, edits: tuple[Edit, ...]) -> str:
@@ -328,12 +316,18 @@ def _in_flow(value: Any) -> Any:  # noqa: ANN401 - YAML
     """A value on one line; a mapping of mappings has one line for each."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+    if isinstance(value, Column):  # the dtype first
+        return _in_flow({"dtype": value.dtype} | value.model_dump(exclude_defaults=True))
+    if isinstance(value, KeySpelling):
+        return _in_flow(value.model_dump(exclude_defaults=True))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, dict):
         made = CommentedMap({name: _in_flow(part) for name, part in value.items()})
-        if not any(isinstance(part, dict) for part in value.values()):
+        if not any(isinstance(part, dict | Column) for part in value.values()):
             made.fa.set_flow_style()
         return made
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         listed = CommentedSeq(map(_in_flow, value))
         listed.fa.set_flow_style()
         return listed
@@ -341,9 +335,9 @@ def _in_flow(value: Any) -> Any:  # noqa: ANN401 - YAML
 
 
 def _plain(text: str) -> Any:  # noqa: ANN401 - YAML
-    import yaml
+    from ruamel.yaml import YAML
 
-    return yaml.safe_load(text)
+    return YAML(typ="safe").load(text)
 
 
 def _yaml() -> Any:  # noqa: ANN401 - ruamel's

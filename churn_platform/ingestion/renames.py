@@ -1,8 +1,8 @@
 """Values and keys that files write in a new way: which old one each probably is."""
 
 import difflib
-import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 
 import pandas as pd
 
@@ -77,7 +77,9 @@ def _spellings(keys: pd.Series, known: Iterable[str]) -> Iterator[KeySpelling]:
 
 def _prefix(keys: Iterable[str]) -> str:
     """What all keys begin with, without its digits at the end."""
-    return os.path.commonprefix(list(keys)).rstrip("0123456789")  # noqa: RUF071 - of texts
+    ordered = sorted(keys)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(ordered[0], ordered[-1], strict=False))
+    return "".join(letter for letter, _ in same).rstrip("0123456789")
 
 
 def _digits_of(key: str) -> str:

@@ -65,7 +65,7 @@ class ProductionStatus(Stored):
     overridden: Signature | None
 
 
-class PendingApproval(Stored):
+class WaitingCandidate(Stored):
     """The candidate that waits for approval; `lapsed` is why it no longer waits."""
 
     version: int
@@ -104,7 +104,7 @@ class HomeStatus(Stored):
     contract: str
     months: list[str]
     production: ProductionStatus | None
-    pending: PendingApproval | None
+    pending: WaitingCandidate | None
     blocked: dict[int, Signature]
     decisions: list[AnsweredDecision]
     quarantine: QuarantineStatus | None
@@ -216,12 +216,12 @@ class Status:
             alerts=self._alerts(),
         )
 
-    def _pending(self) -> PendingApproval | None:
+    def _pending(self) -> WaitingCandidate | None:
         found = self.waiting()
         if found is None:
             return None
         request, lapsed = found
-        return PendingApproval(
+        return WaitingCandidate(
             **vars(request.record()), lapsed=lapsed, how=how_to_answer(request.version)
         )
 
