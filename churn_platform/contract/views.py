@@ -106,6 +106,7 @@ def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) 
         for name, table in contract.tables.items()
         if name in wanted
     }
+    tables[label.table] = _always_marked(tables[label.table], label.column)
     return contract.changed(
         tables=tables, label=label, feature_views=views, slices=(), costs=None, policy=None
     )
@@ -130,11 +131,8 @@ def for_version(contract: "Contract", version: "Contract") -> "Contract":
             columns[own] = columns[own].model_copy(update=meaning)
         ages = {**contract.tables[name].ages, **table.ages}
         tables[name] = contract.tables[name].model_copy(update={"columns": columns, "ages": ages})
-    # Its label is that of every month, also where another definition has replaced it.
-    label = tables[version.label.table]
-    marked = label.columns[version.label.column].model_copy(update={"since": None, "until": None})
-    columns = {**label.columns, version.label.column: marked}
-    tables[version.label.table] = label.model_copy(update={"columns": columns})
+    label = version.label
+    tables[label.table] = _always_marked(tables[label.table], label.column)
     views = {
         name: view.model_copy(update={"features": kept})
         for name, view in contract.feature_views.items()
@@ -260,6 +258,14 @@ def _of_month(table: Table, as_of: dt.date) -> Table:
             "key_spellings": spellings,
         }
     )
+
+
+def _always_marked(table: Table, label: str) -> Table:
+    """A table whose label has no dates: a version has one label, also for the months in which
+    another definition marks who churned.
+    """
+    column = table.columns[label].model_copy(update={"since": None, "until": None})
+    return table.model_copy(update={"columns": {**table.columns, label: column}})
 
 
 def _reduced(table: Table, wanted: Collection[str]) -> Table:
