@@ -15,15 +15,15 @@ from churn_platform.services import Services
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import (
     DECLARED,
+    FEBRUARY,
+    JANUARY,
+    MARCH,
     deliver,
     make_home,
     month_tables,
     open_home,
 )
 
-JANUARY = dt.date(2024, 1, 31)
-FEBRUARY = dt.date(2024, 2, 29)
-MARCH = dt.date(2024, 3, 31)
 APRIL = dt.date(2024, 4, 30)
 MAY = dt.date(2024, 5, 31)
 JUNE = dt.date(2024, 6, 30)
