@@ -1,4 +1,7 @@
-"""The gym over months of different contracts: a column appears, a value is renamed, a column ends, churn is defined anew.
+"""The gym over months of different contracts.
+
+A column appears in February, a value is renamed in March, a column and a table end in April, churn is defined anew and
+a table is delivered in two files in May, and keys are spelled in another way in June.
 
 Every month trains a candidate, so each version has another contract than the one before.
 """
@@ -36,6 +39,8 @@ def contract_of(as_of: dt.date) -> dict[str, Any]:
     found = copy.deepcopy(DECLARED)
     found["policy"]["retraining"] = {"cooldown_cadences": 0, "max_age_cadences": 1}
     found["policy"]["scoring"]["ended_columns"] = "missing"
+    found["tables"]["calls"] = {"columns": {"calls": {"dtype": "integer", "min": 0}}}
+    found["feature_views"]["calls_fv"] = {"table": "calls", "features": ["calls"]}
     columns = found["tables"]["members"]["columns"]
     if as_of >= FEBRUARY:
         columns["guests"] = {"dtype": "integer", "min": 0, "since": FEBRUARY}
@@ -44,6 +49,7 @@ def contract_of(as_of: dt.date) -> dict[str, Any]:
         columns["plan"]["renamed"] = {"premium": {"was": "plus", "since": MARCH}}
     if as_of >= APRIL:
         columns["has_app"]["until"] = APRIL
+        found["tables"]["calls"]["until"] = APRIL
     if as_of >= MAY:
         leavers = found["tables"]["leavers"]["columns"]
         leavers["has_left"]["until"] = MAY
@@ -54,6 +60,9 @@ def contract_of(as_of: dt.date) -> dict[str, Any]:
             "since": MAY,
             "earlier": [{"column": "has_left"}],
         }
+        found["tables"]["members"]["parts"] = {"plans": {"columns": ["plan"], "since": MAY}}
+    if as_of >= JUNE:
+        found["tables"]["visits"]["key_spellings"] = [{"since": JUNE, "remove_prefix": "X-"}]
     return found
 
 
@@ -61,12 +70,15 @@ def tables_of(as_of: dt.date) -> dict[str, pd.DataFrame]:
     """The tables of one month as its drop has them."""
     tables = month_tables(as_of, MEMBERS)
     members = tables["members"]
+    calls = (members["months"] + as_of.month) % 4
+    tables["calls"] = pd.DataFrame({"member": members["member"], "calls": calls})
     if as_of >= FEBRUARY:
         members["guests"] = (members["months"] * 7 + as_of.month) % 5
     if as_of >= MARCH:
         members["plan"] = members["plan"].replace({"plus": "premium"})
     if as_of >= APRIL:
         tables["members"] = members.drop(columns="has_app")
+        del tables["calls"]
     if as_of >= MAY:
         tables["leavers"] = pd.DataFrame(
             {
@@ -74,6 +86,11 @@ def tables_of(as_of: dt.date) -> dict[str, pd.DataFrame]:
                 "quits": tables["leavers"]["has_left"].astype(int),
             }
         )
+        tables["plans"] = tables["members"][["member", "plan"]]
+        tables["members"] = tables["members"].drop(columns="plan")
+    if as_of >= JUNE:
+        visits = tables["visits"]
+        tables["visits"] = visits.assign(member="X-" + visits["member"])
     return tables
 
 

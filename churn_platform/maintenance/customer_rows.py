@@ -48,11 +48,10 @@ class Key:
         As text or as a whole number, never as a float: from 2**53 on, a float is also the key
         of the neighbours.
         """
-        if self.spelling is not None:
-            spelled = values.astype(object).map(
-                lambda key: self.spelling.read(str(key)), na_action="ignore"
-            )
-            return replace(self, spelling=None).named_by(pd.Series(spelled, dtype=TEXT))
+        spelling = self.spelling
+        if spelling is not None:
+            own = values.astype(object).map(lambda k: spelling.read(str(k)), na_action="ignore")
+            return replace(self, spelling=None).named_by(pd.Series(own, dtype=TEXT))
         if isinstance(self.value, str):
             keys = convert(values, "string", self.writing)[0].str.strip()
         else:
