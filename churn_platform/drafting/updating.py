@@ -3,7 +3,6 @@ is new, gone, renamed, moved, or written in another way.
 """
 
 import datetime as dt
-import io
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +21,7 @@ from churn_platform.drafting.words import (
     known_late,
     valid_name,
 )
+from churn_platform.drafting.yaml_edits import Edit, parsed, with_edits
 from churn_platform.ingestion.renames import likely_renames, likely_spelling
 
 
@@ -38,15 +38,6 @@ class MonthBefore:
     headers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     keys: Mapping[str, pd.Series] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One value to set in the contract, by its path; `doubt` is why to confirm it."""
-
-    path: tuple[str, ...]
-    value: Any
-    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,8 +69,8 @@ def update_for(
         UsageError: a file lacks the key.
     """
     edits = tuple(_Comparison(contract, frames, as_of, before).edits())
-    changed = _edited(text, edits)
-    return Update(changed, Contract.model_validate(_plain(changed)), edits)
+    changed = with_edits(text, edits)
+    return Update(changed, Contract.model_validate(parsed(changed)), edits)
 
 
 class _Comparison:
@@ -141,6 +132,8 @@ class _Comparison:
             for own in columns:
                 if own not in elsewhere:
                     yield Edit(("tables", name, "columns", own, "until"), self._as_of)
+        if not any(name in self._tables for name in self._month.feature_tables):
+            return  # labels alone, of a month whose other tables came before
         for name in self._month.feature_tables:
             if name not in self._tables and name not in self._month.pulled:
                 yield Edit(("tables", name, "until"), self._as_of)
@@ -166,6 +159,9 @@ class _Comparison:
         }
 
     def _new_columns(self, name: str, frame: pd.DataFrame) -> Iterator[Edit]:
+        views = self._contract.feature_views.values()
+        if name == self._contract.label.table and all(view.table != name for view in views):
+            return  # delivered with the label, perhaps the label itself
         known = {column.source or own for own, column in self._month.delivered(name).items()}
         known |= self._before.headers.get(name, frozenset())
         features = []
@@ -291,61 +287,3 @@ def _guessed(header: str, own: str, values: pd.Series) -> tuple[Column | None, s
     if known_late(header):
         doubt = "its name suggests that it is known only after churning"
     return column.model_copy(update=words), doubt
-
-
-def _edited(text: str, edits: tuple[Edit, ...]) -> str:
-    """The text with every edit, and a comment where one should be confirmed."""
-    from ruamel.yaml.comments import CommentedMap
-
-    yaml = _yaml()
-    document = yaml.load(text)
-    for edit in edits:
-        place = document
-        *above, last = edit.path
-        for name in above:
-            place = place.setdefault(name, CommentedMap())
-        place[last] = _in_flow(edit.value)
-        if edit.doubt:
-            place.yaml_add_eol_comment(f"# confirm: {edit.doubt}", last)
-    out = io.StringIO()
-    yaml.dump(document, out)
-    return out.getvalue()
-
-
-def _in_flow(value: Any) -> Any:  # noqa: ANN401 - YAML
-    """A value on one line; a mapping of mappings has one line for each."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    if isinstance(value, Column):  # the dtype first
-        return _in_flow({"dtype": value.dtype} | value.model_dump(exclude_defaults=True))
-    if isinstance(value, KeySpelling):
-        return _in_flow(value.model_dump(exclude_defaults=True))
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        made = CommentedMap({name: _in_flow(part) for name, part in value.items()})
-        if not any(isinstance(part, dict | Column) for part in value.values()):
-            made.fa.set_flow_style()
-        return made
-    if isinstance(value, list | tuple):
-        listed = CommentedSeq(map(_in_flow, value))
-        listed.fa.set_flow_style()
-        return listed
-    return value
-
-
-def _plain(text: str) -> Any:  # noqa: ANN401 - YAML
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe").load(text)
-
-
-def _yaml() -> Any:  # noqa: ANN401 - ruamel's
-    """The reader and writer that keeps comments, quotes and order."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.representer.ignore_aliases = lambda *_: True
-    return yaml

@@ -88,6 +88,11 @@ def test_a_table_that_is_gone_ends():
     assert update(frames).contract.tables["visits"].until == JULY
 
 
+def test_labels_that_come_alone_end_no_table():
+    labels = {"labels": pd.DataFrame({"member": KEYS, "has_left": "0", "cancelled": "0"})}
+    assert update(labels).edits == ()
+
+
 def test_a_renamed_value_keeps_its_earlier_name():
     frames = files()
     frames["members"]["plan"] = frames["members"]["plan"].replace({"basic": "standard"})
@@ -134,3 +139,20 @@ def test_a_file_without_the_key_is_refused():
     with pytest.raises(UsageError) as refused:
         update(frames)
     assert refused.value.code == "KEY_NOT_FOUND"
+
+
+def test_a_text_that_yaml_reads_as_a_boolean_is_written_in_quotes():
+    frames = files()
+    frames["members"].loc[:59, "plan"] = "No"
+    found = update(frames)
+    assert yaml.safe_load(found.text)["tables"]["members"]["columns"]["plan"]["values"] == [
+        "basic",
+        "plus",
+        "No",
+    ]
+
+
+def test_a_new_column_next_to_the_label_is_not_a_feature():
+    flags = np.random.default_rng(2).choice(["0", "1"], (CUSTOMERS, 3))
+    labels = pd.DataFrame(flags, columns=["has_left", "cancelled", "paused"])
+    assert update(files() | {"labels": labels.assign(member=KEYS)}).edits == ()

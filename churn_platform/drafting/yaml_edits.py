@@ -1,0 +1,141 @@
+"""Sets values in the text of a contract; comments, order and the layout of other lines stay."""
+
+import difflib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import yaml
+
+from churn_platform.contract.parts import Column, KeySpelling
+
+OTHER_TYPE = re.compile(
+    r"y|n|yes|no|on|off|true|false|null|~|[-+0-9.][-+0-9a-f_.:]*", re.IGNORECASE
+)
+"""Texts that YAML 1.1, by which the contract is read, may take for another type. ruamel.yaml
+writes by YAML 1.2, where `No` is a text.
+"""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One value to set in the contract, by its path; `doubt` is why to confirm it."""
+
+    path: tuple[str, ...]
+    value: Any
+    doubt: str = ""
+
+
+def with_edits(text: str, edits: Sequence[Edit]) -> str:
+    """The text with every edit, and a comment where one should be confirmed."""
+    from ruamel.yaml import YAML
+
+    tool = YAML()
+    tool.preserve_quotes = True
+    tool.width = 4096
+    tool.representer.ignore_aliases = lambda *_: True
+    document = tool.load(text)
+    before = _dumped(tool, document)
+    for edit in edits:
+        _set(document, edit)
+    after = _dumped(tool, document)
+    found = "".join(_in_layout_of(text, before, after))
+    return found if parsed(found) == parsed(after) else after
+
+
+def parsed(text: str) -> Any:  # noqa: ANN401 - YAML
+    """The values of a text, as the contract is read."""
+    return yaml.safe_load(text)
+
+
+def _dumped(tool: Any, document: Any) -> str:  # noqa: ANN401 - ruamel's
+    out = io.StringIO()
+    tool.dump(document, out)
+    return out.getvalue()
+
+
+def _set(document: Any, edit: Edit) -> None:  # noqa: ANN401 - ruamel's
+    """Set one value; the comment is at the end of its line, not within a mapping on that line."""
+    from ruamel.yaml.comments import CommentedMap
+
+    place = document
+    line = (document, edit.path[0])
+    inline = False
+    for name, below in pairwise(edit.path):
+        place = place.setdefault(name, CommentedMap())
+        inline = inline or bool(place.fa.flow_style())
+        if not inline:
+            line = (place, below)
+    place[_scalar(edit.path[-1])] = _in_flow(edit.value)
+    if edit.doubt:
+        holder, key = line
+        holder.yaml_add_eol_comment(f"# confirm: {edit.doubt}", key)
+
+
+def _in_flow(value: Any) -> Any:  # noqa: ANN401 - YAML
+    """A value on one line; a mapping of mappings has one line for each."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if isinstance(value, Column):  # the dtype first
+        return _in_flow({"dtype": value.dtype} | value.model_dump(exclude_defaults=True))
+    if isinstance(value, KeySpelling):
+        return _in_flow(value.model_dump(exclude_defaults=True))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        made = CommentedMap({_scalar(name): _in_flow(part) for name, part in value.items()})
+        if not any(isinstance(part, dict | Column) for part in value.values()):
+            made.fa.set_flow_style()
+        return made
+    if isinstance(value, list | tuple):
+        listed = CommentedSeq(map(_in_flow, value))
+        listed.fa.set_flow_style()
+        return listed
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:  # noqa: ANN401 - YAML
+    """A value, in quotes if it is a text that YAML 1.1 reads as a boolean or a number."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, str) and OTHER_TYPE.fullmatch(value):
+        return DoubleQuotedScalarString(value)
+    return value
+
+
+def _in_layout_of(text: str, before: str, after: str) -> list[str]:
+    """The lines of `after`; those that `before` has too are laid out as in `text`.
+
+    Args:
+        text: as a person wrote it.
+        before: the same content as `after` was made from, laid out as `after` is.
+        after: the content to write.
+    """
+    source = text.splitlines(keepends=True)
+    common = before.splitlines(keepends=True)
+    target = after.splitlines(keepends=True)
+    to_source = _boundaries(common, source)
+    to_target = _boundaries(common, target)
+    lines = []
+    for start, end in pairwise(sorted(to_source.keys() & to_target.keys())):
+        new = target[to_target[start] : to_target[end]]
+        if new == common[start:end]:
+            new = source[to_source[start] : to_source[end]]
+        lines += new
+    return lines
+
+
+def _boundaries(one: list[str], other: list[str]) -> dict[int, int]:
+    """Places between the lines of one text -> the same place in another text."""
+    found = {0: 0}
+    matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
+    for tag, start, end, start_other, end_other in matcher.get_opcodes():
+        steps = range(end - start + 1) if tag == "equal" else (0,)
+        for step in steps:
+            found.setdefault(start + step, start_other + step)
+        if tag != "equal":
+            found.setdefault(end, end_other)
+    return found | {len(one): len(other)}
