@@ -1,11 +1,14 @@
 """The contract of each version: what it reads and predicts, whatever the contract in use became."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
-from churn_platform.base.errors import ContractError, DataError, IntegrityError
+from pydantic import ValidationError
+
+from churn_platform.base.errors import ChurnError, ContractError
 from churn_platform.contract.model import Contract
+from churn_platform.contract.parts import FeatureView
 from churn_platform.contract.views import (
     for_version,
     learned_features,
@@ -13,6 +16,7 @@ from churn_platform.contract.views import (
     why_not_readable,
     with_versions,
 )
+from churn_platform.ledger.receipts import first_fault
 from churn_platform.training.release import ModelCard, ReleaseManifest
 from churn_platform.training.releases import Releases
 
@@ -38,7 +42,7 @@ class VersionContracts:
         for version in self._releases.versions():
             try:
                 found[version] = self.own(self._releases.card(version))
-            except (ContractError, DataError, IntegrityError, OSError):
+            except (ChurnError, OSError):
                 continue
         return found
 
@@ -54,15 +58,20 @@ class VersionContracts:
         """What a version reads and predicts (`of_version`).
 
         Raises:
-            ContractError: the version is of an earlier platform, which did not record it, and
-                the contract in use has other features.
+            ContractError: the contract in its model card is damaged; or the version is of an
+                earlier platform, which recorded none, and the tables of the contract in use
+                lack its features.
         """
+        features = {feature.name: feature.dtype for feature in card.features}
         if isinstance(card, ModelCard) and card.contract is not None:
-            return Contract.model_validate(card.contract)
-        names = {feature.name for feature in card.features}
+            return _recorded(card.contract, features)
         as_of = card.as_of if isinstance(card, ModelCard) else card.training_as_of
-        found = of_version(self._contract, dt.date.fromisoformat(as_of), names)
-        if set(found.features) != names or found.model_hash != card.contract_hash:
+        try:
+            with_features = _with_features(self._contract, features)
+            found = of_version(with_features, dt.date.fromisoformat(as_of), features)
+        except ValidationError:
+            found = None
+        if found is None or found.model_hash != card.contract_hash:
             raise ContractError(
                 "The version was trained under another contract, which its model card does not"
                 " record: put the entity, features and label of that contract back.",
@@ -123,3 +132,45 @@ class VersionContracts:
             f"Version {pointer.version} is in production and cannot score. {why_not} Put it back,"
             " or type `churn retrain --reason TEXT` and `churn run`."
         )
+
+
+def _recorded(written: Mapping[str, object], features: Mapping[str, str]) -> Contract:
+    """The contract in a model card, if it has the features of the model.
+
+    Raises:
+        ContractError: it cannot be read, or has other features.
+    """
+    try:
+        found = Contract.model_validate(written)
+    except ValidationError as error:
+        raise ContractError(
+            f"The contract in the model card cannot be read ({first_fault(error)}): put the"
+            " release back from a backup, or use the version of the platform that wrote it.",
+            code="MODEL_UNREADABLE",
+        ) from None
+    dtypes = {name: column.dtype for name, column in found.features.items()}
+    if dtypes != features:
+        raise ContractError(
+            f"The contract in the model card has the features {dtypes} and the model has"
+            f" {dict(features)}: put the release back from a backup.",
+            code="MODEL_UNREADABLE",
+        )
+    return found
+
+
+def _with_features(contract: Contract, features: Iterable[str]) -> Contract:
+    """The contract with columns of its tables as features, if they are not features already."""
+    views = dict(contract.feature_views)
+    for feature in features:
+        table = contract.table_of(feature)
+        if feature in contract.features or table is None:
+            continue
+        place = next((name for name, view in views.items() if view.table == table), f"{table}_fv")
+        if place in views:
+            features_of = (*views[place].features, feature)
+            views[place] = views[place].model_copy(update={"features": features_of})
+        else:
+            views[place] = FeatureView(table=table, features=(feature,))
+    if views == contract.feature_views:
+        return contract
+    return contract.changed(feature_views=views)
