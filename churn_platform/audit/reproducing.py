@@ -25,6 +25,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.views import for_version, with_versions
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.training_datasets import join
+from churn_platform.lake.contract_history import recorded_contract
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.window import Window
 from churn_platform.ledger.acts import ContractChanged
@@ -141,7 +142,7 @@ class Reproduction:
         in_use = self.contract
         if changes:
             used = before[-1] if before else changes[0]
-            in_use = Contract.model_validate(ContractChanged.of(used).contract)
+            in_use = recorded_contract(ContractChanged.of(used))
         versions = VersionContracts(in_use, self.releases)
         if not before:
             own = versions.of(recorded.card)
