@@ -92,3 +92,15 @@ def test_recorded_contracts_that_do_not_follow_each_other_are_found(changed_copy
     act = ContractChanged.of(newest).model_copy(update={"before": newest.after} | change)
     changed_copy.ledger.append(act)
     assert_told(verification(changed_copy, deep=True), sentence)
+
+
+def test_another_order_of_the_features_is_recorded(changed_copy):
+    contract = contract_of(JUNE)
+    views = dict(reversed(contract["feature_views"].items()))
+    home = write_contract(changed_copy, contract | {"feature_views": views})
+    newest = home.ledger.receipts("contract changed")[-1]
+    home.contract_history.record()
+    receipt = home.ledger.receipts("contract changed")[-1]
+    assert (receipt.sequence > newest.sequence, receipt.after) == (True, newest.after)
+    assert [*home.contract_history.recorded().features] == [*home.contract.features]
+    assert home.contract_history.pending() == []
