@@ -297,18 +297,22 @@ class Lake:
             if m in files
         }
 
-    def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
-        """The tables of a month, newest known or as in `view`, without the timestamp columns.
-
-        Raises:
-            UsageError: the month was never published.
-        """
+    def require_published(self, as_of: dt.date) -> None:
+        """Raise UsageError if the month was never published."""
         if as_of not in self.months():
             listed = ", ".join(month.isoformat() for month in self.months()) or "none yet"
             raise UsageError(
                 f"There is no snapshot of {as_of}; published months: {listed}.",
                 code="MONTH_UNKNOWN",
             )
+
+    def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
+        """The tables of a month, newest known or as in `view`, without the timestamp columns.
+
+        Raises:
+            UsageError: the month was never published.
+        """
+        self.require_published(as_of)
         if view is None:
             files = {n: self.folder / entry.file for n, entry in self.entries(as_of).items()}
         else:
