@@ -421,6 +421,8 @@ class Services(Home):
             self.month_warnings,
             self.performance_history,
             self.stand_down,
+            self.version_contracts,
+            self.contract_history,
             progress=self.progress,
             waiting=self.approvals.waiting,
             released=lambda version: released(self.releases, version),
