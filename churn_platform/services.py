@@ -362,7 +362,13 @@ class Services(Home):
     def verification(self) -> Verification:
         """Verifies the home."""
         return Verification(
-            self, self.ledger, self.releases, self.registry, self.records, self.lake
+            self,
+            self.ledger,
+            self.releases,
+            self.registry,
+            self.records,
+            self.lake,
+            self.contract_history,
         )
 
     @cached_property
@@ -416,6 +422,8 @@ class Services(Home):
             self.month_warnings,
             self.performance_history,
             self.stand_down,
+            self.version_contracts,
+            self.contract_history,
             progress=self.progress,
             waiting=self.approvals.waiting,
             released=lambda version: released(self.releases, version),

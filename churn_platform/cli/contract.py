@@ -148,6 +148,8 @@ def diff(
     opened = open_home(home)
     history = opened.contract_history
     month = parse_as_of(as_of) if as_of else None
+    if month is not None:
+        opened.lake.require_published(month)
     before = history.recorded() if month is None else history.when_published(month)
     changes = [] if before is None else changes_between(before, opened.contract)
     refused = history.refused()

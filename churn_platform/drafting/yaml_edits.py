@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import yaml
@@ -130,12 +130,17 @@ def _in_layout_of(text: str, before: str, after: str) -> list[str]:
 
 def _boundaries(one: list[str], other: list[str]) -> dict[int, int]:
     """Places between the lines of one text -> the same place in another text."""
-    found = {0: 0}
+    found: dict[int, int] = {}
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
-    for tag, start, end, start_other, end_other in matcher.get_opcodes():
-        steps = range(end - start + 1) if tag == "equal" else (0,)
-        for step in steps:
-            found.setdefault(start + step, start_other + step)
-        if tag != "equal":
-            found.setdefault(end, end_other)
+    for _, start, end, start_other, end_other in matcher.get_opcodes():
+        places = _beginnings(other[start_other:end_other])
+        for step, beginning in enumerate(_beginnings(one[start:end])):
+            if beginning in places:
+                found.setdefault(start + step, start_other + places.index(beginning))
+        found.setdefault(end, end_other)
     return found | {len(one): len(other)}
+
+
+def _beginnings(lines: list[str]) -> list[str]:
+    """The text before each line and after the last, without spaces and line ends."""
+    return list(accumulate(("".join(line.split()) for line in lines), initial=""))

@@ -30,7 +30,8 @@ def likely_renames(new: Mapping[str, int], gone: Mapping[str, int]) -> dict[str,
 
 def likely_spelling(keys: pd.Series, known: pd.Series) -> KeySpelling | None:
     """How the keys of a file (rows,) are written, if most of them match known keys only in
-    another spelling; None if they match as they are, or in no spelling.
+    another spelling, the best one; None if they match as they are, or in no spelling. The
+    other keys are those of new customers.
 
     The `since` of the answer is the earliest date there is: the caller gives it another.
     """
@@ -38,10 +39,14 @@ def likely_spelling(keys: pd.Series, known: pd.Series) -> KeySpelling | None:
     wanted = frozenset(known.dropna().astype(str))
     if texts.empty or not wanted or texts.isin(wanted).mean() >= LEAST_SHARE:
         return None
+    found = None
+    most = LEAST_SHARE
     for spelling in _spellings(texts, wanted):
-        if texts.map(spelling.read).isin(wanted).mean() >= READABLE:
-            return spelling
-    return None
+        share = texts.map(spelling.read).isin(wanted).mean()
+        if share > most:
+            found = spelling
+            most = share
+    return found
 
 
 def _best(value: str, rows: int, others: Mapping[str, int]) -> str:

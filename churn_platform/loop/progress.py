@@ -107,6 +107,18 @@ class Progress(Months):
             stale = self._why_stale(newest)
         return next_step(months, answer, unfinished=self._unfinished, stale_scores=stale)
 
+    def stale_list(self) -> Step | None:
+        """The scoring of the newest month, where its list must be made again and nothing of it
+        must be processed before, whatever else is due.
+        """
+        newest = next((month for month in self.months()[::-1] if month.published), None)
+        if newest is None or newest.due or not newest.processed:
+            return None
+        reason = self._why_stale(newest.as_of)
+        if not reason:
+            return None
+        return Step("scores", newest.as_of, reason, newest.key)
+
     def retraining(self, as_of: dt.date) -> RetrainingAnswer:
         """The retraining policy's answer for a processed month."""
         return should_retrain(self.contract, self._retraining_inputs(as_of))

@@ -133,6 +133,12 @@ def test_keys_in_another_spelling_are_read_as_before():
     assert found.contract.feature_views["tickets_fv"].features == ("open",)
 
 
+def test_keys_of_a_business_that_many_leave_are_read_as_before():
+    stayed = [f"CUST-{n:05d}" for n in range(150, 150 + CUSTOMERS)]
+    spellings = update(files(stayed)).contract.tables["members"].key_spellings
+    assert [spelling.read("CUST-00012") for spelling in spellings] == ["00012"]
+
+
 def test_a_file_without_the_key_is_refused():
     frames = files()
     frames["visits"] = frames["visits"].rename(columns={"member": "id"})

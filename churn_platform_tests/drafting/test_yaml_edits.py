@@ -20,13 +20,13 @@ costs: {missed_churner: 5}
 """
 
 
-def test_a_changed_line_leaves_the_layout_of_the_others():
-    path = ("tables", "members", "columns", "fee", "until")
+@pytest.mark.parametrize(("column", "lines"), [("fee", 1), ("town", 2)])
+def test_a_changed_line_leaves_the_layout_of_the_others(column, lines):
+    path = ("tables", "members", "columns", column, "until")
     found = with_edits(TEXT, [Edit(path, "2026-07-31", "gone?")])
-    changed = set(found.splitlines()) - set(TEXT.splitlines())
-    assert len(changed) == 1
-    assert len(found.splitlines()) == len(TEXT.splitlines())
-    assert changed.pop().endswith("# confirm: gone?")
+    [made] = set(found.splitlines()) - set(TEXT.splitlines())
+    assert made.endswith("# confirm: gone?")
+    assert len(set(TEXT.splitlines()) - set(found.splitlines())) == lines
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,15 @@ def test_a_feature_that_no_snapshot_in_reach_has_is_null(three, day):
     assert schema.field("number").type == pa.int64()
 
 
+def test_a_view_without_a_snapshot_is_null_in_every_row(three):
+    for path in (three.folder / "two").glob("*.parquet"):
+        path.unlink()
+    for options in ({}, {"filter_by_created_timestamp": True}):
+        _, (schema, rows) = three.historical(OURS, [ANN, ("bob", moment(MONTHS[1]))], **options)
+        assert [row[2:] for row in rows] == [(1, True, None), (20, None, None)]
+        assert schema.field("word").type == pa.string()
+
+
 def test_no_snapshot_out_of_reach_is_opened(three):
     for view in ("one", "two"):
         for day in (dt.date(2023, 12, 31), dt.date(2024, 4, 30)):

@@ -106,6 +106,12 @@ def key_of(number: int, as_of: dt.date) -> str:
     return f"{PREFIX if as_of >= PREFIXED else ''}{number:05d}"
 
 
+def forgettable(as_of: dt.date) -> int:
+    """A customer of every month up to this one."""
+    months = [set(_month(month)["number"]) for month in MONTHS if month <= as_of]
+    return int(min(set.intersection(*months)))
+
+
 def month_files(as_of: dt.date) -> dict[str, pd.DataFrame]:
     """The files of a month by stem; the labels are known a month later."""
     month = _month(as_of)

@@ -87,7 +87,8 @@ class RowFormat:
             if (kept := tuple(feature for feature in features if feature in contract.features))
         } or own
         self._views = list(self.views.values())
-        held = {feature for features in self._views for feature in features}
+        self._held = [frozenset(features) for features in self._views]
+        held = frozenset().union(*self._held)
         self._lacking = tuple(feature for feature in self.features if feature not in held)
         # Nearly all customers have the same moments.
         self._ages = lru_cache(maxsize=1024)(self._ages_of)
@@ -99,8 +100,10 @@ class RowFormat:
             if key not in found:
                 found[key] = dict.fromkeys(self.features), [0] * len(self._views)
             values, moments = found[key]
-            moments[view] = moment if isinstance(moment, int) else _seconds(moment)
-            if feature in values:  # a feature that the contract no longer names stays in the store
+            if (
+                feature in self._held[view]
+            ):  # a feature that a view no longer has stays in its table
+                moments[view] = moment if isinstance(moment, int) else _seconds(moment)
                 values[feature] = decoded(value)
         return found
 
