@@ -189,7 +189,7 @@ class BacktestSteps:
         production = self.in_production
         not_comparable = ""
         if production is not None and not comparable(
-            contract, [production], [candidate.card.as_of]
+            self.contract, [production], [candidate.card.as_of]
         ):
             not_comparable = OTHER_CHURN
         evidence = self.memory.evidence(
