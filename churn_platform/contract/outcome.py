@@ -84,6 +84,12 @@ class Label(ContractPart):
         valid = [one for one in self.earlier if one.since is None or as_of >= one.since]
         return Label(table=self.table, **valid[-1].model_dump())
 
+    def same_churn(self, other: "Label") -> bool:
+        """Whether models of the two definitions can be compared on one month's labels; `period`
+        only decides who is listed.
+        """
+        return self.model_copy(update={"period": other.period}) == other
+
     @model_validator(mode="after")
     def _definitions_in_order(self) -> Self:
         if self.earlier and self.since is None:

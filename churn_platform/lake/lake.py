@@ -277,7 +277,8 @@ class Lake:
             for delivery in self.deliveries(as_of):
                 for name, entry in delivery.tables.items():
                     bound = known_at if name == self.contract.label_table else limit
-                    if entry.created <= bound:
+                    # A version that is made again may be older than a table.
+                    if name in view and entry.created <= bound:
                         view[name][as_of] = self.folder / entry.file
         return view
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from churn_platform.base.errors import ChurnError, ContractError
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import FeatureView
+from churn_platform.contract.parts import FeatureView, Table
 from churn_platform.contract.views import (
     for_version,
     learned_features,
@@ -108,7 +108,40 @@ class VersionContracts:
                 f"The version cannot score: {why_not}.",
                 code="CONTRACT_CHANGED",
             )
-        return for_version(with_versions(self.reading, [version]), version)
+        try:
+            return for_version(with_versions(self.reading, [version]), version)
+        except ValidationError as error:
+            raise ContractError(
+                f"The version cannot score: {first_fault(error)}.", code="CONTRACT_CHANGED"
+            ) from None
+
+    def predicts(self, card: ModelCard | ReleaseManifest, month: dt.date) -> bool:
+        """Whether a month's labels define churn as those that a version was trained on.
+
+        Raises:
+            ContractError: as `own`.
+        """
+        if not self._contract.boundaries:
+            return True
+        return self.own(card).label.same_churn(self._contract.label.at(month))
+
+    def ended(self, card: ModelCard | ReleaseManifest, as_of: dt.date) -> tuple[str, ...]:
+        """The features of a version whose columns have ended by a month; none of a version
+        that cannot score.
+        """
+        if not self._contract.boundaries or self.why_not(card):
+            return ()
+        contract = self.of(card)
+        places = {f: view.table for view in contract.feature_views.values() for f in view.features}
+        return tuple(
+            feature for feature in contract.features
+            if _has_ended(contract.tables[places[feature]], feature, as_of)
+        )  # fmt: skip
+
+    def not_read(self, card: ModelCard | ReleaseManifest) -> tuple[str, ...]:
+        """The features of the contract in use that a version does not read."""
+        read = self.own(card).features
+        return tuple(feature for feature in self._contract.features if feature not in read)
 
     def why_not(self, card: ModelCard | ReleaseManifest) -> str:
         """Why a version cannot score under the contract in use; empty if it can."""
@@ -174,3 +207,10 @@ def _with_features(contract: Contract, features: Iterable[str]) -> Contract:
     if views == contract.feature_views:
         return contract
     return contract.changed(feature_views=views)
+
+
+def _has_ended(table: Table, feature: str, as_of: dt.date) -> bool:
+    """Whether the table, or the column that the feature is made from, has ended by a month."""
+    own = table.ages[feature].of if feature in table.ages else feature
+    ends = (table.until, table.columns[own].until)
+    return any(end is not None and as_of >= end for end in ends)
