@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from churn_platform.contract.changes import ContractChange
     from churn_platform.drafting.check import CheckLine
+    from churn_platform.drafting.home_update import Proposal
     from churn_platform.services import Services
 
 app = typer.Typer(
@@ -181,6 +182,13 @@ def update(
         str | None,
         typer.Option("--as-of", help="Date the files when no folder does (with --from-drop)."),
     ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option("--skip", help="Leave out the proposals at this place of the contract."),
+    ] = None,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Go back to the contract before the last update.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write without a question.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -189,16 +197,27 @@ def update(
     from churn_platform.base.text import parse_as_of
 
     opened = open_home(home)
-    if from_drop is not None:
-        month = parse_as_of(as_of) if as_of else None
-        proposal = opened.contract_updates.propose([from_drop, *(files or [])], month)
-    elif files or as_of:
-        raise UsageError("--as-of and FILES work only with --from-drop.", code="OPTIONS_CONFLICT")
+    month = parse_as_of(as_of) if as_of else None
+    drafts = from_drop is not None or (as_of is not None and bool(opened.contract.pulled))
+    if undo and (drafts or files or as_of or skip):
+        raise UsageError("--undo takes no other option.", code="OPTIONS_CONFLICT")
+    if undo:
+        proposal = opened.contract_updates.undone()
+    elif drafts:
+        named = [path for path in (from_drop, *(files or [])) if path is not None]
+        proposal = opened.contract_updates.propose(named, month, skip or ())
+    elif files or as_of or skip:
+        raise UsageError(
+            "--as-of, --skip and FILES work only with --from-drop.", code="OPTIONS_CONFLICT"
+        )
     else:
         proposal = opened.contract_updates.edited()
     if not as_json:
         _show_changes(proposal.changes, proposal.refused, proposal.confirm)
-    write = bool(proposal.changes) and (yes or _confirmed(as_json=as_json))
+        _show_rest(proposal, drafts=drafts)
+    write = bool(proposal.changes) and (
+        yes or (not proposal.refused and _confirmed(as_json=as_json))
+    )
     if write:
         opened.contract_updates.write(proposal)
     if as_json:
@@ -208,13 +227,35 @@ def update(
                 "changes": [_change(one) for one in proposal.changes],
                 "refused": [_change(one) for one in proposal.refused],
                 "confirm": list(proposal.confirm),
+                "left_out": list(proposal.left_out),
+                "remaining": list(proposal.remaining),
                 "written": write,
             }
         )
     elif write:
-        typer.echo(f"Written to {opened.contract_path} and recorded in the ledger.")
+        typer.echo(
+            f"Written to {opened.contract_path} and recorded in the ledger. Undo it with:"
+            f" churn contract update --undo{opened.option}"
+        )
     elif proposal.changes:
         typer.echo("Nothing was written. Add --yes to write it.")
+
+
+def _show_rest(proposal: "Proposal", *, drafts: bool) -> None:
+    """What the changes leave out, and why the drop would still be refused."""
+    if proposal.confirm:
+        place = proposal.confirm[0].partition(":")[0]
+        typer.echo(f"To leave one out: --skip, such as --skip {place}")
+    if proposal.left_out:
+        typer.echo("Left out:")
+    for one in proposal.left_out:
+        typer.echo(f"  {one}")
+    if proposal.remaining:
+        typer.echo("These faults remain:")
+    elif drafts:
+        typer.echo("The drop has no other fault that refuses it.")
+    for one in proposal.remaining:
+        typer.echo(f"  {one}")
 
 
 def _confirmed(*, as_json: bool) -> bool:
@@ -414,16 +455,11 @@ def show_draft(console: "Console", found: Drafted) -> None:
 
 def _next(home: "Services", named: Sequence[Path], as_of: dt.date | None) -> list[str]:
     """The commands to type next, ready to paste into a shell."""
-    usual = type(home.settings).model_fields["home"].default
-    if home.settings.home == usual:
-        at = ""
-    else:
-        at = f" --home {shlex.quote(str(home.settings.home))}"
     files = shlex.join(map(str, named))
     return [
-        f"churn contract check {files}{at}",
-        f"churn ingest {files} --as-of {as_of or 'DATE'}{at}",
-        f"churn run{at}",
+        f"churn contract check {files}{home.option}",
+        f"churn ingest {files} --as-of {as_of or 'DATE'}{home.option}",
+        f"churn run{home.option}",
     ]
 
 

@@ -108,10 +108,7 @@ class Contract(ContractPart):
 
     def delivery(self, as_of: dt.date) -> "Contract":
         """The contract of one month as its drop has the tables (`views.as_delivered`)."""
-        month = self.at(as_of)
-        if any(table.parts for table in month.tables.values()):
-            return as_delivered(month)
-        return month
+        return self.at(as_of).as_delivered
 
     def has_column(self, table: str, column: str, as_of: dt.date) -> bool:
         """Whether a month has a column or an age of a table."""
@@ -124,6 +121,13 @@ class Contract(ContractPart):
         given = {name: getattr(self, name) for name in self.model_fields_set}
         kept = {name: part for name, part in (given | parts).items() if part is not None}
         return Contract.model_validate(kept)
+
+    @cached_property
+    def as_delivered(self) -> "Contract":
+        """The contract of one month with a table for each file (`views.as_delivered`)."""
+        if any(table.parts for table in self.tables.values()):
+            return as_delivered(self)
+        return self
 
     @cached_property
     def boundaries(self) -> list[dt.date]:
@@ -202,6 +206,15 @@ class Contract(ContractPart):
         if table not in self.tables:
             own = {self.label.column: own[self.label.column]}
         return {self.entity.column: self.key, **own}
+
+    def column_of_header(self, table: str, header: str) -> str | None:
+        """The column of a table that its file has under a header."""
+        columns = self.delivered(table).items()
+        return next((own for own, column in columns if (column.source or own) == header), None)
+
+    def owner(self, file: str) -> str:
+        """The table that a file of a drop belongs to, by the name that `delivery` gives it."""
+        return next((name for name, table in self.tables.items() if file in table.parts), file)
 
     @cached_property
     def published(self) -> dict[str, dict[str, Column]]:

@@ -5,6 +5,7 @@ written.
 import calendar
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -31,6 +32,12 @@ def check_order(since: dt.date | None, until: dt.date | None) -> None:
         raise ValueError(f"since {since} is not before until {until}")
 
 
+def newest_name(names: Mapping[str, dt.date], as_of: dt.date) -> str:
+    """The name that was valid last in a month, of names with their first month; empty without."""
+    known = [(since, name) for name, since in names.items() if as_of >= since]
+    return max(known, default=(None, ""))[1]
+
+
 class ContractPart(BaseModel):
     """A frozen part of the contract; an unknown key is an error."""
 
@@ -55,6 +62,11 @@ class Column(ContractPart):
     """Header of the column in the file, if it differs from the column's name.
 
     Example: `Monthly Fee`
+    """
+    sources: dict[str, dt.date] = Field(default={}, json_schema_extra=ADDED)
+    """Later headers of the column, each with the first as_of that has it.
+
+    Example: `{Monthly Fee: 2026-07-31}`
     """
     nullable: bool = False
     """Whether a value may be missing. If not, a missing value is a fault. Example: `true`"""
@@ -119,6 +131,10 @@ class Column(ContractPart):
         """Whether the drop of a month has the column."""
         return active(self.since, self.until, as_of)
 
+    def header(self, as_of: dt.date) -> str:
+        """`source` of a month."""
+        return newest_name(self.sources, as_of) or self.source
+
     def names_kept(self, as_of: dt.date) -> dict[str, str]:
         """The new names of values in the files of a month -> the names that the lake keeps."""
         kept = {}
@@ -132,6 +148,8 @@ class Column(ContractPart):
     @model_validator(mode="after")
     def _starts_before_it_ends(self) -> Self:
         check_order(self.since, self.until)
+        if len(set(self.sources.values())) < len(self.sources):
+            raise ValueError("sources: two headers begin in the same month")
         return self
 
     @model_validator(mode="after")
@@ -255,6 +273,11 @@ class TablePart(ContractPart):
     """The columns that the file holds, next to the key. Example: `[plan, fee]`"""
     since: dt.date
     """The first as_of with this file. Example: `2026-07-31`"""
+    file: str = ""
+    """Name of the file without its suffix, if it differs from the part's name.
+
+    Example: `members-fees`
+    """
 
 
 class KeySpelling(ContractPart):
@@ -269,7 +292,7 @@ class KeySpelling(ContractPart):
     add_prefix: str = ""
     """Text that is put before each key, last of all. Example: `C`"""
     digits: int = Field(default=0, ge=0, le=64)
-    """Length to which the key is filled with leading zeros. Example: `8`"""
+    """Length of the key with its leading zeros, which are added or removed. Example: `8`"""
     case: Literal["", "lower", "upper"] = ""
     """Case that the key is turned into. Example: `upper`"""
 
@@ -280,7 +303,9 @@ class KeySpelling(ContractPart):
             key = key.lower()
         elif self.case == "upper":
             key = key.upper()
-        return self.add_prefix + key.zfill(self.digits)
+        if self.digits:
+            key = key.lstrip("0").zfill(self.digits)
+        return self.add_prefix + key
 
 
 class Table(ContractPart):
@@ -301,6 +326,11 @@ class Table(ContractPart):
 
     Example: `members_export`
     """
+    files: dict[str, dt.date] = Field(default={}, json_schema_extra=ADDED)
+    """Later names of the file, each with the first as_of that has it.
+
+    Example: `{customers: 2026-07-31}`
+    """
     source: DatabaseSource | None = None
     """Database that the table is read from; by default it is a file of the drop. Example:
     `{url: '${CRM_URL}', table: members, as_of_column: month_end}`
@@ -312,7 +342,7 @@ class Table(ContractPart):
     until: dt.date | None = Field(default=None, json_schema_extra=ADDED)
     """The first as_of without the table; by default it does not end. Example: `2027-01-31`"""
     parts: dict[Name, TablePart] = Field(default={}, json_schema_extra=ADDED)
-    """Files that hold some of the columns from a month on, by file name without suffix.
+    """Files that hold some of the columns from a month on, by name.
 
     Example: `{plans: {columns: [plan, fee], since: 2026-07-31}}`
     """
@@ -326,6 +356,10 @@ class Table(ContractPart):
         """Whether the drop of a month has the table."""
         return active(self.since, self.until, as_of)
 
+    def file_name(self, as_of: dt.date) -> str:
+        """`file` of a month."""
+        return newest_name(self.files, as_of) or self.file
+
     def key_spelling(self, as_of: dt.date) -> KeySpelling | None:
         """How the month's file writes the key; None if as in the first month."""
         known = [spelling for spelling in self.key_spellings if as_of >= spelling.since]
@@ -334,6 +368,8 @@ class Table(ContractPart):
     @model_validator(mode="after")
     def _changes_in_order(self) -> Self:
         check_order(self.since, self.until)
+        if len(set(self.files.values())) < len(self.files):
+            raise ValueError("files: two names begin in the same month")
         days = [spelling.since for spelling in self.key_spellings]
         if days != sorted(set(days)):
             raise ValueError("key_spellings must be in order of `since`, each with its own date")

@@ -28,10 +28,14 @@ def files(keys=KEYS):
     }  # fmt: skip
 
 
-BEFORE = MonthBefore(
-    values={"members": {"plan": {"basic": 190, "plus": 210}}},
-    keys={"members": pd.Series(KEYS), "visits": pd.Series(KEYS)},
-)
+def as_published(frames):
+    """The lake's tables of a drop of the gym, before any change."""
+    members = frames["members"].assign(fee=frames["members"]["fee"].astype(float))
+    visits = frames["visits"].assign(visits=frames["visits"]["visits"].astype("Int64"))
+    return {"members": members, "visits": visits}
+
+
+BEFORE = MonthBefore(tables=as_published(files()))
 
 
 def update(frames, before=BEFORE, contract=None):
@@ -62,7 +66,7 @@ def test_a_new_column_becomes_a_feature_from_its_month_on():
 def test_a_column_that_the_files_had_before_is_left_out_again():
     frames = files()
     frames["visits"]["score"] = np.random.default_rng(1).integers(0, 10, CUSTOMERS).astype(str)
-    before = MonthBefore(headers={"visits": frozenset({"score"})}, keys=BEFORE.keys)
+    before = MonthBefore(headers={"visits": frozenset({"score"})}, tables=BEFORE.tables)
     assert update(frames, before).edits == ()
 
 

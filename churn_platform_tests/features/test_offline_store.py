@@ -157,7 +157,7 @@ EARLIER = moment(MONTHS[0], -24)
     [
         (None, None, {}, [ANN, ("bob", moment(MONTHS[2]))], True),
         (None, None, {}, [ANN] * 5000 + [("nobody", moment(MONTHS[1]))] * 5000, True),
-        (None, None, {}, [("ann", moment(dt.date(2020, 1, 1)))], False),
+        (None, None, {}, [("ann", moment(dt.date(2020, 1, 1)))], True),
         (None, None, {"full_feature_names": True}, [ANN], False),
         (TWICE, None, {}, [ANN, ("bob", moment(MONTHS[0]))], False),
         ([("ann", 0, 7, True, "")], EARLIER, {}, [ANN], False),
