@@ -227,6 +227,8 @@ class Contract(ContractPart):
         if self.wide:
             label = tables[self.label.table].pop(self.label.column)
             tables[self.label_table] = {self.entity.column: self.key, self.label.column: label}
+            for earlier in self.label.earlier:
+                tables[self.label.table].pop(earlier.column, None)
         return tables
 
     @cached_property

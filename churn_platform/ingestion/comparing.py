@@ -22,7 +22,7 @@ from churn_platform.ingestion.delivered_file import (
 from churn_platform.ingestion.drop import Drop
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, fault
 from churn_platform.ingestion.month_warnings import MonthWarning, of_comparison
-from churn_platform.ingestion.renames import likely_renames
+from churn_platform.ingestion.renames import READABLE, likely_renames, likely_spelling
 from churn_platform.ingestion.validation import ValidatedDrop
 from churn_platform.lake.arrow_tables import table_digest, to_arrow
 from churn_platform.lake.deliveries import TableEntry
@@ -203,9 +203,38 @@ def _faults(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> li
                 repair=near.spelling.repair,
             )
         )
+    elif policy.near_key_share < READABLE:
+        faults += _other_spelling(lake, found, comparison)
     if comparison.repeated_month is not None and policy.repeated_month == "refuse":
         faults.append(fault("month_repeated", "", same=comparison.repeated_month))
     return faults
+
+
+def _other_spelling(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> list[Fault]:
+    """A fault if most keys are new, and nearly all are known ones with another prefix."""
+    change = comparison.customers
+    delivered = _of_features(lake.contract, _delivered_keys(found))
+    if change is None or not delivered or 2 * change.new <= change.customers:
+        return []
+    keys = everyone(delivered).astype(str)
+    before = everyone(lake.keys(change.before, lake.contract.feature_tables)).astype(str)
+    spelling = likely_spelling(keys, before)
+    if spelling is None:
+        return []
+    read = keys.map(spelling.read)
+    shown = zip(keys.head(EXAMPLES), read.head(EXAMPLES), strict=True)
+    return [
+        fault(
+            "keys_nearly_match",
+            "",
+            examples=[f"{own} for {other}" for own, other in shown],
+            near=f"{int(read.isin(before).sum()):,}",
+            all=f"{len(keys):,}",
+            before=change.before,
+            how="their prefix or zeros are changed",
+            repair="write every key as in that month",
+        )
+    ]
 
 
 def _delivered_customers(

@@ -277,7 +277,7 @@ class Lake:
             for delivery in self.deliveries(as_of):
                 for name, entry in delivery.tables.items():
                     bound = known_at if name == self.contract.label_table else limit
-                    if entry.created <= bound:
+                    if entry.created <= bound and name in view:
                         view[name][as_of] = self.folder / entry.file
         return view
 
