@@ -9,20 +9,16 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
+from churn_platform.contract.columns import Age, Column, ContractPart, Dtype, Name
 from churn_platform.contract.consistency import faults_of, month_faults
 from churn_platform.contract.parts import (
-    Age,
-    Column,
     ColumnCost,
-    ContractPart,
     Costs,
     DatabaseSource,
-    Dtype,
     Entity,
     FeatureView,
     FileFormat,
     Label,
-    Name,
     Span,
     Table,
 )

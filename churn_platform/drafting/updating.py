@@ -3,23 +3,20 @@ is new, gone, renamed, moved, or written in another way.
 """
 
 import datetime as dt
-import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+import yaml
 from pydantic import ValidationError
 
 from churn_platform.base.errors import UsageError
-from churn_platform.contract.model import Column, Contract
-from churn_platform.drafting.columns import guess_column
+from churn_platform.contract.model import Contract
+from churn_platform.drafting.columns import new_column
+from churn_platform.drafting.contract_edits import Edit, edited, fields_of
 from churn_platform.drafting.words import (
-    counted,
-    description,
     free_name,
-    is_personal,
-    known_late,
     valid_name,
 )
 from churn_platform.ingestion.conversion import Writing, convert
@@ -46,23 +43,6 @@ class MonthBefore:
 
     headers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One value to set in the contract, by its path; `doubt` is why to confirm it.
-
-    A list is added to a list that is there.
-    """
-
-    path: tuple[str, ...]
-    value: Any
-    doubt: str = ""
-
-    @property
-    def where(self) -> str:
-        """The path with dots."""
-        return ".".join(self.path)
 
 
 @dataclass(frozen=True)
@@ -107,9 +87,9 @@ def update_for(
     """
     comparison = _Comparison(contract, frames, as_of, before, skip)
     edits = tuple(comparison.edits())
-    changed = _edited(text, edits)
+    changed = edited(text, edits)
     try:
-        made = Contract.model_validate(_plain(changed))
+        made = Contract.model_validate(yaml.safe_load(changed))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
@@ -341,14 +321,14 @@ class _Comparison:
             if header in known or header == self._key:
                 continue
             own = free_name(valid_name(header), table, self._taken)
-            column, doubt = _guessed(header, own, frame[header])
+            column, doubt = new_column(header, own, frame[header])
             if column is None:
                 self.left_out.append(f"{stem}.{header}: {doubt}")
                 continue
             path = ("tables", table, "columns", own)
             if self._wanted(path):
                 self._dtypes[own] = column.dtype
-                yield own, Edit(path, _fields(column) | {"since": self._as_of}, doubt)
+                yield own, Edit(path, fields_of(column) | {"since": self._as_of}, doubt)
 
     def _learnable(self, own: str) -> bool:
         return self._dtypes[own] not in ("date", "string")
@@ -463,102 +443,3 @@ class _Comparison:
 def _counts(values: pd.Series) -> dict[str, int]:
     counts = values.dropna().astype(str).value_counts()
     return {str(value): int(rows) for value, rows in counts.items()}
-
-
-def _guessed(header: str, own: str, values: pd.Series) -> tuple[Column | None, str]:
-    """A new column in words, and why to confirm it; None if nothing can be learned from it, and
-    why.
-    """
-    guess = guess_column(header, values)
-    column = guess.column
-    if guess.useless or column.dtype == "string":
-        return None, guess.useless or "free text"
-    if is_personal(header) and guess.unique:
-        return None, "personal"
-    words = {"source": "" if header == own else header}
-    if column.dtype != "date":
-        phrase = counted(own) if column.dtype == "integer" else ""
-        words |= {"description": description(own), "phrase": phrase}
-    doubt = guess.doubt
-    if known_late(header):
-        doubt = "its name suggests that it is known only after churning"
-    return column.model_copy(update=words), doubt
-
-
-def _fields(column: Column) -> dict[str, Any]:
-    """The fields that differ from the defaults, the dtype first, bounds without a fraction."""
-    fields = {"dtype": column.dtype} | column.model_dump(mode="python", exclude_defaults=True)
-    for name, value in fields.items():
-        if isinstance(value, float) and value.is_integer():
-            fields[name] = int(value)
-        elif isinstance(value, tuple):
-            fields[name] = list(value)
-    return fields
-
-
-def _edited(text: str, edits: tuple[Edit, ...]) -> str:
-    """The text with every edit, and a comment where one should be confirmed."""
-    from ruamel.yaml.comments import CommentedMap
-
-    yaml = _yaml()
-    document = yaml.load(text)
-    doubts: dict[tuple[str, ...], list[str]] = {}
-    for edit in edits:
-        place = document
-        *above, last = edit.path
-        line = edit.path  # a comment needs a line of its own: the innermost block
-        for depth, name in enumerate(above):
-            if place.fa.flow_style() and len(line) > depth:
-                line = edit.path[:depth]
-            if place.get(name) is None:
-                place[name] = CommentedMap()
-            place = place[name]
-        if place.fa.flow_style() and line == edit.path:
-            line = tuple(above)
-        if isinstance(edit.value, list) and place.get(last):
-            place[last].extend(map(_in_flow, edit.value))
-        else:
-            place[last] = _in_flow(edit.value)
-        if edit.doubt:
-            doubts.setdefault(line, []).append(edit.doubt)
-    for path, found in doubts.items():
-        place = document
-        for name in path[:-1]:
-            place = place[name]
-        place.yaml_add_eol_comment(f"# confirm: {'; '.join(found)}", path[-1])
-    out = io.StringIO()
-    yaml.dump(document, out)
-    return out.getvalue()
-
-
-def _in_flow(value: Any) -> Any:  # noqa: ANN401 - YAML
-    """A value on one line; a mapping of mappings has one line for each."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    if isinstance(value, dict):
-        made = CommentedMap({name: _in_flow(part) for name, part in value.items()})
-        if not any(isinstance(part, dict) for part in value.values()):
-            made.fa.set_flow_style()
-        return made
-    if isinstance(value, list):
-        listed = CommentedSeq(map(_in_flow, value))
-        listed.fa.set_flow_style()
-        return listed
-    return value
-
-
-def _plain(text: str) -> Any:  # noqa: ANN401 - YAML
-    import yaml
-
-    return yaml.safe_load(text)
-
-
-def _yaml() -> Any:  # noqa: ANN401 - ruamel's
-    """The reader and writer that keeps comments, quotes and order."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.representer.ignore_aliases = lambda *_: True
-    return yaml

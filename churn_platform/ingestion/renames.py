@@ -138,8 +138,8 @@ def _spellings(keys: pd.Series, known: Iterable[str]) -> Iterator[KeySpelling]:
     known = list(known)
     lengths = {len(_digits_of(key)) for key in known}
     digits = (0, lengths.pop()) if len(lengths) == 1 else (0, 1)
-    for remove in dict.fromkeys(["", _prefix(keys)]):
-        for add in dict.fromkeys(["", _prefix(known)]):
+    for remove in dict.fromkeys(["", *_prefixes(keys)]):
+        for add in dict.fromkeys(["", *_prefixes(known)]):
             for width in digits:
                 for case in CASES:
                     yield KeySpelling.model_validate(
@@ -148,9 +148,10 @@ def _spellings(keys: pd.Series, known: Iterable[str]) -> Iterator[KeySpelling]:
                     )  # fmt: skip
 
 
-def _prefix(keys: Iterable[str]) -> str:
-    """What all keys begin with, without its digits at the end."""
-    return os.path.commonprefix(list(keys)).rstrip("0123456789")  # noqa: RUF071 - of texts
+def _prefixes(keys: Iterable[str]) -> tuple[str, str]:
+    """What all keys begin with: without its digits at the end, and with them."""
+    common = os.path.commonprefix(list(keys))  # noqa: RUF071 - of texts
+    return common.rstrip("0123456789"), common
 
 
 def _digits_of(key: str) -> str:
