@@ -1,6 +1,7 @@
 """Sets values in the file of a contract, and keeps its comments and its order."""
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ def edited(text: str, edits: tuple[Edit, ...]) -> str:
     """The text with every edit, and a comment where one should be confirmed."""
     from ruamel.yaml.comments import CommentedMap
 
-    writer = _yaml()
+    writer = _yaml(text)
     document = writer.load(text)
     doubts: dict[tuple[str, ...], list[str]] = {}
     for edit in edits:
@@ -99,12 +100,17 @@ def _text(value: str) -> str:
     return value if plain else SingleQuotedScalarString(value)
 
 
-def _yaml() -> Any:  # noqa: ANN401 - ruamel's
-    """The reader and writer that keeps comments, quotes and order."""
+def _yaml(text: str) -> Any:  # noqa: ANN401 - ruamel's
+    """The reader and writer that keeps comments, quotes, order and indentation."""
     from ruamel.yaml import YAML
 
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.representer.ignore_aliases = lambda *_: True
-    return yaml
+    writer = YAML()
+    writer.preserve_quotes = True
+    writer.width = 4096
+    writer.representer.ignore_aliases = lambda *_: True
+    nested = re.search(r"^\S.*:[ ]*(?:#.*)?\n(?:\s*#.*\n)*( +)[^\s#-]", text, re.MULTILINE)
+    mapping = len(nested.group(1)) if nested else 2
+    listed = re.search(r"^( *)\S.*:[ ]*(?:#.*)?\n(?:\s*#.*\n)*( *)- ", text, re.MULTILINE)
+    offset = len(listed.group(2)) - len(listed.group(1)) if listed else 0
+    writer.indent(mapping=mapping, sequence=offset + 2, offset=offset)
+    return writer

@@ -14,12 +14,16 @@ LEAST_SHARE = 0.5
 MOST = 50
 """Values that are compared, the most frequent ones."""
 SAMPLE = 2000
-READABLE = 0.9
+READABLE = 0.5
 """Share of keys that a spelling must turn into known ones; the others are new customers."""
+ALREADY = 0.1
+"""Share of keys that are known as they are, from which on no other spelling is looked for."""
 CASES = ("", "lower", "upper")
 SAME_VALUES = 0.8
 """A renamed column has this share of equal values, or an overlap of distributions."""
 SIMILAR_NAME = 0.5
+EQUAL_VALUES = 0.9
+"""With this share the names need not be similar."""
 FEWEST_SHARED = 20
 """Customers in both months, from which on their values are compared one by one."""
 
@@ -57,7 +61,7 @@ def likely_headers(overlaps: Mapping[tuple[str, str], float]) -> dict[str, str]:
     def score(header: str, column: str) -> tuple[float, float]:
         overlap = overlaps[header, column]
         name = _similar(header.lower(), column.lower())
-        if overlap < SAME_VALUES or not (only or name >= SIMILAR_NAME or overlap >= READABLE):
+        if overlap < SAME_VALUES or not (only or name >= SIMILAR_NAME or overlap >= EQUAL_VALUES):
             return 0.0, 0.0
         return round(overlap, 1), name
 
@@ -94,18 +98,23 @@ def same_values(before: pd.Series, now: pd.Series) -> float:
 
 def likely_spelling(keys: pd.Series, known: pd.Series) -> KeySpelling | None:
     """How the keys of a file (rows,) are written, if most of them match known keys only in
-    another spelling; None if they match as they are, or in no spelling.
+    another spelling; of several, the one that matches most. None if they match as they are, or
+    in no spelling.
 
     The `since` of the answer is the earliest date there is: the caller gives it another.
     """
     texts = keys.dropna().astype(str).drop_duplicates().head(SAMPLE)
     wanted = frozenset(known.dropna().astype(str))
-    if texts.empty or not wanted or texts.isin(wanted).mean() >= LEAST_SHARE:
+    if texts.empty or not wanted or texts.isin(wanted).mean() >= ALREADY:
         return None
+    best = None
+    most = READABLE
     for spelling in _spellings(texts, wanted):
-        if texts.map(spelling.read).isin(wanted).mean() >= READABLE:
-            return spelling
-    return None
+        share = float(texts.map(spelling.read).isin(wanted).mean())
+        if share > most or (share == most and best is None):
+            best = spelling
+            most = share
+    return best
 
 
 def _pairs(
