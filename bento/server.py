@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 from churn_platform.base.home import utc_now
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
-from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.features.online.reader import OnlineReader, newest_published, open_online_reader
 from churn_platform.serving.bundle import NoCustomers, read_bundle
+from churn_platform.serving.contract_file import ContractFile
 from churn_platform.serving.release_watch import Held, ReleaseWatch
 from churn_platform.serving.score_history import ScoreHistory
 from churn_platform.training.releases import Releases
@@ -53,21 +53,23 @@ class ApiServer:
         self._metrics = metrics
         self._bundle = read_bundle(self._home)
         self.logs = ServerLogs(self._prediction_folder(), metrics)
+        contract_file = ContractFile(settings, broken=self._broken)
         self.watch = ReleaseWatch(
             Releases(self._home / "releases"),
-            contract_in_use(settings),
+            contract_file.read(),
             now=utc_now,
-            reread=lambda: contract_in_use(settings),
-            prepared=self._prepare,
+            reread=contract_file.read,
+            prepare=self._build,
             activated=self._activate,
             refused=self._refuse,
+            dropped=lambda held: held.prepared.backend.predictor.reader.close(),
         )
         self._import_pyarrow = threading.Timer(
             PYARROW_SECONDS, importlib.import_module, ["pyarrow.parquet"]
         )
         self._import_pyarrow.daemon = True
         self.active = self._build(self.watch.held)
-        self._prepared = self.active
+        self.watch.held.prepared = self.active
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -137,12 +139,8 @@ class ApiServer:
         password = self._settings.online_password.get_secret_value()
         return open_online_reader(self._home / "feast", contract, password)
 
-    def _prepare(self, held: Held) -> None:
-        self._prepared = self._build(held)
-
     def _activate(self, held: Held) -> None:
-        if held is not self.active.backend.predictor.held:
-            self.active = self._prepared
+        self.active = held.prepared
         loaded = held.current
         assert loaded is not None  # noqa: S101 - it was activated
         version = loaded.manifest.version
@@ -153,18 +151,14 @@ class ApiServer:
         self._metrics.refused()
         self.logs.event("release refused", version=version, reason=reason)
 
+    def _broken(self, reason: str) -> None:
+        self.logs.event("contract not read", reason=reason)
+
     def _prediction_folder(self) -> Path | None:
         """Where served predictions are logged; nothing is written into a Bento."""
         if self._settings.prediction_log or self._bundle is not None:
             return self._settings.prediction_log
         return self._home / "predictions"
-
-
-def contract_in_use(settings: Settings) -> Contract:
-    """The contract in use: `CHURN_CONTRACT`, else the home's, else the one of the package."""
-    own = settings.home_folder / "contract.yaml"
-    path = settings.contract or (own if own.exists() else default_contract_path())
-    return read_contract(path)
 
 
 @cache

@@ -191,6 +191,7 @@ class Services(Home):
             self.decisions,
             self.publisher,
             self.promotions,
+            self.version_contracts,
         )
 
     @cached_property
@@ -257,7 +258,7 @@ class Services(Home):
         """Whether the model in production must stand down."""
         return StandDown(
             self.contract, self.performance_history, self.releases, self.ledger,
-            self.decisions.all,
+            self.decisions.all, self.version_contracts,
         )  # fmt: skip
 
     @cached_property
@@ -361,7 +362,13 @@ class Services(Home):
     def verification(self) -> Verification:
         """Verifies the home."""
         return Verification(
-            self, self.ledger, self.releases, self.registry, self.records, self.lake
+            self,
+            self.ledger,
+            self.releases,
+            self.registry,
+            self.records,
+            self.lake,
+            self.contract_history,
         )
 
     @cached_property
@@ -415,6 +422,8 @@ class Services(Home):
             self.month_warnings,
             self.performance_history,
             self.stand_down,
+            self.version_contracts,
+            self.contract_history,
             progress=self.progress,
             waiting=self.approvals.waiting,
             released=lambda version: released(self.releases, version),

@@ -13,6 +13,7 @@ from bento.metrics import ApiMetrics
 from bento.server import ApiServer
 from churn_platform.base.digests import canonical_json
 from churn_platform.base.settings import Settings
+from churn_platform.contract.views import of_version
 from churn_platform.features.training_dataset import LABEL
 from churn_platform.ledger.receipts import GENESIS
 from churn_platform.promotion.publishing import manifest_fields
@@ -25,6 +26,10 @@ from churn_platform_tests.small_business import JANUARY, open_home
 PAST = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 
+FEWER = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
+"""Feature views without `has_app` and `hours`: `with_contract(home, feature_views=FEWER)`."""
+
+
 def boosted(home: Services, seed: int = 7, trees: str = "lightgbm") -> ChurnModel:
     """A model fitted on the gym's January; another seed is another model."""
 
@@ -34,11 +39,19 @@ def boosted(home: Services, seed: int = 7, trees: str = "lightgbm") -> ChurnMode
     return Recipe(trees, seed, features, home.contract.costs).fit(rows, rows[LABEL], rows["member"])
 
 
-def publish(home: Services, version: int, model: ChurnModel, **changes: Any) -> None:
-    """Publish a model under the home's contract, as a promotion does; `changes` replace fields of its manifest."""
+def publish(
+    home: Services,
+    version: int,
+    model: ChurnModel,
+    card: dict[str, Any] | None = None,
+    **changes: Any,
+) -> None:
+    """Publish a model under the home's contract, as a promotion does; `changes` replace fields of its manifest,
+    `card` those of its model card (`{"contract": None}`: as an earlier platform wrote it)."""
 
     old = home.releases.path(1, PASSPORT).read_bytes()
-    card = ModelCard.model_validate_json(old).model_copy(
+    own = of_version(home.contract, JANUARY, tuple(home.contract.features))
+    made = ModelCard.model_validate_json(old).model_copy(
         update={
             "algorithm": "lightgbm",
             "features": [
@@ -47,11 +60,13 @@ def publish(home: Services, version: int, model: ChurnModel, **changes: Any) -> 
             "threshold": model.threshold,
             "contract_hash": home.contract.model_hash,
             "digest": f"{version:064x}",
+            "contract": own.written(),
+            **(card or {}),
         }
     )
     rows = home.training_datasets.load(JANUARY).training_rows()
     manifest = {
-        **manifest_fields(Candidate(model, card, None, version), rows, home.now().isoformat()),
+        **manifest_fields(Candidate(model, made, None, version), rows, home.now().isoformat()),
         **changes,
     }
     others = {
@@ -59,7 +74,7 @@ def publish(home: Services, version: int, model: ChurnModel, **changes: Any) -> 
         for name in FILES
         if name != "model.skops"
     }
-    others[PASSPORT] = canonical_json(card.as_json()).encode()
+    others[PASSPORT] = canonical_json(made.as_json()).encode()
     home.releases.publish(
         version, {"model.skops": model.to_bytes(), **others, **serving_files(model)}, manifest
     )

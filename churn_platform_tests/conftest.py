@@ -202,3 +202,20 @@ def served_copy(served, tmp_path):
     home = copied(served, tmp_path / "home")
     shutil.rmtree(home.folder / "predictions", ignore_errors=True)
     return home
+
+
+@pytest.fixture(scope="session")
+def changed(tmp_path_factory):
+    """Six months of different contracts, each with a version of its own. Read only."""
+    from churn_platform_tests.changing_business import live
+    from churn_platform_tests.small_business import open_home
+
+    return open_home(made_once(tmp_path_factory, "changed", live))
+
+
+@pytest.fixture
+def changed_copy(changed, tmp_path):
+    """`changed`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(changed, tmp_path / "home")

@@ -21,7 +21,9 @@ from churn_platform.promotion.decision import Trigger
 from churn_platform.services import Services
 from churn_platform.training.mlflow_server import relocate
 
-JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
+JANUARY = dt.date(2024, 1, 31)
+FEBRUARY = dt.date(2024, 2, 29)
+MARCH = dt.date(2024, 3, 31)
 CUSTOMERS = 1500
 DECLARED: dict[str, Any] = {
     "name": "gym",

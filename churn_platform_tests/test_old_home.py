@@ -10,8 +10,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from churn_platform.lake.contract_history import FIRST
 from churn_platform_tests.api_client import running
+from churn_platform_tests.changing_business import write_contract
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import deliver, month_tables, open_home
 from churn_platform_tests.system.trusted_home import verification
@@ -20,6 +23,7 @@ ARCHIVE = Path(__file__).parent / "homes" / "gym-0.1.0.tar.xz"
 WRITTEN = dt.datetime(2026, 12, 1, tzinfo=dt.UTC)
 """A day after the home was written: version 3 still waits."""
 APRIL = dt.date(2024, 4, 30)
+MAY = dt.date(2024, 5, 31)
 MEMBERS = 700
 LEDGER = "ledger/receipts.jsonl"
 
@@ -81,10 +85,46 @@ def test_its_next_month_is_run(old):
     ran = run(opened(old.folder))
     assert [step for step in ran if step.startswith("monthly")] == ["monthly 2024-04-30"]
     home = opened(old.folder)
+    [contract] = home.ledger.receipts("contract changed")
+    assert (contract.before, contract.reason) == (None, FIRST)
+    assert home.contract_history.recorded().written() == home.contract.written()
     assert home.records.read("scores", APRIL)["version"] == 1
     assert (old.folder / LEDGER).read_bytes().startswith(known)
     found = verification(home, deep=True)
     assert found["verified"], found["breaks"]
+
+
+def test_its_contract_changes_and_it_takes_the_months_after(old):
+    known = (old.folder / LEDGER).read_bytes()
+    deliver(old, APRIL, month_tables(APRIL, MEMBERS))
+    run(opened(old.folder))
+    home = opened(old.folder)
+    [first] = home.ledger.receipts("contract changed")
+    assert first.before is None
+    contract = yaml.safe_load((old.folder / "contract.yaml").read_text())
+    contract["tables"]["members"]["columns"]["guests"] = {"dtype": "integer", "since": MAY}
+    contract["feature_views"]["members_fv"]["features"].append("guests")
+    contract["policy"]["promotion"]["mode"] = "automatic"
+    write_contract(home, contract)
+    may = month_tables(MAY, MEMBERS)
+    may["members"]["guests"] = may["members"]["months"] % 4
+    deliver(old, MAY, may)
+    run(opened(old.folder))
+    home = opened(old.folder)
+    second = home.ledger.receipts("contract changed")[-1]
+    assert second.before == first.after
+    newest = max(home.registry.tags())
+    assert "guests" in {feature.name for feature in home.registry.load(newest).card.features}
+    assert home.records.read("scores", MAY)["version"] in (1, newest)
+    assert (old.folder / LEDGER).read_bytes().startswith(known)
+    found = verification(home, deep=True)
+    assert found["verified"], found["breaks"]
+    reproduced = home.reproduction.reproduce(newest)
+    assert reproduced.reproduced, reproduced.sentence
+    home.rollbacks.roll_back("Bob", "Back.", to=2)
+    assert opened(old.folder).releases.pointer().version == 2
+    run(opened(old.folder))
+    assert verification(opened(old.folder), deep=True)["verified"]
 
 
 def test_a_copy_that_lost_the_times_of_its_files_is_recognised_by_content(old):

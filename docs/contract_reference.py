@@ -28,7 +28,7 @@ Every field of `contract.yaml`, section by section. `NAME` is a name that you ch
 `churn contract check` shows every error with its line. Editors complete and check the file
 with `contract.schema.json` next to it, which the first line of a contract names:
 `# yaml-language-server: $schema=contract.schema.json`. `churn contract schema` prints that
-schema.
+schema. [Change the contract](changing-the-contract.md) explains the fields with dates.
 """
 WORDS: dict[Any, str] = {
     str: "text",

@@ -234,12 +234,28 @@ class Alerts:
             evidence: what it was tried on.
             sentence: further text of the message.
         """
+        self._notice_once(what, evidence, f"{what} failed", sentence)
 
+    def contract_refused(self, sentence: str) -> None:
+        """Notice that no run can start with the contract in use; once for the same reason."""
+        self._notice_once("the contract", sentence, "the contract is refused", sentence)
+
+    def contract_accepted(self) -> None:
+        """Let the next refusal of the contract be noticed, whatever its reason."""
+        if "the contract" not in read_state(self.file).given_up:
+            return
+
+        def keep(state: State, _: dict[str, str]) -> None:
+            state.given_up.pop("the contract", None)
+
+        self._round(keep, wait=5.0)
+
+    def _notice_once(self, what: str, evidence: str, title: str, sentence: str) -> None:
         def keep(state: State, _: dict[str, str]) -> None:
             if state.given_up.get(what) != evidence:
                 state.given_up = {**state.given_up, what: evidence}
-                title = f"{self.business()}: {what} failed"
-                state.notify(Message(title, sentence, "failure"), self.home.now())
+                message = Message(f"{self.business()}: {title}", sentence, "failure")
+                state.notify(message, self.home.now())
 
         self._round(keep, wait=5.0)
 

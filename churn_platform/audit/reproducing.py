@@ -12,6 +12,7 @@ from churn_platform.audit.reproduction import (
     changed_code,
     changed_policy,
     changed_tables,
+    check_recipe,
     compare,
     compared,
     contract_as_then,
@@ -21,15 +22,21 @@ from churn_platform.base.provenance import code_digest, made_with
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
+from churn_platform.contract.views import for_version, with_versions
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.training_datasets import join
+from churn_platform.lake.contract_history import recorded_contract
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.window import Window
+from churn_platform.ledger.acts import ContractChanged
+from churn_platform.ledger.receipts import version_of
+from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.promotion.promotions import released
-from churn_platform.training.candidate import fit_candidate
+from churn_platform.training.candidate import Candidate, fit_candidate
 from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 
 class Reproduced(Stored):
@@ -87,7 +94,10 @@ class Reproduction:
         else:
             code = []
         try:
-            contract = contract_as_then(self.contract, made_from)
+            read, fitted = self._contracts_then(version, recorded)
+            contract = contract_as_then(read, made_from)
+            recipe = contract_as_then(fitted, made_from)
+            check_recipe(recipe, made_from)
         except ContractError as error:
             return _result(version, [], [str(error), *code], noted)
         lake = Lake(self.lake.folder, contract)
@@ -104,12 +114,47 @@ class Reproduction:
             dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
         found = [compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
         if found[0].same:
-            again = fit_candidate(contract, dataset, code_digest(), made_with())
+            again = fit_candidate(recipe, dataset, code_digest(), made_with())
             release = None
             if version in self.releases.versions():
                 release = released(self.releases, version)
-            found += compare(contract, dataset, recorded, again, release)
+            found += compare(recipe, dataset, recorded, again, release)
         return _result(version, found, code, noted)
+
+    def _contracts_then(self, version: int, recorded: Candidate) -> tuple[Contract, Contract]:
+        """The contract that the version's dataset was read by, and the one it was fitted by.
+
+        A dataset has the features of the contract in use and those of the versions released
+        until then. Versions before the first receipt of a contract had one contract for both.
+
+        Raises:
+            ContractError: that contract is recorded nowhere.
+        """
+        receipts = self.ledger.receipts()
+        judged = [
+            receipt.sequence
+            for receipt in receipts
+            if receipt.act == "decision" and version_of(receipt.subject) == version
+        ]
+        made = min(judged, default=len(receipts) + 1)
+        changes = [receipt for receipt in receipts if receipt.act == "contract changed"]
+        before = [receipt for receipt in changes if receipt.sequence < made]
+        in_use = self.contract
+        if changes:
+            used = before[-1] if before else changes[0]
+            in_use = recorded_contract(ContractChanged.of(used))
+        versions = VersionContracts(in_use, self.releases)
+        if not before:
+            own = versions.of(recorded.card)
+            return own, own
+        published = ProductionState.from_receipts(receipts).published
+        released = [
+            own
+            for number, own in sorted(versions.released.items())
+            if number in published and published[number].sequence < made
+        ]
+        read = with_versions(in_use, released)
+        return read, for_version(read, versions.own(recorded.card))
 
     def _changed_lake(
         self, lake: Lake, window: Window, known_at: dt.datetime, recorded: Mapping[str, str]

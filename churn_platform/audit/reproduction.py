@@ -34,12 +34,10 @@ def compared(what: str, recorded: str, found: str) -> Compared:
 
 
 def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
-    """The contract with recipe, holdout and slices as a version was made with; tables and
-    features as they now are.
+    """A contract with recipe, holdout and slices as a version was made with.
 
     Raises:
-        ContractError: the features or tables have changed since, so nothing can be read as it
-            was then.
+        ContractError: it lacks columns of those slices or costs.
     """
     recipe = made_from.recipe
     fields = contract.as_mapping()
@@ -51,7 +49,7 @@ def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
     }
     policy = fields["policy"] | {"training": training}
     try:
-        then = Contract.model_validate(
+        return Contract.model_validate(
             fields | {"policy": policy, "costs": recipe["costs"], "slices": made_from.slices}
         )
     except ValueError as error:  # pydantic's own
@@ -59,17 +57,22 @@ def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
             f"The contract has no place any more for what it was made with: {error}",
             code="CONTRACT_CHANGED",
         ) from None
-    now = to_jsonable_python(Recipe.of(then))
-    if now != recipe:
-        differ = changes(
-            {**recipe, "features": dict(recipe["features"])},
-            {**now, "features": dict(now["features"])},
-        )
-        found = "; ".join(change.sentence() for change in differ)
-        raise ContractError(
-            f"The features of the contract have changed since: {found}.", code="CONTRACT_CHANGED"
-        )
-    return then
+
+
+def check_recipe(contract: Contract, made_from: MadeFrom) -> None:
+    """Raise ContractError if the recipe of a contract is not the one of a version."""
+    recipe = made_from.recipe
+    now = to_jsonable_python(Recipe.of(contract))
+    if now == recipe:
+        return
+    differ = changes(
+        {**recipe, "features": dict(recipe["features"])},
+        {**now, "features": dict(now["features"])},
+    )
+    found = "; ".join(change.sentence() for change in differ)
+    raise ContractError(
+        f"The features of the contract have changed since: {found}.", code="CONTRACT_CHANGED"
+    )
 
 
 def changed_policy(contract: Contract, made_from: MadeFrom) -> list[str]:

@@ -23,10 +23,12 @@ from churn_platform.audit.checks import (
     said,
     unseen,
 )
+from churn_platform.audit.contracts import check_contracts
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.base.stored import Stored
+from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.receipts import GENESIS, Anchor, Receipt, model_named, named
@@ -80,6 +82,7 @@ class Verification:
     registry: ModelRegistry
     records: Records
     lake: Lake
+    contracts: ContractHistory
 
     def verify(self, anchor: str | None = None, *, deep: bool = False) -> list[CheckResult]:
         """Every result, in the order of the checks; one that cannot run is a result of its own,
@@ -110,6 +113,9 @@ class Verification:
                 "decisions": decisions,
                 "releases": releases,
                 "MLflow": lambda: check_registry(self.registry, self.releases, chain.receipts),
+                "contract": lambda: check_contracts(
+                    self.contracts, self.registry, self.releases, chain.receipts
+                ),
                 "lake": lambda: check_lake(self.lake, self.home.folder, chain.receipts),
                 "records": lambda: check_records(self.records, self.home.reports, chain.receipts),
             }

@@ -48,8 +48,9 @@ ERROR_CODES = {
         "Check the path.",
     ),
     "CONTRACT_CHANGED": ErrorCode(
-        "Data or a model was made under another entity, other features or another label.",
-        "Restore the earlier contract, or train a version under this one with `churn retrain`.",
+        "Published months or released versions do not allow this change of the contract.",
+        "Change it in the way that the message names. [changing-the-contract.md]"
+        "(changing-the-contract.md#what-is-refused) lists the ways that work.",
     ),
     "CONTRACT_EXISTS": ErrorCode(
         "A draft would replace a contract, or would not be used.",

@@ -12,7 +12,7 @@ from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_jso
 
 if TYPE_CHECKING:
     from churn_platform.contract.changes import ContractChange
-    from churn_platform.drafting.home_update import Proposal
+    from churn_platform.drafting.home_update import ContractProposal
 
 
 def diff(
@@ -30,6 +30,8 @@ def diff(
     opened = open_home(home)
     history = opened.contract_history
     month = parse_as_of(as_of) if as_of else None
+    if month is not None:
+        opened.lake.require_published(month)
     before = history.recorded() if month is None else history.when_published(month)
     changes = [] if before is None else changes_between(before, opened.contract)
     refused = history.refused()
@@ -121,7 +123,7 @@ def update(
         typer.echo("Nothing was written. Add --yes to write it.")
 
 
-def _show_rest(proposal: "Proposal", *, drafts: bool) -> None:
+def _show_rest(proposal: "ContractProposal", *, drafts: bool) -> None:
     """What the changes leave out, and why the drop would still be refused."""
     if proposal.confirm:
         place = proposal.confirm[0].partition(":")[0]

@@ -206,7 +206,15 @@ def _show_receipts(
     console.print(Text("\n".join(rows[:title]), style="bold"))
     for row, r in zip(rows[title:], shown, strict=True):
         console.print(Text(row, overflow="ellipsis", no_wrap=True))
-        console.print(Padding(Text(r["reason"], style="dim"), (0, 0, 0, INDENT), expand=False))
+        for line in _reasons(r):
+            console.print(Padding(Text(line, style="dim"), (0, 0, 0, INDENT), expand=False))
+
+
+def _reasons(receipt: Mapping[str, Any]) -> list[str]:
+    """The reason; of a changed contract every change on a line of its own."""
+    if receipt["act"] == "contract changed" and receipt["evidence"].get("changes"):
+        return list(receipt["evidence"]["changes"].values())
+    return [receipt["reason"]]
 
 
 def _moved(receipt: Mapping[str, Any]) -> str:

@@ -1,10 +1,16 @@
 """The commands by which people decide: approve, reject, rollback, unblock and retrain."""
 
-from typing import Annotated
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from churn_platform.base.errors import ChurnError, HomeBusy
+from churn_platform.base.text import ended
 from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_json
+
+if TYPE_CHECKING:
+    from churn_platform.services import Services
 
 VersionArgument = Annotated[
     int, typer.Argument(min=1, help="Name the version (`churn status` lists them).")
@@ -28,11 +34,9 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     """Promote a candidate that waits for approval, or a refused one with --override."""
-    _say(
-        version,
-        open_home(home).approvals.approve(version, by, reason, override=override),
-        as_json=as_json,
-    )
+    opened = open_home(home)
+    said = opened.approvals.approve(version, by, reason, override=override)
+    _say_and_score(opened, version, said, as_json=as_json)
 
 
 def reject(
@@ -60,7 +64,8 @@ def rollback(
     opened = open_home(home)
     said = opened.rollbacks.roll_back(by, reason, to)
     pointer = opened.releases.pointer()
-    _say(None if pointer is None else pointer.version, said, as_json=as_json)
+    version = None if pointer is None else pointer.version
+    _say_and_score(opened, version, said, as_json=as_json)
 
 
 def unblock(
@@ -86,6 +91,38 @@ def retrain(
         print_json({"says": said})
     else:
         typer.echo(said)
+
+
+def _say_and_score(home: "Services", version: int | None, said: str, *, as_json: bool) -> None:
+    """Describe the change of production, then make the newest list again."""
+    if not as_json:
+        typer.echo(said)
+    scored, sentence = _score(home, quiet=as_json)
+    if as_json:
+        says = f"{said} {sentence}".rstrip()
+        print_json({"version": version, "says": says, "scored": scored})
+    elif sentence:
+        typer.echo(sentence)
+
+
+def _score(home: "Services", *, quiet: bool) -> tuple[dt.date | None, str]:
+    """Score the newest month where no run is active; the month, and what was done."""
+    from churn_platform.cli.progress import RunProgress
+    from churn_platform.defs.runner import score_newest
+
+    try:
+        with RunProgress(quiet=quiet) as progress:
+            scored = score_newest(home, progress.step, progress.asset)
+    except HomeBusy:
+        return None, "Another run is active: the next run makes the list of the newest month."
+    except ChurnError as error:
+        return None, f"The newest month was not scored: {ended(str(error))} Then type `churn run`."
+    newest = home.status.newest_list()
+    if scored is not None:
+        return scored, f"The list of {scored} is made again."
+    if newest is not None and newest.outdated:
+        return None, f"{newest.outdated} `churn run` makes a new list."
+    return None, ""
 
 
 def _say(version: int | None, said: str, *, as_json: bool) -> None:

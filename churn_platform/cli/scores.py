@@ -33,6 +33,7 @@ def scores(
     record = {
         **found.record.as_json(),
         "production_version": found.production_version,
+        "outdated": found.outdated,
         "not_scored": found.not_scored,
     }
     warnings = listed(month.isoformat(), opened.month_warnings.of(month))
@@ -42,7 +43,7 @@ def scores(
     console = make_console()
     # The list itself shows that it is of the past.
     show_warnings(console, [one for one in warnings if one["code"] != "LIST_OF_THE_PAST"])
-    show_scores(console, month.isoformat(), record, found.rows, opened.contract.entity.column)
+    show_scores(console, month.isoformat(), record, found.rows, found.key)
 
 
 def explain(
@@ -76,14 +77,11 @@ def show_scores(
         console.print(f"[red]Stand down:[/] {record['stand_down']}")
     if note := record.get("list_note"):
         console.print(f"[yellow]{note}[/]", soft_wrap=True)
-    if not_scored := record.get("not_scored"):
+    if outdated := record.get("outdated"):
+        then = record.get("not_scored") or "`churn run` makes a new list."
+        console.print(f"[yellow]{outdated} {then}[/]", soft_wrap=True)
+    elif not_scored := record.get("not_scored"):
         console.print(f"[yellow]{not_scored}[/]", soft_wrap=True)
-    elif (now := record.get("production_version")) not in (None, record["version"]):
-        console.print(
-            f"[yellow]Version {now} is in production now. This list is by version"
-            f" {record['version']}. `churn run` makes a new list.[/]",
-            soft_wrap=True,
-        )
     losses = any("expected_loss" in row for row in rows)
     if losses:
         headed = "Highest expected loss"

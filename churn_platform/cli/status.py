@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from churn_platform.base.text import ended, parse_as_of
+from churn_platform.base.text import counted, ended, parse_as_of
 from churn_platform.cli.base import (
     HomeOption,
     JsonOption,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+SHOWN_CHANGES = 5
 OUTCOMES = {"pass": "green", "warn": "yellow", "fail": "red", "not_applicable": "dim"}
 STATES = {
     "promoted": "green",
@@ -60,14 +61,8 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
     """Print the state of a home on one screen."""
     console.print(f"[bold]{found['contract']}[/] in {found['home']}")
     console.print(f"Months      {_span(found['months'])}")
-    console.print(f"Production  {_production(found['production'])}")
-    if found["production"] and found["production"]["stand_down"]:
-        console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
-    if proposal := found["proposal"]:
-        console.print(
-            f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.",
-            soft_wrap=True,
-        )
+    show_contract(console, found["contract_changes"])
+    show_production(console, found)
     show_people(console, found)
     aside = found["quarantine"]
     if aside is None:
@@ -98,6 +93,59 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
         )
     else:
         console.print(found["reason"])
+
+
+def show_production(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print the version in production, whether it stands down, and whose list is the newest."""
+    console.print(f"Production  {_production(found['production'])}")
+    if found["production"] and found["production"]["stand_down"]:
+        console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
+    if (newest := found["newest_list"]) and newest["outdated"]:
+        console.print(f"[yellow]List[/]        {newest['as_of']}: {newest['outdated']}")
+    if proposal := found["proposal"]:
+        console.print(
+            f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.",
+            soft_wrap=True,
+        )
+
+
+def show_contract(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print when the contract last changed, what of the file is not recorded yet, and what of
+    that is refused.
+    """
+    from rich.markup import escape
+
+    if found["changed_at"]:
+        when = f"{found['changed_at'][:16].replace('T', ' ')} UTC"
+        if found["month"]:
+            when += f", after {found['month']}"
+        said = escape(_some(found["changes"]))
+        console.print(f"Contract    changed {when}: {said}", soft_wrap=True)
+    for one in found["refused"]:
+        console.print(
+            f"[red]Refused[/]     {escape(one['where'])}: {escape(one['change'])}."
+            f" {escape(one['refused'])}",
+            soft_wrap=True,
+        )
+    if found["refused"]:
+        console.print(
+            f"[red]Refused[/]     No run can start with this contract. Type `{found['command']}`."
+        )
+    elif found["pending"]:
+        console.print(
+            f"[yellow]Contract[/]    not recorded yet: {escape(_some(found['pending']))}. The"
+            f" next run records it; `{found['command']}` does it now.",
+            soft_wrap=True,
+        )
+
+
+def _some(sentences: list[str]) -> str:
+    """The first sentences, and how many more there are."""
+    said = "; ".join(sentences[:SHOWN_CHANGES])
+    more = len(sentences) - SHOWN_CHANGES
+    if more > 0:
+        said += f"; and {counted(more, 'more change')}"
+    return said
 
 
 def show_people(console: "Console", found: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from churn_platform.base.digests import canonical_json
 from churn_platform.contract.columns import Column
-from churn_platform.contract.parts import Label, Table
+from churn_platform.contract.outcome import Label
+from churn_platform.contract.parts import Table
 from churn_platform.contract.views import why_not_readable
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ def _table(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
         since = new.key_spellings[-1].since if new.key_spellings else None
         yield ContractChange(where, f"the keys of {name} are written in another way{_from(since)}")
     apart = {"columns", "ages", "parts", "key_spellings"}
+    if old.until != new.until and new.until is not None:
+        yield ContractChange(
+            f"tables.{name}.until", f"table {name} ends: {new.until} is without it"
+        )
+        apart.add("until")
     yield from _fields(f"tables.{name}", old, new, without=apart)
 
 

@@ -40,9 +40,14 @@ def month_faults(contract: "Contract") -> Iterator[str]:
     """What is wrong in the months from one date of the contract to the next; months before the
     first feature have no drop.
     """
+    places = [(v.table, f) for v in contract.feature_views.values() for f in v.features]
+    begun = False
     for start in (dt.date.min, *contract.boundaries):
-        places = [(v.table, f) for v in contract.feature_views.values() for f in v.features]
-        if not any(contract.has_column(table, feature, start) for table, feature in places):
+        has_features = any(contract.has_column(table, name, start) for table, name in places)
+        if begun and not has_features:
+            yield f"from {start} on: no feature is left"
+        begun = begun or has_features
+        if not has_features:
             continue
         when = "before its first date" if start == dt.date.min else f"from {start} on"
         try:

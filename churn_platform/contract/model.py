@@ -11,17 +11,8 @@ from pydantic import BaseModel, Field, JsonValue, model_validator
 from churn_platform.base.digests import digest_of, hashed_values
 from churn_platform.contract.columns import Age, Column, ContractPart, Dtype, Name
 from churn_platform.contract.consistency import faults_of, month_faults
-from churn_platform.contract.parts import (
-    ColumnCost,
-    Costs,
-    DatabaseSource,
-    Entity,
-    FeatureView,
-    FileFormat,
-    Label,
-    Span,
-    Table,
-)
+from churn_platform.contract.outcome import ColumnCost, Costs, Label, Span
+from churn_platform.contract.parts import DatabaseSource, Entity, FeatureView, FileFormat, Table
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.views import as_delivered, boundaries, of_month
 
@@ -297,7 +288,7 @@ class Contract(ContractPart):
         )
 
     @cached_property
-    def reading(self) -> dict[str, Any]:
+    def reading(self) -> dict[str, JsonValue]:
         """The fields that change which values are read from the same bytes; empty if none is
         set.
 
@@ -315,7 +306,7 @@ class Contract(ContractPart):
             for name, spec in self.tables.items()
             if (given := _given(spec, TABLE_READING))
         }
-        found = {
+        found: dict[str, dict[str, Any]] = {
             "files": files,
             "columns": columns,
             "label": _given(self.label, ("inverted",)),
@@ -339,7 +330,7 @@ class Contract(ContractPart):
         return self.costs_given and costs is not None and Costs.model_validate(costs) == self.costs
 
     @property
-    def decided_by(self) -> dict[str, Any]:
+    def decided_by(self) -> dict[str, JsonValue]:
         """The policy and the costs as plain JSON values: a decision is bound to them."""
         return {"policy": hashed_values(self.policy), "costs": hashed_values(self.costs)}
 
@@ -376,7 +367,7 @@ class Contract(ContractPart):
         return self.model_dump(mode="json")
 
 
-def _given(part: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+def _given(part: BaseModel, names: Iterable[str]) -> dict[str, JsonValue]:
     """The named fields whose value is not the default."""
     values = part.model_dump(mode="json", include=set(names), exclude_defaults=True)
     return {name: values[name] for name in sorted(values)}

@@ -1,9 +1,8 @@
 """The parts of a contract: tables, the label, views, costs, and how its files are written."""
 
-import calendar
 import datetime as dt
 import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -219,92 +218,6 @@ class FileFormat(ContractPart):
         return self
 
 
-class Span(ContractPart):
-    """A length of time in calendar units; a month after 31 January is the last day of February."""
-
-    months: int = Field(default=0, ge=0)
-    """Calendar months. A month after 31 January is the last day of February. Example: `1`"""
-    weeks: int = Field(default=0, ge=0)
-    """Weeks, added to the months. Example: `2`"""
-    days: int = Field(default=0, ge=0)
-    """Days, added to months and weeks. Example: `10`"""
-
-    def after(self, start: dt.date) -> dt.date:
-        """The date this span after `start`."""
-        month = start.month - 1 + self.months
-        year = start.year + month // 12
-        month = month % 12 + 1
-        day = min(start.day, calendar.monthrange(year, month)[1])
-        return dt.date(year, month, day) + dt.timedelta(weeks=self.weeks, days=self.days)
-
-
-class EarlierLabel(ContractPart):
-    """A definition of the label that a later one has replaced."""
-
-    column: Name
-    """Column that marked who churned. Example: `has_left`"""
-    horizon: Span = Span()
-    """How long after the as_of the label was known. Example: `{months: 1}`"""
-    period: Literal["after", "before"] = "after"
-    """As `label.period`. Example: `before`"""
-    inverted: bool = False
-    """As `label.inverted`. Example: `true`"""
-    since: dt.date | None = None
-    """The first as_of with this definition; leave it out for the first. Example: `2026-01-31`"""
-
-
-class Label(ContractPart):
-    """Where the label is, and how long after the as_of it is known."""
-
-    table: Name
-    """Table that holds the label. Example: `labels`"""
-    column: Name
-    """Column that marks who churned: boolean, or 1 for churned and 0 for stayed. Example:
-    `has_left`
-    """
-    horizon: Span = Span()
-    """How long after the as_of the label is known; by default at the as_of.
-
-    Example: `{months: 1}`
-    """
-    period: Literal["after", "before"] = Field(default="after", json_schema_extra=ADDED)
-    """`before`: the label marks who had left by the as_of, so the list contains the customers
-    who stayed. `after`: the label is about the time after the as_of, so a fully labelled month
-    is not listed. Example: `before`
-    """
-    inverted: bool = Field(default=False, json_schema_extra=ADDED)
-    """Whether the column marks who stayed, as `is_active` does. Labels are inverted when they
-    are published. Example: `true`
-    """
-    since: dt.date | None = Field(default=None, json_schema_extra=ADDED)
-    """The first as_of with this definition of churn, if `earlier` has others. Models are not
-    compared on labels of another definition. Example: `2026-07-31`
-    """
-    earlier: tuple[EarlierLabel, ...] = Field(default=(), json_schema_extra=ADDED)
-    """The definitions before this one, oldest first.
-
-    Example: `[{column: has_left, horizon: {months: 2}}]`
-    """
-
-    def at(self, as_of: dt.date) -> "Label":
-        """The definition of a month, without the others."""
-        if not self.earlier or self.since is None or as_of >= self.since:
-            return self.model_copy(update={"earlier": ()})
-        valid = [one for one in self.earlier if one.since is None or as_of >= one.since]
-        return Label(table=self.table, **valid[-1].model_dump())
-
-    @model_validator(mode="after")
-    def _definitions_in_order(self) -> Self:
-        if self.earlier and self.since is None:
-            raise ValueError("earlier definitions need the `since` of this one")
-        days = [one.since or dt.date.min for one in self.earlier] + [self.since or dt.date.min]
-        if self.earlier and (self.earlier[0].since is not None or days != sorted(set(days))):
-            raise ValueError(
-                "earlier must be in order of `since`, the first without and each other with one"
-            )
-        return self
-
-
 class FeatureView(ContractPart):
     """One Feast feature view: some columns of one table."""
 
@@ -317,37 +230,3 @@ class FeatureView(ContractPart):
     """
     description: str = ""
     """What the view is for; shown in Feast. Example: `Who the customer is`"""
-
-
-class ColumnCost(ContractPart):
-    """A cost that differs from customer to customer: `times` the value of `column`."""
-
-    column: Name
-    """Number column of a feature table with the cost of each customer. It needs `min: 0` or
-    more and no missing values. Example: `fee`
-    """
-    times: float = Field(default=1.0, gt=0)
-    """Factor for the value, for example the months that a retained customer stays.
-
-    Example: `12`
-    """
-
-
-Cost = Annotated[float, Field(gt=0)] | ColumnCost
-
-
-class Costs(ContractPart):
-    """What a wrong prediction costs, in any currency. The threshold depends only on the ratio."""
-
-    missed_churner: Cost = 5.0
-    """Cost of not contacting a churner: one number for all, or a column with each customer's
-    own. Example: `{column: fee, times: 12}`
-    """
-    needless_contact: Cost = 1.0
-    """Cost of contacting a customer who would have stayed. Example: `2.5`"""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that the costs are read from, each once."""
-        costs = (self.missed_churner, self.needless_contact)
-        return tuple(dict.fromkeys(cost.column for cost in costs if isinstance(cost, ColumnCost)))

@@ -106,6 +106,7 @@ def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) 
         for name, table in contract.tables.items()
         if name in wanted
     }
+    tables[label.table] = _always(tables[label.table], label.column)
     return contract.changed(
         tables=tables, label=label, feature_views=views, slices=(), costs=None, policy=None
     )
@@ -130,6 +131,7 @@ def for_version(contract: "Contract", version: "Contract") -> "Contract":
             columns[own] = columns[own].model_copy(update=meaning)
         ages = {**contract.tables[name].ages, **table.ages}
         tables[name] = contract.tables[name].model_copy(update={"columns": columns, "ages": ages})
+    tables[version.label.table] = _always(tables[version.label.table], version.label.column)
     views = {
         name: view.model_copy(update={"features": kept})
         for name, view in contract.feature_views.items()
@@ -143,7 +145,7 @@ def why_not_readable(contract: "Contract", version: "Contract") -> str:
     if contract.entity.column != version.entity.column:
         return f"its key is {version.entity.column!r}, now {contract.entity.column!r}"
     if contract.entity.dtype != version.entity.dtype:
-        return f"its key is a {version.entity.dtype}, now a {contract.entity.dtype}"
+        return f"the dtype of its key was {version.entity.dtype} and is {contract.entity.dtype}"
     for name, table in version.tables.items():
         if name not in contract.tables:
             return f"the contract no longer has its table {name!r}"
@@ -152,9 +154,8 @@ def why_not_readable(contract: "Contract", version: "Contract") -> str:
             if own not in now.columns:
                 return f"the contract no longer has its column {name}.{own}"
             if now.columns[own].dtype != column.dtype:
-                return (
-                    f"its column {name}.{own} is a {column.dtype}, now a {now.columns[own].dtype}"
-                )
+                retyped = f"was {column.dtype} and is {now.columns[own].dtype}"
+                return f"the dtype of its column {name}.{own} {retyped}"
         for own, spec in table.ages.items():
             if own in now.ages and (now.ages[own].of, now.ages[own].unit) != (spec.of, spec.unit):
                 return f"its age {name}.{own} is made in another way now"
@@ -263,6 +264,12 @@ def _of_month(table: Table, as_of: dt.date) -> Table:
             "key_spellings": spellings,
         }
     )
+
+
+def _always(table: Table, column: str) -> Table:
+    """A table whose column has no dates: a version's label column may have ended since."""
+    dateless = table.columns[column].model_copy(update={"since": None, "until": None})
+    return table.model_copy(update={"columns": {**table.columns, column: dateless}})
 
 
 def _reduced(table: Table, wanted: Collection[str]) -> Table:

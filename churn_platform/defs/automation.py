@@ -12,7 +12,12 @@ from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
 from churn_platform.defs.promotion import candidate_model, production_model, promotion_decision
-from churn_platform.defs.resources import GONE, HomeResource, as_of_partitions
+from churn_platform.defs.resources import (
+    GONE,
+    HomeResource,
+    as_of_partitions,
+    why_contract_refused,
+)
 from churn_platform.defs.scoring import scores
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.ingestion.database_source import due_pull
@@ -132,6 +137,8 @@ def monthly_schedule(
     opened = home.open()
     if _busy(opened, context.instance):
         return dg.SkipReason(BUSY)
+    if (refused := why_contract_refused(opened)) is not None:
+        return dg.SkipReason(refused)
     opened.ingestion.recognise_all()
     step = opened.progress().next_step()
     if step is None or step.kind != "monthly":
@@ -209,6 +216,8 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
     """
     if _busy(home, instance):
         return BUSY
+    if (refused := why_contract_refused(home)) is not None:
+        return f"No run can start with this contract. {refused} `churn contract diff` shows it."
     home.approvals.record_lapse_if_free()
     notice_lost_rows(home.feature_store, home.lake, home.now())
     copied = home.ingestion.recognise()  # one a tick: reading a large drop takes a while

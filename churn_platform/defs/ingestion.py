@@ -15,6 +15,7 @@ from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
 from churn_platform.ingestion.validation import DropRefused
 from churn_platform.lake.deliveries import Publication, QuarantineRecord, quarantined_in
+from churn_platform.reports.contract_status import changes_with
 from churn_platform.services import Services
 
 WORST = 3
@@ -72,6 +73,7 @@ def _metadata(home: Services, publication: Publication) -> dict[str, object]:
     change = "" if compared is None else compared.change_sentence
     return {
         "delivery": publication.kind,
+        "contract": _contract(home, publication),
         "customers": change or "not compared with an earlier month",
         "warnings": warnings_metadata(comparison_warnings(home.lake, publication.as_of, compared)),
         "changed tables": ", ".join(publication.tables) or "none",
@@ -80,6 +82,14 @@ def _metadata(home: Services, publication: Publication) -> dict[str, object]:
         "dagster/row_count": max(publication.rows.values(), default=0),
         "digest": publication.digest,
     }
+
+
+def _contract(home: Services, publication: Publication) -> dg.MarkdownMetadataValue:
+    """How the contract changed since the delivery before this one."""
+    changes = changes_with(home.ledger, publication.as_of)
+    return dg.MetadataValue.md(
+        "\n".join(f"- {change}" for change in changes) or "as at the delivery before"
+    )
 
 
 def warnings_metadata(warnings: Sequence[MonthWarning]) -> dg.MarkdownMetadataValue:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from churn_platform.base.errors import ChurnError
 from churn_platform.defs.resources import HomeResource
+from churn_platform.services import Services
 
 ONCE = {"dagster/max_retries": "0"}
 """A refused job is not tried again: a person started it once."""
@@ -54,14 +55,18 @@ class SignedRollback(dg.Config):
     reason: str = REASON
 
 
-def _done(context: dg.OpExecutionContext, act: Callable[[], str]) -> None:
+def _done(context: dg.OpExecutionContext, home: Services, act: Callable[[], str]) -> None:
     """Do it and show what was done; an error fails the run with its message."""
     try:
         said = act()
     except ChurnError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     context.log.info(said)
-    context.add_output_metadata({"outcome": said})
+    metadata = {"outcome": said}
+    newest = home.status.newest_list()
+    if newest is not None and newest.outdated:
+        metadata["list"] = f"{newest.outdated} drift_sensor starts the scoring."
+    context.add_output_metadata(metadata)
 
 
 @dg.op(description="Put a version into production in your name.")
@@ -72,6 +77,7 @@ def approve_version(
     opened = home.open()
     _done(
         context,
+        opened,
         lambda: opened.approvals.approve(
             config.version, config.by, config.reason, override=config.override
         ),
@@ -81,7 +87,12 @@ def approve_version(
 @dg.op(description="Reject the version that waits for an approval, in your name.")
 def reject_version(context: dg.OpExecutionContext, config: SignedAct, home: HomeResource) -> None:
     """Reject a version."""
-    _done(context, lambda: home.open().approvals.reject(config.version, config.by, config.reason))
+    opened = home.open()
+    _done(
+        context,
+        opened,
+        lambda: opened.approvals.reject(config.version, config.by, config.reason),
+    )
 
 
 @dg.op(
@@ -93,13 +104,23 @@ def roll_production_back(
     context: dg.OpExecutionContext, config: SignedRollback, home: HomeResource
 ) -> None:
     """Roll back."""
-    _done(context, lambda: home.open().rollbacks.roll_back(config.by, config.reason, config.to))
+    opened = home.open()
+    _done(
+        context,
+        opened,
+        lambda: opened.rollbacks.roll_back(config.by, config.reason, config.to),
+    )
 
 
 @dg.op(description="Allow a version that was rolled back to be promoted again, in your name.")
 def unblock_version(context: dg.OpExecutionContext, config: SignedAct, home: HomeResource) -> None:
     """Unblock a version."""
-    _done(context, lambda: home.open().rollbacks.unblock(config.version, config.by, config.reason))
+    opened = home.open()
+    _done(
+        context,
+        opened,
+        lambda: opened.rollbacks.unblock(config.version, config.by, config.reason),
+    )
 
 
 @dg.op(description="Ask for a new candidate in your name. The sensor starts the training.")
@@ -107,7 +128,8 @@ def ask_for_a_retraining(
     context: dg.OpExecutionContext, config: SignedRequest, home: HomeResource
 ) -> None:
     """Request a retraining."""
-    _done(context, lambda: home.open().retraining_requests.request(config.by, config.reason))
+    opened = home.open()
+    _done(context, opened, lambda: opened.retraining_requests.request(config.by, config.reason))
 
 
 @dg.job(tags=ONCE, description="Ask for a retraining now, regardless of the retraining policy.")

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from churn_platform.base.errors import ContractError
 from churn_platform.base.settings import load_settings, prepare_environment
 from churn_platform.services import Services
 
@@ -86,7 +87,19 @@ def start_run(
     """
     if instance is not None:
         close_dead_runs(instance, run_id)
+    why_contract_refused(home)
     home.run_start.complete()
+
+
+def why_contract_refused(home: Services) -> str | None:
+    """Why no run can start with the contract in use, which alerts; None if one can."""
+    try:
+        home.contract_history.check()
+    except ContractError as error:
+        home.alerts.contract_refused(str(error))
+        return str(error)
+    home.alerts.contract_accepted()
+    return None
 
 
 def close_dead_runs(instance: dg.DagsterInstance, run_id: str | None = None) -> int:

@@ -70,11 +70,38 @@ def run_due(
         yield from run_steps(home, instance, on_step, on_asset, through)
 
 
+def score_newest(
+    home: Services, on_step: Callable[[Step], None], on_asset: OnAsset
+) -> dt.date | None:
+    """Score the newest month with the version that has come into production, as `run_due` does,
+    and nothing else.
+
+    Returns:
+        The month; None where its list is by that version already, or a run must process the
+        month first.
+
+    Raises:
+        HomeBusy: a run is active; it or the next one scores the month.
+        StepFailed: the scoring failed.
+    """
+    with started(home, seconds=0) as instance:
+        step = home.progress().stale_list()
+        if step is not None:
+            _run(home, instance, step, on_step, on_asset)
+            return step.as_of
+    return None
+
+
 @contextlib.contextmanager
-def started(home: Services) -> Iterator[dg.DagsterInstance]:
-    """Hold the home, complete what was cut off, and yield the Dagster instance for its runs."""
+def started(home: Services, seconds: float | None = None) -> Iterator[dg.DagsterInstance]:
+    """Hold the home, complete what was cut off, and yield the Dagster instance for its runs.
+
+    Args:
+        home: the home.
+        seconds: how long to wait for another process; `CHURN_LOCK_SECONDS` by default.
+    """
     home.create()
-    with home.exclusive("`churn run`"), _instance(home) as instance:
+    with home.exclusive("`churn run`", seconds), _instance(home) as instance:
         home.alerts.begin()
         start_run(home, instance)
         yield instance
@@ -89,12 +116,22 @@ def run_steps(
 ) -> Iterator[FinishedStep]:
     """As `run_due`, on a home that is `started`."""
     while (step := _next(home)) is not None and (through is None or step.as_of <= through):
-        on_step(step)
-        try:
-            ran = FinishedStep(step, run_step(home, step, instance, on_asset))
-        finally:
-            home.alerts.send()
-        yield ran
+        yield _run(home, instance, step, on_step, on_asset)
+
+
+def _run(
+    home: Services,
+    instance: dg.DagsterInstance,
+    step: Step,
+    on_step: Callable[[Step], None],
+    on_asset: OnAsset,
+) -> FinishedStep:
+    """Run a step and send the alerts of what it did."""
+    on_step(step)
+    try:
+        return FinishedStep(step, run_step(home, step, instance, on_asset))
+    finally:
+        home.alerts.send()
 
 
 def _instance(home: Services) -> dg.DagsterInstance:

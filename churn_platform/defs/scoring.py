@@ -43,6 +43,9 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
     metadata: dict[str, object] = {"warnings": warnings}
     if record.list_note:
         metadata["note"] = record.list_note
+    newest = opened.status.newest_list()
+    if newest is not None and newest.outdated and newest.as_of == as_of.isoformat():
+        metadata["list is of"] = newest.outdated
     if record.already_left is not None:
         metadata["already left"] = record.already_left
     top = _top(scored.listed.head(10), opened.contract.entity.column)

@@ -17,7 +17,8 @@ from churn_platform.base.errors import UsageError
 from churn_platform.base.text import percent
 from churn_platform.contract.consistency import ANSWERED
 from churn_platform.contract.model import Contract, Entity, Span
-from churn_platform.contract.parts import ColumnCost, Costs, FileFormat, Label
+from churn_platform.contract.outcome import ColumnCost, Costs, Label
+from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import IngestionPolicy, Policy
 from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key, listed
 from churn_platform.drafting.label import LabelColumn, guess_label, labels_of

@@ -23,7 +23,7 @@ from churn_platform.lake.lake import Lake
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ContractProposal:
     """A changed contract that is not written yet.
 
     Attributes:
@@ -59,7 +59,7 @@ class ContractUpdates:
 
     def propose(
         self, named: Sequence[Path], as_of: dt.date | None, skip: Collection[str] = ()
-    ) -> Proposal:
+    ) -> ContractProposal:
         """The contract that accepts the files of a month.
 
         Args:
@@ -95,7 +95,7 @@ class ContractUpdates:
                     code="USAGE_INVALID",
                 )
             remaining = self._remaining(found.contract, folder, month)
-        return Proposal(
+        return ContractProposal(
             contract=found.contract,
             text=found.text,
             changes=tuple(changes_between(self._contract, found.contract)),
@@ -154,7 +154,7 @@ class ContractUpdates:
         )
         return tuple(fault.sentence() for fault in compared(lake, drop, found).refusals)
 
-    def undone(self) -> Proposal:
+    def undone(self) -> ContractProposal:
         """The contract as it was before the last update, to be written again.
 
         Raises:
@@ -168,7 +168,7 @@ class ContractUpdates:
                 code="USAGE_INVALID",
             )
         contract = read_contract(kept)
-        return Proposal(
+        return ContractProposal(
             contract=contract,
             text=kept.read_text(encoding="utf-8"),
             changes=tuple(changes_between(self._contract, contract)),
@@ -181,9 +181,9 @@ class ContractUpdates:
         """Where the contract of before the last update is kept."""
         return self._path.with_name(f"{self._path.name}.before")
 
-    def edited(self) -> Proposal:
+    def edited(self) -> ContractProposal:
         """The contract in use, as a person edited it since it was last recorded."""
-        return Proposal(
+        return ContractProposal(
             contract=self._contract,
             text=self._path.read_text(encoding="utf-8"),
             changes=tuple(self._history.pending()),
@@ -191,7 +191,7 @@ class ContractUpdates:
             refused=tuple(self._history.refused()),
         )
 
-    def write(self, proposal: Proposal) -> None:
+    def write(self, proposal: ContractProposal) -> None:
         """Write a proposal to the contract's file and record it in the ledger.
 
         Raises:

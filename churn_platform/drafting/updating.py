@@ -8,17 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import yaml
 from pydantic import ValidationError
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Contract
+from churn_platform.contract.parts import KeySpelling
 from churn_platform.drafting.columns import new_column
-from churn_platform.drafting.contract_edits import Edit, edited, fields_of
-from churn_platform.drafting.words import (
-    free_name,
-    valid_name,
-)
+from churn_platform.drafting.words import free_name, valid_name
+from churn_platform.drafting.yaml_edits import Edit, parsed, with_edits
 from churn_platform.ingestion.conversion import Writing, convert
 from churn_platform.ingestion.renames import (
     likely_headers,
@@ -87,9 +84,9 @@ def update_for(
     """
     comparison = _Comparison(contract, frames, as_of, before, skip)
     edits = tuple(comparison.edits())
-    changed = edited(text, edits)
+    changed = with_edits(text, edits)
     try:
-        made = Contract.model_validate(yaml.safe_load(changed))
+        made = Contract.model_validate(parsed(changed))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
@@ -132,6 +129,8 @@ class _Comparison:
         """Missing columns of a file that are somewhere else, or have another header."""
         self._renamed: dict[tuple[str, str], str] = {}
         """Columns of a file that have another header -> the header."""
+        self._learned: dict[str, list[str]] = {}
+        """The new features of a view."""
         self._dtypes: dict[str, str] = {}
         """The dtypes of new columns."""
         self.left_out: list[str] = []
@@ -144,7 +143,8 @@ class _Comparison:
         missing = {name: self._missing(name) for name in self._tables}
         yield from self._kept(self._moved(missing))
         yield from self._kept(self._renamed_headers(missing))
-        yield from self._kept(self._ended(missing))
+        yield from self._kept(self._ended_columns(missing))
+        yield from self._kept(self._ended_tables())
         for name, frame in self._tables.items():
             yield from self._new_columns(name, frame)
             yield from self._kept(self._values(name, frame))
@@ -241,14 +241,19 @@ class _Comparison:
             before.set_axis(keys.astype(str)), now.set_axis(self._read(name, frame).astype(str))
         )
 
-    def _ended(self, missing: Mapping[str, Mapping[str, str]]) -> Iterator[Edit]:
-        """Columns and tables that the files no longer have."""
+    def _ended_columns(self, missing: Mapping[str, Mapping[str, str]]) -> Iterator[Edit]:
+        """Columns that the files no longer have."""
         for name, columns in missing.items():
             owner = self._contract.owner(name)
             for own, header in columns.items():
                 if (name, own) not in self._explained and owner in self._contract.tables:
                     doubt = f"{header!r} is not in {self._month.file_stem(name)} any more"
                     yield Edit(("tables", owner, "columns", own, "until"), self._as_of, doubt)
+
+    def _ended_tables(self) -> Iterator[Edit]:
+        """Tables and parts of tables without a file."""
+        if not any(name in self._tables for name in self._month.feature_tables):
+            return  # labels alone, of a month whose other tables came before
         for name in self._month.feature_tables:
             if name in self._tables or name in self._month.pulled:
                 continue
@@ -309,7 +314,8 @@ class _Comparison:
             yield edit
             added.append(own)
         if added and owner != name:
-            yield Edit(("tables", owner, "parts", name, "columns"), added)
+            known_columns = self._contract.tables[owner].parts[name].columns
+            yield Edit(("tables", owner, "parts", name, "columns"), [*known_columns, *added])
         yield from self._features(owner, [own for own in added if self._learnable(own)])
 
     def _guessed_columns(
@@ -328,7 +334,7 @@ class _Comparison:
             path = ("tables", table, "columns", own)
             if self._wanted(path):
                 self._dtypes[own] = column.dtype
-                yield own, Edit(path, fields_of(column) | {"since": self._as_of}, doubt)
+                yield own, Edit(path, column.model_copy(update={"since": self._as_of}), doubt)
 
     def _learnable(self, own: str) -> bool:
         return self._dtypes[own] not in ("date", "string")
@@ -342,7 +348,10 @@ class _Comparison:
             view = {"table": table, "features": features}
             yield Edit(("feature_views", f"{table}_fv"), view)
         else:
-            yield Edit(("feature_views", place, "features"), features)
+            known = self._learned.setdefault(place, [])
+            known += features
+            given = self._contract.feature_views[place].features
+            yield Edit(("feature_views", place, "features"), [*given, *known])
 
     def _values(self, name: str, frame: pd.DataFrame) -> Iterator[Edit]:
         owner = self._contract.owner(name)
@@ -371,7 +380,7 @@ class _Comparison:
             others = [value for value in new if value not in pairs]
             if column.values is not None and others:
                 says = ", ".join(f"{value!r} is new in {new[value]:,} rows" for value in others)
-                yield Edit((*path, "values"), others, says)
+                yield Edit((*path, "values"), [*column.values, *others], says)
 
     def _read(self, name: str, frame: pd.DataFrame) -> pd.Series:
         """The keys (rows,) of a file as the months before write them, as far as is known."""
@@ -393,20 +402,22 @@ class _Comparison:
         keys = read_keys(self._month, name, frame[self._key])
         if likely_spelling(keys, self._known_keys(name)) is None:
             return
-        found, doubt = self._spelled(frame, self._known_keys(name))
-        if found:
-            yield Edit(("tables", name, "key_spellings"), found, doubt)
+        found = self._spelled(frame, self._known_keys(name))
+        if found is not None:
+            given = self._contract.tables[name].key_spellings
+            doubt = self._spelling_doubt(frame, found)
+            yield Edit(("tables", name, "key_spellings"), [*given, found], doubt)
 
-    def _spelled(self, frame: pd.DataFrame, known: pd.Series) -> tuple[list[dict[str, Any]], str]:
-        """The spelling of a file's keys from this month on, if it is another one, and why to
-        confirm it.
-        """
+    def _spelled(self, frame: pd.DataFrame, known: pd.Series) -> KeySpelling | None:
+        """The spelling of a file's keys from this month on, if it is another one."""
         found = likely_spelling(frame[self._key], known)
         if found is None:
-            return [], ""
+            return None
+        return found.model_copy(update={"since": self._as_of})
+
+    def _spelling_doubt(self, frame: pd.DataFrame, spelling: KeySpelling) -> str:
         example = str(frame[self._key].iloc[0])
-        fields = found.model_dump(exclude_defaults=True) | {"since": self._as_of}
-        return [fields], f"{example!r} is read as {found.read(example)!r}"
+        return f"{example!r} is read as {spelling.read(example)!r}"
 
     def _new_table(self, stem: str) -> Iterator[Edit]:
         frame = self._frames[stem]
@@ -423,17 +434,17 @@ class _Comparison:
         columns = {}
         doubts = []
         for own, edit in self._guessed_columns(name, stem, ()):
-            columns[own] = {part: v for part, v in edit.value.items() if part != "since"}
+            columns[own] = edit.value.model_copy(update={"since": None})
             doubts += [f"{own}: {edit.doubt}"] if edit.doubt else []
         if not columns:
             return
         table: dict[str, Any] = {"since": self._as_of, "columns": columns}
         if stem != name:
             table["file"] = stem
-        spelled, doubt = self._spelled(frame, self._known_keys(name))
-        if spelled:
-            table["key_spellings"] = spelled
-            doubts.append(doubt)
+        spelling = self._spelled(frame, self._known_keys(name))
+        if spelling is not None:
+            table["key_spellings"] = [spelling]
+            doubts.append(self._spelling_doubt(frame, spelling))
         yield Edit(("tables", name), table, "; ".join(doubts))
         features = [own for own in columns if self._learnable(own)]
         if features:

@@ -101,9 +101,8 @@ def measure(
     }
     labels = _labels(reference, current)
     scores = _scores(reference, current)
-    level = policy.alarm_rate / (
-        _column_tests(features, sides) + (labels is not None) + (scores is not None)
-    )
+    tests = _column_tests(features, sides) + (labels is not None) + (scores is not None)
+    level = policy.alarm_rate / max(tests, 1)
     noise = _Noise(level, policy.resamples, seed)
     checks = tuple(
         precheck(name, column, policy, *sides[name], level) for name, column in features.items()

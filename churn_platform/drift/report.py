@@ -6,10 +6,11 @@ Evidently uses the method and the threshold of every column that we judge by.
 import io
 import json as json_text
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ def write_report(
     html: Path,
     json: Path,
     seed: int,
+    not_applicable: Mapping[str, str] = MappingProxyType({}),
 ) -> DriftResult:
     """Compare two sides, write page and JSON (each atomically), and return the result.
 
@@ -74,6 +76,8 @@ def write_report(
         html: path of the page.
         json: path of the figures: the result, and Evidently's own values.
         seed: of the noise floors and of the sample that Evidently is given.
+        not_applicable: the features that are not compared, and others to name, each with the
+            reason.
 
     Raises:
         DataError: no rows, a feature is missing or of a wrong dtype, or labels are not one per
@@ -81,14 +85,19 @@ def write_report(
         NotANumber: a prediction is NaN.
         ContractError: the policy names a method that does not fit its column.
     """
+    features = {n: c for n, c in contract.features.items() if n not in not_applicable}
     policy = contract.policy.drift
-    evidence = measure(contract.features, policy, reference, current, seed=seed)
+    methods = {name: how for name, how in policy.methods.items() if name not in not_applicable}
+    policy = policy.model_copy(update={"methods": methods})
+    evidence = measure(features, policy, reference, current, seed=seed)
     sampled = max(len(reference.features), len(current.features)) > EVIDENTLY_ROWS
     rng = np.random.default_rng(seed)
-    before = _frame(contract.features, _sample(reference, rng))
-    now = _frame(contract.features, _sample(current, rng))
-    figures = _ask_evidently(policy, contract.features, evidence, before, now)
+    before = _frame(features, _sample(reference, rng))
+    now = _frame(features, _sample(current, rng))
+    figures = _ask_evidently(policy, features, evidence, before, now)
     result = judge(policy, evidence, None if sampled else figures.values)
+    if not_applicable:
+        result = result.model_copy(update={"not_applicable": dict(not_applicable)})
     shown = "from all rows."
     if sampled:
         shown = (
@@ -175,7 +184,7 @@ def drift_plot_png(result: DriftResult) -> bytes:
         fontsize=8,
         bbox=on_white,
     )
-    axes.set_xlim(0, max(1.3, 1.35 * max(_ratio(column) for column in columns)))
+    axes.set_xlim(0, max([1.3, *(1.35 * _ratio(column) for column in columns)]))
     axes.set_xlabel("distance / threshold (dashed: drifted from here)", fontsize=9)
     axes.set_title(_headline(result), fontsize=10, loc="left")
     axes.tick_params(labelsize=8)

@@ -143,6 +143,10 @@ class DriftResult(Stored):
     target_threshold: float
     prediction_drift: float | None
     prediction_threshold: float
+    not_applicable: dict[str, str] = Field(default_factory=dict)
+    """What cannot be compared, each with the reason: columns that one side does not have, and
+    those that production does not read.
+    """
 
 
 def judge(
@@ -162,7 +166,7 @@ def judge(
         for check in evidence.checks
     )
     drifted = tuple(column.column for column in columns if column.drifted)
-    share = len(drifted) / len(columns)
+    share = len(drifted) / max(len(columns), 1)
     target = evidence.target
     prediction = evidence.prediction
     target_drift, target_threshold = _figure(target, policy.target)

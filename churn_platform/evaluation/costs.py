@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from churn_platform.contract.parts import Cost, Costs
+from churn_platform.contract.outcome import Cost, Costs
 from churn_platform.evaluation.statistics import BoolArray, FloatArray
 
 

@@ -148,7 +148,9 @@ class FeatureStore:
                 store.registry.apply_materialization(
                     one, store.project, moment - dt.timedelta(hours=1), moment
                 )
-        marker = {"as_of": as_of.isoformat()}
+        # A server finds the features of its version by these, whatever the contract became.
+        views = {name: view.features for name, view in self.contract.feature_views.items()}
+        marker = {"as_of": as_of.isoformat(), "views": views}
         if self.address.url:
             marker["store"] = self.address.url
         write_json(self.folder / MARKER, marker)

@@ -63,6 +63,13 @@ SQL_TYPES = {
     types.String: "VARCHAR",
 }
 """DuckDB's type of a feature that no file in reach has."""
+IBIS_TYPES = {
+    types.Int64: "int64",
+    types.Float64: "float64",
+    types.Bool: "boolean",
+    types.String: "string",
+}
+"""Ibis's type of the same."""
 
 
 class SnapshotOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
@@ -300,9 +307,21 @@ def _reading(
     def read(source: Any, _: str) -> Any:  # noqa: ANN401
         files = _files(source)
         chosen = [str(path) for day, path in files.items() if first <= day <= last]
+        views = [v for v in asked.get("feature_views", ()) if v.batch_source.path == source.path]
         if chosen:
-            return ibis.read_parquet(chosen, union_by_name=True)
-        return ibis.read_parquet([str(path) for path in files.values()][:1] or source.path).limit(0)
+            table = ibis.read_parquet(chosen, union_by_name=True)
+        elif files or not views:
+            known = [str(path) for path in files.values()]
+            table = ibis.read_parquet(known[:1] or source.path).limit(0)
+        else:
+            table = _no_rows(views[0])
+        absent = {
+            field.name: ibis.null(IBIS_TYPES[field.dtype])
+            for view in views
+            for field in view.features
+            if field.name not in table.columns
+        }
+        return table.mutate(**absent) if absent else table
 
     store = config.offline_store
     return function(
@@ -313,6 +332,15 @@ def _reading(
         staging_location_endpoint_override=store.staging_location_endpoint_override,
         **asked,
     )
+
+
+def _no_rows(view: Any) -> Any:  # noqa: ANN401
+    """The table of a view whose first snapshot is still to come, without its features."""
+    source = view.batch_source
+    kinds = {column.name: IBIS_TYPES[column.dtype] for column in view.entity_columns}
+    moments = (source.timestamp_field, source.created_timestamp_column)
+    kinds |= dict.fromkeys(filter(None, moments), "timestamp('UTC', 6)")
+    return ibis.memtable([], schema=kinds)
 
 
 def _files(source: Any) -> Files:  # noqa: ANN401

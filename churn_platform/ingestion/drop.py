@@ -47,7 +47,7 @@ class Reading(BaseModel):
     sha256: str
 
 
-class Memory(BaseModel, extra="allow"):
+class DigestMemory(BaseModel, extra="allow"):
     """What is remembered of the files of drops: name -> reading."""
 
     __pydantic_extra__: dict[str, Reading] = Field(init=False)
@@ -112,11 +112,11 @@ class FileDigests:
         self._unsaved = False
 
     @cached_property
-    def _known(self) -> Memory:
+    def _known(self) -> DigestMemory:
         if self._memory is not None:
             with contextlib.suppress(OSError, ValidationError):
-                return Memory.model_validate_json(self._memory.read_bytes())
-        return Memory()
+                return DigestMemory.model_validate_json(self._memory.read_bytes())
+        return DigestMemory()
 
 
 def _stat(path: Path) -> list[int]:

@@ -1,8 +1,8 @@
 """What files write in a new way: which old value, key or header each new one probably is."""
 
 import difflib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -158,9 +158,13 @@ def _spellings(keys: pd.Series, known: Iterable[str]) -> Iterator[KeySpelling]:
 
 
 def _prefixes(keys: Iterable[str]) -> tuple[str, str]:
-    """What all keys begin with: without its digits at the end, and with them."""
-    common = os.path.commonprefix(list(keys))  # noqa: RUF071 - of texts
-    return common.rstrip("0123456789"), common
+    """What all keys begin with: without digits at its end, and with zeros only; keys that are
+    counted begin alike by chance.
+    """
+    ordered = sorted(keys)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(ordered[0], ordered[-1], strict=False))
+    common = "".join(letter for letter, _ in same)
+    return common.rstrip("0123456789"), common.rstrip("123456789")
 
 
 def _digits_of(key: str) -> str:

@@ -14,6 +14,7 @@ from churn_platform.ledger.store import LedgerStore
 
 FIRST = "The contract of the first run."
 SAME = "Nothing that a drop or a model depends on."
+REORDERED = "The order of the features."
 LONGEST_REASON = 2000
 
 
@@ -46,7 +47,7 @@ class ContractHistory:
     def recorded(self) -> Contract | None:
         """The contract that was last recorded; None before the first run."""
         known = self._ledger.receipts("contract changed")
-        return self._read(ContractChanged.of(known[-1])) if known else None
+        return recorded_contract(ContractChanged.of(known[-1])) if known else None
 
     def when_published(self, as_of: dt.date) -> Contract | None:
         """The contract that was in use when a month was first published; None for a month
@@ -55,7 +56,7 @@ class ContractHistory:
         found = None
         for receipt in self._ledger.receipts():
             if receipt.act == "contract changed":
-                found = self._read(ContractChanged.of(receipt))
+                found = recorded_contract(ContractChanged.of(receipt))
             elif receipt.act in DELIVERED and receipt.subject == as_of.isoformat():
                 return found
         return found
@@ -100,12 +101,15 @@ class ContractHistory:
         """
         before = self.recorded()
         after = self._contract.written()
-        if before is not None and before.written() == after:
+        features = list(self._contract.features)
+        if before is not None and (before.written(), [*before.features]) == (after, features):
             return
         self.check()
         changes = self.pending()
         reason = FIRST
-        if before is not None:
+        if before is not None and before.written() == after:
+            reason = REORDERED
+        elif before is not None:
             reason = "; ".join(change.sentence for change in changes) or SAME
         self._ledger.append(
             ContractChanged(
@@ -114,9 +118,16 @@ class ContractHistory:
                 after=digest_of(after),
                 reason=reason[:LONGEST_REASON],
                 contract=after,
+                features=features,
                 changes={change.where: change.sentence for change in changes},
             )
         )
 
-    def _read(self, act: ContractChanged) -> Contract:
-        return Contract.model_validate(act.contract)
+
+def recorded_contract(act: ContractChanged) -> Contract:
+    """The contract in a receipt, its features in their order."""
+    contract = Contract.model_validate(act.contract)
+    views = sorted(
+        contract.feature_views.items(), key=lambda one: act.features.index(one[1].features[0])
+    )
+    return contract.changed(feature_views=dict(views))

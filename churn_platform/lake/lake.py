@@ -277,7 +277,8 @@ class Lake:
             for delivery in self.deliveries(as_of):
                 for name, entry in delivery.tables.items():
                     bound = known_at if name == self.contract.label_table else limit
-                    if entry.created <= bound and name in view:
+                    # A version that is made again may be older than a table.
+                    if name in view and entry.created <= bound:
                         view[name][as_of] = self.folder / entry.file
         return view
 
@@ -296,18 +297,22 @@ class Lake:
             if m in files
         }
 
-    def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
-        """The tables of a month, newest known or as in `view`, without the timestamp columns.
-
-        Raises:
-            UsageError: the month was never published.
-        """
+    def require_published(self, as_of: dt.date) -> None:
+        """Raise UsageError if the month was never published."""
         if as_of not in self.months():
             listed = ", ".join(month.isoformat() for month in self.months()) or "none yet"
             raise UsageError(
                 f"There is no snapshot of {as_of}; published months: {listed}.",
                 code="MONTH_UNKNOWN",
             )
+
+    def tables(self, as_of: dt.date, view: View | None = None) -> dict[str, pd.DataFrame]:
+        """The tables of a month, newest known or as in `view`, without the timestamp columns.
+
+        Raises:
+            UsageError: the month was never published.
+        """
+        self.require_published(as_of)
         if view is None:
             files = {n: self.folder / entry.file for n, entry in self.entries(as_of).items()}
         else:

@@ -124,6 +124,20 @@ def missing(contract: Contract, table: str, name: str, rows: int) -> pd.Series:
     return pd.Series([None] * rows, dtype=dtype)
 
 
+def without_values(rows: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """The rows with missing values in some columns.
+
+    Args:
+        rows: (rows, any columns).
+        dtypes: the columns, each with its dtype in the contract.
+    """
+    empty = {
+        name: pd.Series([None] * len(rows), dtype=CANONICAL.get(dtype, "object"), index=rows.index)
+        for name, dtype in dtypes.items()
+    }
+    return rows.assign(**empty)
+
+
 def turned_over(labels: pd.Series) -> pd.Series:
     """Who churned, from labels (rows,) that say who stayed; null stays null."""
     if pd.api.types.is_bool_dtype(labels.dtype):

@@ -269,6 +269,8 @@ class ContractChanged(SubjectAct):
     name = "contract changed"
     contract: dict[str, JsonValue]
     """The whole contract that is in use from now on, as `Contract.written`."""
+    features: list[str]
+    """The features in the contract's order, which a receipt does not keep: its names are sorted."""
     changes: dict[str, str]
     """Part of the contract, as a path -> what changed."""
 

@@ -107,6 +107,18 @@ class Progress(Months):
             stale = self._why_stale(newest)
         return next_step(months, answer, unfinished=self._unfinished, stale_scores=stale)
 
+    def stale_list(self) -> Step | None:
+        """The scoring of the newest month, where its list must be made again and nothing of it
+        must be processed before, whatever else is due.
+        """
+        newest = next((month for month in self.months()[::-1] if month.published), None)
+        if newest is None or newest.due or not newest.processed:
+            return None
+        reason = self._why_stale(newest.as_of)
+        if not reason:
+            return None
+        return Step("scores", newest.as_of, reason, newest.key)
+
     def retraining(self, as_of: dt.date) -> RetrainingAnswer:
         """The retraining policy's answer for a processed month."""
         return should_retrain(self.contract, self._retraining_inputs(as_of))
@@ -194,16 +206,23 @@ class Progress(Months):
         if same_list or self.lake.behind():
             return ""
         return (
-            "Descriptions, costs or list settings in the contract have changed since the newest"
-            " month was scored."
+            "Costs or list settings in the contract have changed since the newest month was scored."
         )
 
     def _retraining_inputs(self, as_of: dt.date) -> RetrainingInputs:
         production = self._releases.production()
+        window = self.window(as_of)
+        ended: tuple[str, ...] = ()
+        redefined = False
+        if production is not None and self.contract.boundaries:
+            card = self._releases.card(production.version)
+            ended = self._version_contracts.ended(card, as_of)
+            if window is not None and not self._version_contracts.why_not(card):
+                redefined = not self._version_contracts.predicts(card, window.training[-1])
         return RetrainingInputs.gather(
             as_of,
             self.inputs(as_of),
-            window=self.window(as_of),
+            window=window,
             left_out=self.left_out(as_of),
             production=None if production is None else in_production(production),
             drift_alarms=drift_record(self._records, as_of).alarms,
@@ -211,6 +230,8 @@ class Progress(Months):
             decisions=self.decisions,
             refused=self.refused_training(as_of),
             request=ManualRequest.open_in(self._ledger.state()),
+            ended=ended,
+            redefined=redefined,
         )
 
 

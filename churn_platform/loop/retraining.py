@@ -73,6 +73,13 @@ class RetrainingInputs:
     """
     request: ManualRequest | None = None
     """A person's request for a retraining that is still unanswered."""
+    ended: tuple[str, ...] = ()
+    """Features of production that the month no longer has, while no decision on the newest
+    labels was about a candidate without them.
+    """
+    redefined: bool = False
+    """Whether the newest labels define churn in another way than those that trained production.
+    """
 
     @classmethod
     def gather(
@@ -88,6 +95,8 @@ class RetrainingInputs:
         decisions: Sequence[Decision],
         refused: str | None = None,
         request: ManualRequest | None = None,
+        ended: Sequence[str] = (),
+        redefined: bool = False,
     ) -> "RetrainingInputs":
         """Gather the inputs of a month, of a home or of a backtest.
 
@@ -102,6 +111,8 @@ class RetrainingInputs:
             decisions: every decision, oldest first.
             refused: why this training was refused before.
             request: a person's unanswered request.
+            ended: the features of production that the month no longer has.
+            redefined: whether the newest labels define churn in another way than production.
         """
         labelled = None
         newest = ""
@@ -128,7 +139,17 @@ class RetrainingInputs:
             last_decision=dt.date.fromisoformat(decisions[-1].as_of) if decisions else None,
             refused=refused,
             request=request,
+            ended=() if _decided_without(ended, newest, decisions) else tuple(ended),
+            redefined=redefined,
         )
+
+
+def _decided_without(ended: Sequence[str], labelled: str, decisions: Sequence[Decision]) -> bool:
+    """Whether the newest decision was on these labels about a candidate without the features."""
+    if not decisions or decisions[-1].as_of != labelled:
+        return False
+    features = decisions[-1].candidate_features
+    return features is not None and not set(ended) & set(features)
 
 
 @dataclass(frozen=True)
@@ -185,6 +206,10 @@ def evidence_key(contract: Contract, inputs: RetrainingInputs) -> str:
         evidence["refused"] = inputs.refused
     if inputs.request is not None:
         evidence["asked"] = inputs.request.receipt
+    if inputs.ended:
+        evidence["ended"] = ",".join(inputs.ended)
+    if inputs.redefined:
+        evidence["redefined"] = "label"
     return digest_of(evidence)
 
 
@@ -196,6 +221,9 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
         return "manual", inputs.request.sentence()
     if inputs.production is None:
         return "first", "There is no production model yet."
+    changed = _contract_changed(inputs, inputs.production)
+    if changed is not None:
+        return "contract", changed
     fallen = _performance_fell(inputs)
     if fallen is not None:
         return "performance", fallen
@@ -209,6 +237,22 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
     if inputs.realised is not None and inputs.realised.metrics is not None:
         measured = f", realised AUC {inputs.realised.metrics.auc:.3f} on {inputs.realised.as_of}"
     return None, f"Nothing asks for a new model: no drift alarm{measured}."
+
+
+def _contract_changed(inputs: RetrainingInputs, production: ProductionModel) -> str | None:
+    """How production no longer fits the months; None if it does."""
+    reasons = []
+    if inputs.ended:
+        names = ", ".join(inputs.ended)
+        reasons.append(
+            f"Version {production.version} reads {names}, which {inputs.as_of} no longer has."
+        )
+    if inputs.redefined:
+        reasons.append(
+            f"The labels of {inputs.labelled} define churn in another way than those that version"
+            f" {production.version} was trained on."
+        )
+    return " ".join(reasons) or None
 
 
 def _blocked(contract: Contract, inputs: RetrainingInputs) -> str | None:
@@ -231,13 +275,13 @@ def _too_early(contract: Contract, inputs: RetrainingInputs, labelled: dt.date) 
     production = inputs.production
     if production is not None and labelled < production.as_of:
         return f"The newest matured month {labelled} is older than production's {production.as_of}."
-    if inputs.last_decision is None:
+    if inputs.last_decision is None or inputs.ended:
         return None
     cooldown = contract.policy.retraining.cooldown_cadences
     earliest = _times(contract.step, cooldown).after(inputs.last_decision)
     if labelled <= inputs.last_decision:
         return f"No labels have matured since the decision on {inputs.last_decision}."
-    if labelled < earliest:
+    if labelled < earliest and not inputs.redefined:
         return f"Cooling down until {earliest} after the decision on {inputs.last_decision}."
     return None
 

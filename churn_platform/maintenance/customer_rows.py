@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from churn_platform.base.digests import readable
+from churn_platform.contract.parts import KeySpelling
 from churn_platform.ingestion.conversion import TEXT, Writing, convert
 from churn_platform.ingestion.delivered_file import (
     PACKED_CSV,
@@ -38,6 +39,8 @@ class Key:
     writing: Writing = field(default_factory=Writing)
     quarantined: bool = False
     """Whether the file contains quarantined rows: from Parquet, 7 may be written `7.0`."""
+    spelling: KeySpelling | None = None
+    """How the file spells the key, if not as the home does."""
 
     def named_by(self, values: pd.Series) -> npt.NDArray[np.bool_]:
         """Which values (rows,) are the key, read as validation reads it.
@@ -45,6 +48,10 @@ class Key:
         As text or as a whole number, never as a float: from 2**53 on, a float is also the key
         of the neighbours.
         """
+        spelling = self.spelling
+        if spelling is not None:
+            own = values.astype(object).map(lambda k: spelling.read(str(k)), na_action="ignore")
+            return replace(self, spelling=None).named_by(pd.Series(own, dtype=TEXT))
         if isinstance(self.value, str):
             keys = convert(values, "string", self.writing)[0].str.strip()
         else:
@@ -57,6 +64,8 @@ class Key:
     def may_be_in(self, text: str) -> bool:
         """False only if no cell can contain the key; quotes may stand anywhere in a cell."""
         if not isinstance(self.value, str):  # a number can be written in many ways
+            return True
+        if self.spelling is not None:
             return True
         return self.value.replace('"', "") in text.replace('"', "")
 

@@ -1,5 +1,6 @@
 """Prepares the erasure of a customer: every file that changes, next to the home's files."""
 
+import datetime as dt
 import json
 import os
 import stat
@@ -19,9 +20,10 @@ from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.contract.model import Contract
+from churn_platform.contract.parts import KeySpelling
 from churn_platform.features.training_datasets import typed
 from churn_platform.ingestion.conversion import Writing
-from churn_platform.ingestion.delivered_file import suffix_of
+from churn_platform.ingestion.delivered_file import stem_of, suffix_of
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.lake.lake import Lake
@@ -191,10 +193,9 @@ class StagedFiles:
             top = path.relative_to(self.home.folder).parts[0]
             delimiter = files.delimiter if top in DELIVERED else ","
             encoding = files.encoding if top in DELIVERED else "utf-8"
+            own = replace(keys.get(top, key), spelling=self._spelling(path))
             try:
-                found = without_customer(
-                    path, keys.get(top, key), delimiter=delimiter, encoding=encoding
-                )
+                found = without_customer(path, own, delimiter=delimiter, encoding=encoding)
             except (OSError, ValueError):
                 self.unread.append(readable(path.relative_to(self.home.folder).as_posix()))
                 continue
@@ -202,6 +203,21 @@ class StagedFiles:
                 content, rows = found
                 self.put(path, content)
                 self.rows[readable(top)] += rows
+
+    def _spelling(self, path: Path) -> KeySpelling | None:
+        """How a delivered or quarantined file spells keys; None if as the lake does."""
+        parts = path.relative_to(self.home.folder).parts
+        if parts[0] not in (*DELIVERED, "quarantine"):
+            return None
+        days = [day for day in map(_as_date, parts[1:]) if day is not None]
+        if not days or not self.contract.boundaries:
+            return None
+        month = self.contract.delivery(days[0])
+        stem = stem_of(path)
+        places = {month.file_stem(name): name for name in month.tables}
+        places |= {name: name for name in month.tables} | {month.label_table: month.label.table}
+        spellings = month.tables[places[stem]].key_spellings if stem in places else ()
+        return spellings[-1] if spellings else None
 
     def _fingerprints(self) -> None:
         """The fingerprints of the drops that the lake was published from."""
@@ -229,11 +245,11 @@ class StagedFiles:
             before[as_of] = (self.lake.digest(as_of), self.lake.feature_digest(as_of))
             for delivery in manifest["deliveries"]:
                 for name, entry in delivery["tables"].items():
-                    self._table_entry(name, entry)
+                    self._table_entry(as_of, name, entry)
         # After all of them: a comparison names tables of other months, also of later ones.
         for path, manifest in manifests.items():
             self._put_json(path, remapped(manifest, following(self.digests, value)))
-        lake = Lake(self.folder / "lake", self.contract)
+        lake = Lake(self.folder / "lake", self.lake.contract)
         for as_of, (content, features) in before.items():
             if self.of(self._manifest(as_of)) is None:
                 continue
@@ -248,7 +264,7 @@ class StagedFiles:
     def _manifest(self, as_of: object) -> Path:
         return self.lake.folder / "snapshots" / f"{as_of}.json"
 
-    def _table_entry(self, table: str, entry: dict[str, Any]) -> None:
+    def _table_entry(self, as_of: dt.date, table: str, entry: dict[str, Any]) -> None:
         """Count rows and churners of one delivered table again, and follow its digests."""
         path = self.lake.folder / entry["file"]
         if (after := self.of(path)) is not None:
@@ -257,7 +273,8 @@ class StagedFiles:
                 self._follow(entry["digest"], _lake_digest(after))
             entry["rows"] = pq.read_metadata(after).num_rows
             if table == self.contract.label_table:
-                labels = self.lake.read(after)[self.contract.label.column].astype("Float64")
+                column = self.contract.label.at(as_of).column
+                labels = self.lake.read(after)[column].astype("Float64")
                 entry |= {"churners": int(labels.sum()), "labels": int(labels.count())}
         aside = entry.get("quarantine", {})
         if "file" in aside and (after := self.of(self.home.folder / aside["file"])) is not None:
@@ -277,7 +294,7 @@ class StagedFiles:
             record = self.records.read("training_dataset", as_of) or {}
             path = self.records.path("training_dataset", as_of, ".parquet")
             if self.of(path) is not None:
-                frame = typed(self.contract, staged.frame("training_dataset", as_of))
+                frame = typed(self.lake.contract, staged.frame("training_dataset", as_of))
                 self._follow(str(record["digest"]), frame_digest(frame))
 
     def _derived_records(self, value: str | int) -> None:
@@ -310,6 +327,14 @@ class StagedFiles:
     def _follow(self, before: str, after: str) -> None:
         if before != after:
             self.digests[before] = after
+
+
+def _as_date(name: str) -> dt.date | None:
+    """The month of a folder, or None."""
+    try:
+        return dt.date.fromisoformat(name)
+    except ValueError:
+        return None
 
 
 def _at_risk(scores: Path) -> np.ndarray:

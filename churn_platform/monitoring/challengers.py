@@ -7,7 +7,7 @@ that often, however many versions are evaluated.
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,6 +116,7 @@ def evaluate_challengers(
     *,
     served: Collection[int],
     barred: Collection[int],
+    comparable: Callable[[int, dt.date], bool] = lambda _version, _month: True,
 ) -> ChallengerEvaluation:
     """Compare every version with production on these months.
 
@@ -126,16 +127,19 @@ def evaluate_challengers(
         months: the labelled rows of the newest matured months.
         served: the versions that were ever in production.
         barred: the versions that people blocked or rejected.
+        comparable: whether a month's labels define churn as those that trained a version.
     """
     policy = contract.policy
+    months = {month: rows for month, rows in months.items() if comparable(production, month)}
     later = _later_months(contract, months)
     incumbent = versions[production]
     usable = _not_inverted(later, incumbent, months, policy.promotion.level)
-    challengers = [
-        Challenger(number, number in served, number in barred, later.gain(one, incumbent, usable))
-        for number, one in versions.items()
-        if number != production
-    ]
+    challengers = []
+    for number, one in versions.items():
+        if number != production:
+            own = [day for day in usable if comparable(number, dt.date.fromisoformat(day))]
+            gain = later.gain(one, incumbent, own)
+            challengers.append(Challenger(number, number in served, number in barred, gain))
     measured = sum(one.gain is not None for one in challengers)
     level = adjusted_level(policy.promotion.level, max(measured, 1), policy.verdict.looks)
     return ChallengerEvaluation(

@@ -8,15 +8,19 @@ from pathlib import Path
 import pandas as pd
 
 from churn_platform.base.stored import Stored
+from churn_platform.contract.model import Contract
 from churn_platform.drift.measure import Rows
 from churn_platform.drift.result import DriftResult, aged_reference, drift_alarms
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import AS_OF
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.lake.tables import feature_frame
+from churn_platform.lake.tables import feature_frame, without_values
 from churn_platform.lake.window import Months
 from churn_platform.monitoring.versions import Versions
+
+CHURN = "churn label"
+"""How a result names the label; no feature has a name with a space."""
 
 
 class DriftRecord(Stored):
@@ -57,22 +61,39 @@ class DriftMonitor:
         The ages in the reference, and production's predictions on it, are those of today.
         """
         html = self.reports / as_of.isoformat() / "drift.html"
-        production = self.versions().production()
+        versions = self.versions()
+        production = versions.production()
         if production is None:
             self._record(as_of, None, (), None)
             note = "There is no production model yet, so there is nothing to compare with."
             return DriftOutcome(None, (), note, html)
+        contracts = versions.contracts
+        why_not = contracts.why_not(production.card)
+        if why_not:
+            self._record(as_of, production.version, (), None)
+            return DriftOutcome(None, (), f"Version {production.version}: {why_not}", html)
         from churn_platform.drift.report import write_report
 
-        contract = self.lake.contract
+        contract = contracts.of(production.card)
         names = production.card.months
         months = [dt.date.fromisoformat(month) for month in names]
         known, reference_labels = feature_rows(self.lake, months, self.now())
         current, current_labels = feature_rows(self.lake, [as_of], self.now())
+        lacking = _lacking(contract, months, as_of)
+        not_applicable = dict(lacking)
+        for name in contracts.not_read(production.card):
+            not_applicable[name] = f"version {production.version} does not read it"
+        if not contracts.predicts(production.card, as_of):
+            current_labels = None
+            not_applicable[CHURN] = (
+                f"{as_of} defines churn in another way than version {production.version}"
+            )
         reference = aged_reference(contract, known, known[AS_OF].tolist(), current, as_of)
         features = list(contract.features)
-        before = production.model.probability(reference)
-        now = production.model.probability(current)
+        # What one side does not have is missing on both, or it would be drift of the predictions.
+        empty = {name: contract.features[name].dtype for name in lacking}
+        before = production.model.probability(without_values(reference, empty))
+        now = production.model.probability(without_values(current, empty))
         result = write_report(
             contract,
             Rows(reference[features], reference_labels, before),
@@ -82,6 +103,7 @@ class DriftMonitor:
             html=html,
             json=html.with_suffix(".json"),
             seed=contract.policy.training.seed,
+            not_applicable=not_applicable,
         )
         alarms = drift_alarms(
             result,
@@ -89,7 +111,10 @@ class DriftMonitor:
             alarmed=self._alarmed_before(as_of, production.version),
         )
         self._record(as_of, production.version, alarms, result)
-        return DriftOutcome(result, alarms, f"{len(reference):,} rows of {', '.join(names)}", html)
+        note = f"{len(reference):,} rows of {', '.join(names)}"
+        if not_applicable:
+            note += f"; not applicable: {', '.join(not_applicable)}"
+        return DriftOutcome(result, alarms, note, html)
 
     def _record(
         self,
@@ -109,6 +134,20 @@ class DriftMonitor:
             return False
         before = drift_record(self.records, earlier[-1])
         return before.production_version == version and bool(before.alarms)
+
+
+def _lacking(contract: Contract, reference: Sequence[dt.date], as_of: dt.date) -> dict[str, str]:
+    """The features that the month or a month of the reference does not have, each with the
+    reason.
+    """
+    found = {}
+    for view in contract.feature_views.values():
+        for feature in view.features:
+            for month in (as_of, *reference):
+                if not contract.has_column(view.table, feature, month):
+                    found[feature] = f"{month} does not have it"
+                    break
+    return found
 
 
 def drift_record(records: Records, as_of: dt.date) -> DriftRecord:

@@ -113,7 +113,7 @@ class PerformanceMonitor:
         labelled = self._labelled(matured[-policy.verdict.months :])
         evaluated: list[VersionPerformance] = []
         if matured and matured[-1] in labelled:
-            evaluated = self._evaluated(round_, matured[-1], labelled[matured[-1]])
+            evaluated = self._evaluated(versions, round_, matured[-1], labelled[matured[-1]])
         challengers = ChallengerEvaluation(compared=(), proposal=None)
         if round_.production is not None and round_.production in round_.candidates:
             challengers = evaluate_challengers(
@@ -123,6 +123,7 @@ class PerformanceMonitor:
                 labelled,
                 served=promoted,
                 barred=set(self.ledger.state().barred()),
+                comparable=lambda number, month: not versions.why_not_comparable(number, month),
             )
         record = PerformanceRecord(
             **made_from,
@@ -153,7 +154,11 @@ class PerformanceMonitor:
         return found
 
     def _evaluated(
-        self, round_: EvaluationRound, month: dt.date, labelled: LabelledRows
+        self,
+        versions: Versions,
+        round_: EvaluationRound,
+        month: dt.date,
+        labelled: LabelledRows,
     ) -> list[VersionPerformance]:
         """One entry per version of the round, production's last.
 
@@ -169,7 +174,11 @@ class PerformanceMonitor:
         entries = []
         for number, version in round_.candidates.items():
             trained = version.card.as_of
-            if trained < day or (number == round_.production and trained == day):
+            why_not = versions.why_not_comparable(number, month)
+            if why_not:
+                found = VersionPerformance(version=number, as_of=day, metrics=None, note=why_not)
+                entries.append(found.model_copy(update={"state": round_.state(number)}))
+            elif trained < day or (number == round_.production and trained == day):
                 found = realised(self.lake.contract, rows, truth, version, day)
                 entries.append(found.model_copy(update={"state": round_.state(number), **warning}))
         for number, why in round_.faults.items():
@@ -203,6 +212,10 @@ class PerformanceMonitor:
             except IntegrityError as error:
                 # A version that does not serve must not stop the month.
                 found.append(not_reviewed(rows, number, day, str(error)))
+                continue
+            why_not = versions.why_not_scored(number) or versions.why_not_comparable(number, month)
+            if why_not:
+                found.append(not_reviewed(rows, number, day, why_not))
                 continue
             trained = [dt.date.fromisoformat(one) for one in version.card.months]
             learnt, _ = feature_rows(self.lake, trained, now)

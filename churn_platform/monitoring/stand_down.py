@@ -22,6 +22,7 @@ from churn_platform.monitoring.performance import (
 )
 from churn_platform.promotion.decision import Decision
 from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,20 @@ class StandDown:
     releases: Releases
     ledger: LedgerStore
     decisions: Callable[[], Sequence[Decision]]
+    version_contracts: VersionContracts
 
     def reason(self) -> str | None:
         """Why the model in production must stand down; None if it need not, or without one."""
         version = self._version()
         if version is None:
             return None
+        ended = self.ended()
+        if ended and self.contract.policy.scoring.ended_columns == "stand_down":
+            return (
+                f"Version {version} reads {', '.join(ended)}, which the newest month no longer"
+                " has. A retraining without it is requested. With policy.scoring.ended_columns:"
+                " missing the version continues with missing values."
+            )
         history = self.performance.all()
         # A quarter of the customers may be too few to tell from chance what all of them show to
         # be better.
@@ -86,6 +95,14 @@ class StandDown:
                 return at_decision
         churners = self.contract.policy.promotion.min_holdout_churners
         return stand_down_reason(history, version, churners)
+
+    def ended(self) -> tuple[str, ...]:
+        """The features of the version in production that the newest month no longer has."""
+        version = self._version()
+        months = self.performance.lake.months()
+        if version is None or not months or not self.contract.boundaries:
+            return ()
+        return self.version_contracts.ended(self.releases.card(version), months[-1])
 
     def record(self) -> None:
         """Record in the ledger that stand-down began or ended, once each; after a model was
@@ -110,7 +127,7 @@ class StandDown:
         self.ledger.append(
             recorded(
                 subject=subject,
-                reason=reason or _why_ended(subject, version, newest),
+                reason=reason or _why_ended(subject, version, newest, self.ended()),
                 version=version,
                 performance=figures,
             )
@@ -140,10 +157,16 @@ def _newest(history: Sequence[VersionPerformance], version: int) -> VersionPerfo
     return max(own, key=lambda entry: entry.as_of, default=None)
 
 
-def _why_ended(subject: str, version: int | None, newest: VersionPerformance | None) -> str:
+def _why_ended(
+    subject: str, version: int | None, newest: VersionPerformance | None, ended: Sequence[str]
+) -> str:
     name = f"V{subject[1:]}"
     if subject != f"version {version}":
         return f"{name} is no longer in production: version {version} is."
+    if ended:
+        return f"By the policy {subject} continues with missing values of {', '.join(ended)}."
+    if newest is None:
+        return f"Nothing asks {subject} to stand down any more."
     if newest is not None and newest.metrics is not None and newest.metrics.inverted:
         return f"The labels of {newest.as_of} may be inverted, so {subject} is not judged by them."
     return f"{name} is better than chance again on the newest matured labels."

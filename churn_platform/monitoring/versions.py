@@ -1,5 +1,7 @@
 """Any version of a home: released ones on disk, refused ones in MLflow's registry."""
 
+import datetime as dt
+
 from churn_platform.promotion.promotions import released
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.registry import ModelRegistry
@@ -52,3 +54,12 @@ class Versions:
             IntegrityError: a file was changed.
         """
         return self.contracts.why_not(self.load(version).card)
+
+    def why_not_comparable(self, version: int, month: dt.date) -> str:
+        """Why the labels of a month do not judge a version that can score; empty if they do."""
+        if self.contracts.predicts(self.load(version).card, month):
+            return ""
+        return (
+            f"Not comparable: the labels of {month} define churn in another way than those that"
+            f" version {version} was trained on."
+        )

@@ -28,6 +28,7 @@ from churn_platform.promotion.promotions import Decisions, Promotions, signed
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
+from churn_platform.training.version_contracts import VersionContracts
 
 
 def how_to_answer(version: int) -> str:
@@ -50,6 +51,7 @@ class Approvals:
     decisions: Decisions
     publisher: ReleasePublisher
     promotions: Promotions
+    version_contracts: VersionContracts
 
     def waiting(self, *, deep: bool = False) -> tuple[Request, str | None] | None:
         """The request without an answer, and why it has lapsed by now (None: it holds); None if
@@ -138,7 +140,7 @@ class Approvals:
         Raises:
             UsageError: it is in production already, unknown, rejected, lapsed, blocked, or
                 refused without `override`.
-            ContractError: it was trained under another contract: it could not serve.
+            ContractError: it cannot score under the contract in use.
             IntegrityError: the model is no longer what was decided on.
             HomeBusy: a run holds the home.
         """
@@ -245,22 +247,23 @@ class Approvals:
 
         Raises:
             UsageError: the version is blocked.
-            ContractError: it was trained under another contract.
+            ContractError: it cannot score under the contract in use.
             IntegrityError: its files are not what was decided on.
         """
         version = decision.candidate_version
         if version in state.blocked:
             raise UsageError(state.why_blocked(version), code="VERSION_BLOCKED")
-        if decision.evidence.get("contract") != self.contract.model_hash:
-            raise ContractError(
-                f"Version {version} was trained under another contract (entity, features or"
-                " label): it could not serve. Put the contract back, or train another candidate.",
-                code="CONTRACT_CHANGED",
-            )
-        digest = candidate_of(self.publisher.judged_version(version), version).digest
-        changed = decision.holds(version, digest, decision.policy_hash)
+        candidate = candidate_of(self.publisher.judged_version(version), version)
+        changed = decision.holds(version, candidate.digest, decision.policy_hash)
         if changed is not None:
             raise IntegrityError(changed)
+        why_not = self.version_contracts.why_not(candidate.card)
+        if why_not:
+            raise ContractError(
+                f"Version {version} could not serve. {why_not} Put it back, or train another"
+                " candidate.",
+                code="CONTRACT_CHANGED",
+            )
 
     def _answer(
         self, kind: type[AnyVersionAct], decision: Decision, **fields: JsonValue

@@ -72,8 +72,17 @@ class DecisionMaker:
         contract = self.version_contracts.of(candidate.card)
         holdout = holdout_name(contract.policy.training, dataset.window)
         attempt = attempt_on(holdout, candidate.digest, self.decisions.all())
+        evidence = gather(
+            contract,
+            dataset,
+            candidate,
+            production,
+            attempt,
+            ended=self._ended(production, as_of),
+            not_comparable=self._not_comparable(candidate, production),
+        )
         decision = decide(
-            gather(contract, dataset, candidate, production, attempt),
+            evidence,
             shuffled_refit(contract, dataset),
             candidate_version=version,
             candidate_digest=candidate.digest,
@@ -90,6 +99,26 @@ class DecisionMaker:
             self.records.add_decision(decision.model_dump(mode="json"))
             self._complete()
         return decision
+
+    def _ended(self, production: Candidate | None, as_of: dt.date) -> tuple[str, ...]:
+        """The features of production that the month no longer has."""
+        if production is None:
+            return ()
+        return self.version_contracts.ended(production.card, as_of)
+
+    def _not_comparable(self, candidate: Candidate, production: Candidate | None) -> str:
+        """Why the candidate's labels do not judge production; empty if they do."""
+        if production is None:
+            return ""
+        version = f"Not comparable with version {production.version}, in production"
+        approve = "A person decides."
+        why_not = self.version_contracts.why_not(production.card)
+        if why_not:
+            return f"{version}. {why_not} {approve}"
+        newest = dt.date.fromisoformat(candidate.card.as_of)
+        if self.version_contracts.predicts(production.card, newest):
+            return ""
+        return f"{version}: the labels of {newest} define churn in another way. {approve}"
 
     def carry_out(self) -> Outcome:
         """Promote exactly the version that the newest decision approves, ask for an approval, or
@@ -125,7 +154,8 @@ class DecisionMaker:
         production = None if pointer is None else pointer.version
         why_not = changed or decision.lapsed(production, carried_out_at)
         if why_not is None and production != version:
-            return self.approvals.why_not_allowed(decision)
+            unreadable = self.version_contracts.why_not(self.registry.load(version).card)
+            return unreadable or self.approvals.why_not_allowed(decision)
         return why_not
 
     def _kept(self) -> str:

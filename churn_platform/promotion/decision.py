@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from churn_platform.base.digests import digest_of
 from churn_platform.drift.result import DriftFigures
@@ -19,9 +19,13 @@ from churn_platform.promotion.criteria.self_test import judge as judge_self
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.training.candidate import ShuffledRefit
 
-Trigger = Literal["first", "performance", "drift", "schedule", "manual"]
+Trigger = Literal["first", "contract", "performance", "drift", "schedule", "manual"]
 CHANCE = 0.5
 NEED_APPROVAL = {criterion.code for criterion in CRITERIA if criterion.warning_needs_approval}
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Decision(BaseModel):
@@ -52,6 +56,10 @@ class Decision(BaseModel):
     attempt: int
     policy_hash: str
     evidence: dict[str, str]
+    candidate_features: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
+    """What the candidate reads; recorded if production reads other features."""
+    production_features: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
+    """What production reads; recorded if the candidate reads other features."""
 
     @property
     def digest(self) -> str:
@@ -175,11 +183,17 @@ def decide(
         attempt=evidence.attempt,
         policy_hash=policy_hash,
         evidence=digests,
+        candidate_features=evidence.candidate_features if evidence.other_features else None,
+        production_features=evidence.production_features if evidence.other_features else None,
     )
 
 
 def _doubts(result: CriterionResult) -> bool:
-    """Whether the result asks for a person's approval."""
+    """Whether the result asks for a person's approval: also where these labels do not judge
+    production.
+    """
+    if result.code == comparable.CRITERION.code:
+        return result.outcome == "not_applicable" and not result.refuses
     return result.code in NEED_APPROVAL and result.outcome == "warn"
 
 

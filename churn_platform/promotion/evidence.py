@@ -62,6 +62,12 @@ class Evidence:
     """
     attempt: int = 1
     """Number of the attempt: the nth candidate that is judged on this holdout."""
+    candidate_features: tuple[str, ...] = ()
+    production_features: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    """Features of production whose columns have ended: it was scored with missing values."""
+    not_comparable: str = ""
+    """Why production has no scores although it is there: these labels do not judge it."""
 
     def __post_init__(self) -> None:
         for name, mask in (("labels", self.labels), ("candidate_saw", self.candidate_saw)):
@@ -87,7 +93,8 @@ class Evidence:
     def _check_production(self) -> None:
         # A version without scores would read as "no production model", and the candidate would
         # have no opponent.
-        if (self.production is None) != (self.production_version is None):
+        has_version = self.production_version is not None and not self.not_comparable
+        if (self.production is not None) != has_version:
             raise DataError(
                 f"Production version {self.production_version} needs its scores, and scores a"
                 " version."
@@ -100,6 +107,12 @@ class Evidence:
     def compares(self) -> bool:
         """Whether there is a production model to compare with."""
         return self.production is not None
+
+    @property
+    def other_features(self) -> bool:
+        """Whether candidate and production read different features."""
+        is_there = self.production_version is not None
+        return is_there and set(self.candidate_features) != set(self.production_features)
 
     @cached_property
     def sound_rows(self) -> Mask:

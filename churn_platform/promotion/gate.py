@@ -2,7 +2,7 @@
 gate needs, and how often the holdout was used.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from churn_platform.contract.policy import TrainingPolicy
 from churn_platform.evaluation.leaks import judge_alone
 from churn_platform.features.labels import judge_labels
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, trained_on
+from churn_platform.lake.tables import without_values
 from churn_platform.lake.window import Window
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.evidence import Evidence
@@ -26,6 +27,9 @@ def gather(
     production: Candidate | None,
     attempt: int,
     fit: Fit = Recipe.fit,
+    *,
+    ended: Collection[str] = (),
+    not_comparable: str = "",
 ) -> Evidence:
     """Score candidate, production and the month-older recipe on the holdout rows of `dataset`.
 
@@ -37,20 +41,30 @@ def gather(
             entities (an imported model) the comparison is not applicable.
         attempt: n for the nth candidate that is judged on this holdout.
         fit: fits the month-older recipe.
+        ended: features of production whose columns have ended. It is scored with missing values
+            of them, as it would have to score from now on.
+        not_comparable: why these labels do not judge production, if so.
     """
     rows = dataset.holdout_rows()
     entities = rows[contract.entity.column]
     newest = dataset.newest_rows()
     incumbent: dict[str, Any] = {}
     if production is not None:
-        known = len(production.training_entities) > 0
         incumbent = {
             "production_version": production.version,
             "production_as_of": production.card.as_of,
-            "production": production.model.probability(rows),
+            "production_features": _features(production),
+            "not_comparable": not_comparable,
+        }
+    if production is not None and not not_comparable:
+        known = len(production.training_entities) > 0
+        dtypes = {f.name: f.dtype for f in production.card.features if f.name in ended}
+        incumbent |= {
+            "production": production.model.probability(without_values(rows, dtypes)),
             "production_saw": (
                 trained_on(entities, production.training_entities) if known else None
             ),
+            "ended": tuple(dtypes),
         }
     return Evidence(
         policy=contract.policy.promotion,
@@ -64,8 +78,13 @@ def gather(
         alone=judge_alone(contract, newest, newest[LABEL]),
         label_doubts=label_doubts(contract, dataset),
         attempt=attempt,
+        candidate_features=_features(candidate),
         **incumbent,
     )
+
+
+def _features(version: Candidate) -> tuple[str, ...]:
+    return tuple(feature.name for feature in version.card.features)
 
 
 def label_doubts(contract: Contract, dataset: TrainingDataset) -> tuple[str, ...]:

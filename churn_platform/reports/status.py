@@ -16,6 +16,7 @@ from churn_platform.base.home import Home
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import parse_as_of
 from churn_platform.contract.model import Contract
+from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.deliveries import QuarantineRecord, quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
@@ -28,12 +29,13 @@ from churn_platform.monitoring.performance import ServedPerformance, VersionPerf
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
 from churn_platform.promotion.decision import Decision
+from churn_platform.reports.contract_status import ContractStatus, contract_status
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.scoring.ranking import reasons
 from churn_platform.scoring.scoring import ScoresRecord, list_file, scores_record
 from churn_platform.training.candidate import Candidate
-from churn_platform.training.release import why_not_scored
 from churn_platform.training.releases import Releases
+from churn_platform.training.version_contracts import VersionContracts
 
 
 class AnsweredDecision(Decision):
@@ -65,7 +67,7 @@ class ProductionStatus(Stored):
     overridden: Signature | None
 
 
-class PendingApproval(Stored):
+class WaitingCandidate(Stored):
     """The candidate that waits for approval; `lapsed` is why it no longer waits."""
 
     version: int
@@ -97,14 +99,24 @@ class DueStep(Stored):
     reason: str
 
 
+class NewestList(Stored):
+    """The newest list; `outdated` states that another version is in production than made it."""
+
+    as_of: str
+    version: int
+    outdated: str | None
+
+
 class HomeStatus(Stored):
     """Months, production, decisions, and what is due or why nothing is."""
 
     home: str
     contract: str
+    contract_changes: ContractStatus
     months: list[str]
     production: ProductionStatus | None
-    pending: PendingApproval | None
+    newest_list: NewestList | None
+    pending: WaitingCandidate | None
     blocked: dict[int, Signature]
     decisions: list[AnsweredDecision]
     quarantine: QuarantineStatus | None
@@ -152,12 +164,21 @@ class Explanation(Stored):
 class TopOfList:
     """The rows with the highest ranks in the newest list, and its record.
 
-    `not_scored` is why the version in production cannot score the month.
+    Attributes:
+        as_of: The month.
+        key: The column of the customers' keys.
+        record: The record of the month's scores.
+        production_version: The version in production.
+        outdated: That another version is in production than made the list.
+        not_scored: Why the version in production cannot score the month.
+        rows: The rows.
     """
 
     as_of: dt.date
+    key: str
     record: ScoresRecord
     production_version: int | None
+    outdated: str | None
     not_scored: str | None
     rows: list[dict[str, Any]]
 
@@ -177,6 +198,8 @@ class Status:
     warnings: MonthWarnings
     history: PerformanceHistory
     stand_down: StandDown
+    version_contracts: VersionContracts
+    contract_history: ContractHistory
     progress: Callable[[], Progress]
     waiting: Callable[[], tuple[Request, str | None] | None]
     released: Callable[[int], Candidate]
@@ -201,8 +224,10 @@ class Status:
         return HomeStatus(
             home=str(self.home.folder),
             contract=self.contract.name,
+            contract_changes=contract_status(self.contract_history, self.ledger),
             months=[month.isoformat() for month in progress.published],
             production=self.production(),
+            newest_list=self.newest_list(),
             pending=self._pending(),
             blocked=state.blocked,
             decisions=[AnsweredDecision.of(one, state) for one in progress.decisions],
@@ -216,12 +241,12 @@ class Status:
             alerts=self._alerts(),
         )
 
-    def _pending(self) -> PendingApproval | None:
+    def _pending(self) -> WaitingCandidate | None:
         found = self.waiting()
         if found is None:
             return None
         request, lapsed = found
-        return PendingApproval(
+        return WaitingCandidate(
             **vars(request.record()), lapsed=lapsed, how=how_to_answer(request.version)
         )
 
@@ -275,6 +300,25 @@ class Status:
             overridden=self.ledger.state().overridden.get(manifest.version),
         )
 
+    def newest_list(self) -> NewestList | None:
+        """The newest list and the version that made it; None before the first one."""
+        for month in reversed(self.records.months("scores")):
+            record = scores_record(self.records, month)
+            if record is not None and record.version is not None:
+                return NewestList(
+                    as_of=month.isoformat(),
+                    version=record.version,
+                    outdated=self._outdated(record.version),
+                )
+        return None
+
+    def _outdated(self, version: int) -> str | None:
+        """That another version is in production than made a list."""
+        pointer = self.releases.pointer()
+        if pointer is None or pointer.version == version:
+            return None
+        return f"The list is of version {version}; version {pointer.version} is in production."
+
     def decision(self, as_of: str | None) -> AnsweredDecision:
         """The newest decision, or the newest one of a month.
 
@@ -293,25 +337,30 @@ class Status:
         return AnsweredDecision.of(found[-1], self.ledger.state())
 
     def explain(self, entity: str, as_of: str | None) -> Explanation:
-        """The explanation of a customer, by the version that scored the month.
+        """The explanation of a customer, by the version that scored the month, with its
+        features and in its words.
 
         Raises:
             UsageError: an unknown month or customer, or a month that was not scored.
-            ContractError: the contract's entity, features or label are no longer those of the
-                version.
+            ContractError: the contract lacks what the version reads.
         """
         month, record, number = self._scored_month(as_of)
-        self._check_contract(number, month)
-        rows = feature_frame(self.contract, self.lake.tables(month))
-        key = self.contract.entity.column
+        version = self.released(number)
+        try:
+            contract = self.version_contracts.of(version.card)
+        except ContractError as error:
+            raise ContractError(
+                f"Version {number} made the list of {month}. {error}", code="CONTRACT_CHANGED"
+            ) from error
+        rows = feature_frame(contract, self.lake.tables(month))
+        key = contract.entity.column
         row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
         if row.empty:
             raise UsageError(
                 f"There is no customer {entity!r} in the snapshot of {month}: check the {key}.",
                 code="CUSTOMER_UNKNOWN",
             )
-        version = self.released(number)
-        sentences = reasons(self.contract, row, version.model, self.contract.policy.scoring.reasons)
+        sentences = reasons(contract, row, version.model, contract.policy.scoring.reasons)
         probability = float(version.model.probability(row)[0])
         listed = self._listed_as(month, entity)
         features = _first_row(row)
@@ -324,11 +373,11 @@ class Status:
             expected_loss=listed["expected_loss"],
             already_left=listed["already_left"],
             trained_on=listed["trained_on"],
-            costs_given=self.contract.threshold_given(version.card.as_json()),
+            costs_given=contract.threshold_given(version.card.as_json()),
             reasons=sentences.iloc[0].tolist(),
-            features={name: features[name] for name in self.contract.features},
+            features={name: features[name] for name in contract.features},
             model=ExplainingModel(
-                name=self.contract.model_name,
+                name=contract.model_name,
                 version=version.version,
                 as_of=version.card.as_of,
                 algorithm=version.card.algorithm,
@@ -341,27 +390,26 @@ class Status:
 
         Raises:
             UsageError: nothing was scored yet.
-            ContractError: the list was made under another key.
         """
-        month, record, _ = self._scored_month(None)
-        key = self.contract.entity.column
+        month, record, number = self._scored_month(None)
         path = list_file(self.home.reports, month).with_suffix(".parquet")
         frame = pd.read_parquet(path).head(top)
-        if key not in frame.columns:
-            raise ContractError(
-                f"{path} has no column {key!r}: {self.contract_path} names another key than when"
-                " the month was scored. Put the old key back, or make a new home for the new"
-                " contract.",
-                code="CONTRACT_CHANGED",
-            )
         rows = [
             {str(name): value for name, value in row.items()} for row in frame.to_dict("records")
         ]
-        production = self.releases.production()
-        if production is None:
-            return TopOfList(month, record, None, None, rows)
-        why_not = why_not_scored(production, self.contract.model_hash) or None
-        return TopOfList(month, record, production.version, why_not, rows)
+        key = self.contract.entity.column
+        if key not in frame.columns:  # the list was made under another key
+            key = str(frame.columns[0])
+        pointer = self.releases.pointer()
+        return TopOfList(
+            as_of=month,
+            key=key,
+            record=record,
+            production_version=None if pointer is None else pointer.version,
+            outdated=self._outdated(number),
+            not_scored=self.version_contracts.why_not_scored() or None,
+            rows=rows,
+        )
 
     def _listed_as(self, month: dt.date, entity: str) -> pd.Series:
         """What the month's list has of one customer."""
@@ -369,25 +417,6 @@ class Status:
         row = frame[frame[self.contract.entity.column].astype(str) == entity]
         names = ("rank", "decile", "expected_loss", "already_left", "trained_on")
         return _first_row(row.head(1).reset_index(drop=True).reindex(index=[0], columns=names))
-
-    def _check_contract(self, version: int, month: dt.date) -> None:
-        """Refuse a version that was not trained under the contract in use."""
-        if self.releases.manifest(version).contract_hash == self.contract.model_hash:
-            return
-        said = f"Version {version}, which scored {month}, was trained under another contract: "
-        production = self.releases.production()
-        if production is not None and production.contract_hash == self.contract.model_hash:
-            raise ContractError(
-                f"{said}version {production.version} is in production now. Type `churn run`: it"
-                f" scores {month} with it.",
-                code="CONTRACT_CHANGED",
-            )
-        raise ContractError(
-            f"{said}the entity, features or label of {self.contract_path} have changed since. Put"
-            " them back, or train a version under this contract with `churn retrain --reason TEXT`"
-            " and `churn run`.",
-            code="CONTRACT_CHANGED",
-        )
 
     def _scored_month(self, as_of: str | None) -> tuple[dt.date, ScoresRecord, int]:
         """The newest scored month, or the asked one, with its record and its version.
@@ -400,13 +429,11 @@ class Status:
             for month in self.records.months("scores")
             if (record := scores_record(self.records, month)) and record.version is not None
         }
-        production = self.releases.production()
-        if not scored and production is not None:
-            why_not = why_not_scored(production, self.contract.model_hash)
-            remedy = f"Version {production.version} is in production: type `churn run` to score."
-            raise UsageError(
-                f"No month has been scored yet. {why_not or remedy}", code="MONTH_NOT_SCORED"
-            )
+        pointer = self.releases.pointer()
+        if not scored and pointer is not None:
+            remedy = f"Version {pointer.version} is in production: type `churn run` to score."
+            why_not = self.version_contracts.why_not_scored() or remedy
+            raise UsageError(f"No month has been scored yet. {why_not}", code="MONTH_NOT_SCORED")
         if not scored:
             raise UsageError(
                 "No month has been scored yet: `churn run` scores once a model is in production.",

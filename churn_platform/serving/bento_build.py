@@ -165,7 +165,8 @@ class Bundles:
         ):
             live.backup(copy)
             # Customers who left are in it too, with the features of their last month.
-            table = f'"{self.contract.name}_{next(iter(self.contract.feature_views))}"'
+            view = next(iter(month.views or self.contract.feature_views))
+            table = f'"{self.contract.name}_{view}"'
             [count] = copy.execute(
                 f"SELECT count(DISTINCT entity_key) FROM {table}"  # noqa: S608 - a name of the contract
                 f" WHERE event_ts = (SELECT max(event_ts) FROM {table})"

@@ -96,3 +96,6 @@ class NoCustomers:
         """
         await self.newest()
         return []
+
+    def close(self) -> None:
+        """There is no connection."""

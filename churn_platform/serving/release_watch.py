@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from churn_platform.base.errors import ChurnError
 from churn_platform.contract.model import Contract
@@ -16,15 +17,22 @@ RETRY_SECONDS = 10.0
 """How often a refused release is checked again: it may have been restored."""
 UNUSABLE = (ChurnError, OSError, ValueError, KeyError)
 """What reading a damaged release can raise."""
+CONTRACTS_KEPT = 4
+"""What is prepared for so many contracts is kept: a rollback needs the one before again."""
 
 
 @dataclass(eq=False)
 class Held:
-    """What answers under one contract: the current release, and why a newer one does not."""
+    """What answers under one contract: the current release, and why a newer one does not.
+
+    Attributes:
+        prepared: What the server made for the contract.
+    """
 
     contract: Contract
     current: Loaded | None = None
     refusal: str | None = None
+    prepared: Any = None
 
 
 class ReleaseWatch:
@@ -32,7 +40,7 @@ class ReleaseWatch:
 
     A request reads `held` once and its release once, and keeps both, so one answer has one
     contract and one model. Each release has its own contract (`VersionContracts.of`), and both
-    change at the same instant.
+    change at the same instant. A change of the contract in use applies to the current release.
     """
 
     def __init__(
@@ -42,9 +50,10 @@ class ReleaseWatch:
         *,
         now: Callable[[], dt.datetime],
         reread: Callable[[], Contract] | None = None,
-        prepared: Callable[[Held], None] = lambda _: None,
+        prepare: Callable[[Held], Any] = lambda _: None,
         activated: Callable[[Held], None] = lambda _: None,
         refused: Callable[[int | None, str], None] = lambda *_: None,
+        dropped: Callable[[Held], None] = lambda _: None,
     ) -> None:
         """Read nothing yet.
 
@@ -52,18 +61,23 @@ class ReleaseWatch:
             releases: the releases of a home.
             contract: the contract in use.
             now: the clock.
-            reread: reads the contract in use again.
-            prepared: called with another contract before its release is active, to prepare.
+            reread: the contract in use now; the same object while its file is unchanged.
+            prepare: makes what the server needs for another contract, before its release is
+                active.
             activated: called with what answers from now on.
             refused: called with a version that cannot serve, and why.
+            dropped: called with a contract of earlier releases that is no longer kept.
         """
         self.held = Held(contract)
+        self._known = [self.held]
         self._releases = releases
         self._now = now
+        self._contract = contract
         self._reread = reread or (lambda: contract)
-        self._prepared = prepared
+        self._prepare = prepare
         self._activated = activated
         self._refused = refused
+        self._dropped = dropped
         self._seen: tuple[int, int] | None = None
         self._pending: _Pending | None = None
         self._retry_at = 0.0
@@ -111,11 +125,14 @@ class ReleaseWatch:
             pass
 
     def _changed(self) -> bool:
+        contract = self._reread()
+        changed = contract is not self._contract
+        self._contract = contract
         try:
             found = self._releases.pointer_file.stat()
         except OSError:  # no model yet, or the disk is unavailable: keep serving
             return False
-        changed = (found.st_mtime_ns, found.st_ino) != self._seen
+        changed = changed or (found.st_mtime_ns, found.st_ino) != self._seen
         self._seen = (found.st_mtime_ns, found.st_ino)
         return changed
 
@@ -129,20 +146,40 @@ class ReleaseWatch:
             pointer = self._releases.pointer()
             if pointer is None:
                 return
-            self._pending = self._load(pointer.version, pointer)
+            pending = self._load(pointer.version, pointer)
             self.held.refusal = None
+            if not self._answers_already(pending):
+                self._pending = pending
         except UNUSABLE as error:
             self._refuse(None if pointer is None else pointer.version, str(error))
         if pointer is not None and self.current is None:
             self._stand_in(pointer)
 
     def _load(self, version: int, pointer: Pointer) -> "_Pending":
-        loaded = load_release(self._releases, self._reread(), version, pointer)
-        held = self.held
-        if loaded.contract != held.contract:
-            held = Held(loaded.contract)
-            self._prepared(held)
-        return _Pending(loaded, held)
+        loaded = load_release(self._releases, self._contract, version, pointer)
+        return _Pending(loaded, self._held_for(loaded.contract))
+
+    def _held_for(self, contract: Contract) -> Held:
+        held = next((one for one in self._known if one.contract == contract), None)
+        if held is None:
+            held = Held(contract)
+            held.prepared = self._prepare(held)
+        self._known = [one for one in self._known if one is not held] + [held]
+        others = [one for one in self._known[:-CONTRACTS_KEPT] if one is not self.held]
+        for one in others:
+            self._known.remove(one)
+            self._dropped(one)
+        return held
+
+    def _answers_already(self, pending: "_Pending") -> bool:
+        """Whether the release is the current one, under the same contract."""
+        current = self.current
+        loaded = pending.loaded
+        return (
+            current is not None
+            and pending.held is self.held
+            and (loaded.manifest, loaded.since) == (current.manifest, current.since)
+        )
 
     def _refuse(self, version: int | None, reason: str) -> None:
         self._retry_at = self._now().timestamp() + RETRY_SECONDS
@@ -176,6 +213,7 @@ class ReleaseWatch:
         held = pending.held
         self._pending = None
         held.current = pending.loaded
+        held.refusal = self.refusal
         self.held = held
         self._activated(held)
 

@@ -159,14 +159,3 @@ class Pointer(_Frozen):
     activate_at: UtcTime
     ledger_head: Sha256
     as_of: IsoDate
-
-
-def why_not_scored(manifest: ReleaseManifest, model_hash: str) -> str:
-    """Why a version cannot score under the contract of this hash; empty if it can."""
-    if manifest.contract_hash == model_hash:
-        return ""
-    return (
-        f"Version {manifest.version} is in production and was trained under another contract:"
-        " the entity, features or label have changed since, so it cannot score. Put them back,"
-        " or type `churn retrain --reason TEXT` and `churn run`."
-    )

@@ -1,11 +1,14 @@
 """The contract of each version: what it reads and predicts, whatever the contract in use became."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
-from churn_platform.base.errors import ContractError, DataError, IntegrityError
+from pydantic import ValidationError
+
+from churn_platform.base.errors import ChurnError, ContractError
 from churn_platform.contract.model import Contract
+from churn_platform.contract.parts import FeatureView, Table
 from churn_platform.contract.views import (
     for_version,
     learned_features,
@@ -13,6 +16,7 @@ from churn_platform.contract.views import (
     why_not_readable,
     with_versions,
 )
+from churn_platform.ledger.receipts import first_fault
 from churn_platform.training.release import ModelCard, ReleaseManifest
 from churn_platform.training.releases import Releases
 
@@ -38,7 +42,7 @@ class VersionContracts:
         for version in self._releases.versions():
             try:
                 found[version] = self.own(self._releases.card(version))
-            except (ContractError, DataError, IntegrityError, OSError):
+            except (ChurnError, OSError):
                 continue
         return found
 
@@ -54,15 +58,20 @@ class VersionContracts:
         """What a version reads and predicts (`of_version`).
 
         Raises:
-            ContractError: the version is of an earlier platform, which did not record it, and
-                the contract in use has other features.
+            ContractError: the contract in its model card is damaged; or the version is of an
+                earlier platform, which recorded none, and the tables of the contract in use
+                lack its features.
         """
+        features = {feature.name: feature.dtype for feature in card.features}
         if isinstance(card, ModelCard) and card.contract is not None:
-            return Contract.model_validate(card.contract)
-        names = {feature.name for feature in card.features}
+            return _recorded(card.contract, features)
         as_of = card.as_of if isinstance(card, ModelCard) else card.training_as_of
-        found = of_version(self._contract, dt.date.fromisoformat(as_of), names)
-        if set(found.features) != names or found.model_hash != card.contract_hash:
+        try:
+            with_features = _with_features(self._contract, features)
+            found = of_version(with_features, dt.date.fromisoformat(as_of), features)
+        except ValidationError:
+            found = None
+        if found is None or found.model_hash != card.contract_hash:
             raise ContractError(
                 "The version was trained under another contract, which its model card does not"
                 " record: put the entity, features and label of that contract back.",
@@ -99,7 +108,40 @@ class VersionContracts:
                 f"The version cannot score: {why_not}.",
                 code="CONTRACT_CHANGED",
             )
-        return for_version(with_versions(self.reading, [version]), version)
+        try:
+            return for_version(with_versions(self.reading, [version]), version)
+        except ValidationError as error:
+            raise ContractError(
+                f"The version cannot score: {first_fault(error)}.", code="CONTRACT_CHANGED"
+            ) from None
+
+    def predicts(self, card: ModelCard | ReleaseManifest, month: dt.date) -> bool:
+        """Whether a month's labels define churn as those that a version was trained on.
+
+        Raises:
+            ContractError: as `own`.
+        """
+        if not self._contract.boundaries:
+            return True
+        return self.own(card).label.same_churn(self._contract.label.at(month))
+
+    def ended(self, card: ModelCard | ReleaseManifest, as_of: dt.date) -> tuple[str, ...]:
+        """The features of a version whose columns have ended by a month; none of a version
+        that cannot score.
+        """
+        if not self._contract.boundaries or self.why_not(card):
+            return ()
+        contract = self.of(card)
+        places = {f: view.table for view in contract.feature_views.values() for f in view.features}
+        return tuple(
+            feature for feature in contract.features
+            if _has_ended(contract.tables[places[feature]], feature, as_of)
+        )  # fmt: skip
+
+    def not_read(self, card: ModelCard | ReleaseManifest) -> tuple[str, ...]:
+        """The features of the contract in use that a version does not read."""
+        read = self.own(card).features
+        return tuple(feature for feature in self._contract.features if feature not in read)
 
     def why_not(self, card: ModelCard | ReleaseManifest) -> str:
         """Why a version cannot score under the contract in use; empty if it can."""
@@ -123,3 +165,52 @@ class VersionContracts:
             f"Version {pointer.version} is in production and cannot score. {why_not} Put it back,"
             " or type `churn retrain --reason TEXT` and `churn run`."
         )
+
+
+def _recorded(written: Mapping[str, object], features: Mapping[str, str]) -> Contract:
+    """The contract in a model card, if it has the features of the model.
+
+    Raises:
+        ContractError: it cannot be read, or has other features.
+    """
+    try:
+        found = Contract.model_validate(written)
+    except ValidationError as error:
+        raise ContractError(
+            f"The contract in the model card cannot be read ({first_fault(error)}): put the"
+            " release back from a backup, or use the version of the platform that wrote it.",
+            code="MODEL_UNREADABLE",
+        ) from None
+    dtypes = {name: column.dtype for name, column in found.features.items()}
+    if dtypes != features:
+        raise ContractError(
+            f"The contract in the model card has the features {dtypes} and the model has"
+            f" {dict(features)}: put the release back from a backup.",
+            code="MODEL_UNREADABLE",
+        )
+    return found
+
+
+def _with_features(contract: Contract, features: Iterable[str]) -> Contract:
+    """The contract with columns of its tables as features, if they are not features already."""
+    views = dict(contract.feature_views)
+    for feature in features:
+        table = contract.table_of(feature)
+        if feature in contract.features or table is None:
+            continue
+        place = next((name for name, view in views.items() if view.table == table), f"{table}_fv")
+        if place in views:
+            features_of = (*views[place].features, feature)
+            views[place] = views[place].model_copy(update={"features": features_of})
+        else:
+            views[place] = FeatureView(table=table, features=(feature,))
+    if views == contract.feature_views:
+        return contract
+    return contract.changed(feature_views=views)
+
+
+def _has_ended(table: Table, feature: str, as_of: dt.date) -> bool:
+    """Whether the table, or the column that the feature is made from, has ended by a month."""
+    own = table.ages[feature].of if feature in table.ages else feature
+    ends = (table.until, table.columns[own].until)
+    return any(end is not None and as_of >= end for end in ends)

@@ -345,3 +345,17 @@ def test_what_is_given_up_is_told_once_for_one_piece_of_evidence(january_copy):
             home.alerts.send()
     assert receiver.titles == ["gym: the monthly of 2024-02-29 failed"] * 2
     assert receiver.got[0]["body"] == "It failed 3 times."
+
+
+def test_a_refused_contract_is_told_once_until_it_was_accepted(january_copy):
+    with receiving() as receiver:
+        home = open_home(january_copy.folder, alert_urls=receiver.url)
+        home.alerts.begin()
+        for sentence in ("It lacks a.", "It lacks a.", "", "It lacks a."):
+            if sentence:
+                home.alerts.contract_refused(sentence)
+            else:
+                home.alerts.contract_accepted()
+            home.alerts.send()
+    assert receiver.titles == ["gym: the contract is refused"] * 2
+    assert receiver.got[0]["body"] == "It lacks a."

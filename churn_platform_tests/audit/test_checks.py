@@ -38,7 +38,7 @@ def test_a_valid_home_holds_in_every_check(sound):
     found = verified(sound)
     assert found["breaks"] == []
     held = {one["check"]: one["count"] for one in found["findings"] if one["state"] == "holds"}
-    assert set(held) == {"chain", "anchors", "production", "decisions", "releases", "MLflow", "lake", "records"}  # fmt: skip
+    assert set(held) == {"chain", "anchors", "production", "decisions", "releases", "MLflow", "contract", "lake", "records"}  # fmt: skip
     assert (held["decisions"], held["MLflow"], held["records"]) == (2, 8, 8)
     # Six tables of two months, one corrected, one file of quarantined rows.
     assert held["lake"] == 8

@@ -1,5 +1,6 @@
 """A version is made again bit for bit from the lake as known then, or the changed input is named."""
 
+import copy
 import dataclasses
 
 import pyarrow.parquet as pq
@@ -66,14 +67,35 @@ def test_another_policy_since_is_noted_and_the_version_is_made_again_with_its_ow
     ]
 
 
-def test_features_that_the_contract_has_no_longer_are_named(home):
-    views = {
-        "members_fv": {"table": "members", "features": ["months", "plan"]},
-        "visits_fv": {"table": "visits", "features": ["hours"]},
-    }
-    found = with_contract(home, feature_views=views).reproduction.reproduce(1)
-    assert not found.reproduced
-    assert 'features.has_app: "boolean" -> null' in found.sentence
+FEWER = {
+    "members_fv": {"table": "members", "features": ["months", "plan"]},
+    "visits_fv": {"table": "visits", "features": ["hours"]},
+}
+
+
+def test_a_version_is_made_again_with_features_that_the_contract_has_no_longer(home):
+    changed = with_contract(home, feature_views=FEWER)
+    assert "has_app" not in changed.contract.features
+    found = changed.reproduction.reproduce(1)
+    assert (found.reproduced, found.changed, found.noted) == (True, [], [])
+
+
+def test_a_contract_that_is_recorded_nowhere_is_named(home, monkeypatch):
+    tables = copy.deepcopy(DECLARED["tables"])
+    del tables["members"]["columns"]["has_app"]
+    changed = with_contract(home, tables=tables, feature_views=FEWER)
+    load = changed.registry.load
+
+    def of_an_earlier_platform(version):
+        candidate = load(version)
+        card = candidate.card.model_copy(update={"contract": None})
+        return dataclasses.replace(candidate, card=card)
+
+    monkeypatch.setattr(changed.registry, "load", of_an_earlier_platform)
+    found = changed.reproduction.reproduce(1)
+    assert (found.reproduced, found.compared) == (False, [])
+    [reason] = found.changed
+    assert "contract" in reason
 
 
 def members(home):

@@ -9,6 +9,7 @@ from churn_platform.audit.reproduction import (
     changed_code,
     changed_policy,
     changed_tables,
+    check_recipe,
     compare,
     contract_as_then,
 )
@@ -95,7 +96,7 @@ def test_features_or_slices_that_have_no_place_any_more_are_an_error(gym, candid
     with pytest.raises(
         ContractError, match=r"features of the contract have changed since: features\.gone"
     ):
-        contract_as_then(
+        check_recipe(
             gym,
             made_from.model_copy(
                 update={"recipe": recipe | {"features": [*recipe["features"], ["gone", "float"]]}}

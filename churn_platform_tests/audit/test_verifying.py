@@ -389,9 +389,9 @@ def test_every_digest_but_mlflows_is_computed_while_it_is_away(sound):
     found = away(sound, deep=True)
     assert found["breaks"] == []
     unseen = [one["check"] for one in found["findings"] if one["state"] == "unseen"]
-    assert unseen == ["anchors", "production", "MLflow"]
+    assert unseen == ["anchors", "production", "MLflow", "contract"]
     counted = {one["check"] for one in found["findings"] if one["count"]}
-    assert {"decisions", "releases", "lake", "records"} <= counted
+    assert {"decisions", "releases", "contract", "lake", "records"} <= counted
 
 
 def test_what_is_broken_is_found_though_mlflow_does_not_answer(home):

@@ -2,27 +2,43 @@
 
 import asyncio
 import json
+import sqlite3
 
 import pytest
 import yaml
 
 from bento.errors import ApiError
 from bento.metrics import ApiMetrics
-from bento.server import ApiServer, contract_in_use
+from bento.server import ApiServer
+from churn_platform.base.errors import ContractError
 from churn_platform.base.settings import Settings
 from churn_platform.contract.reading import default_contract_path, read_contract
-from churn_platform_tests.api_client import boosted, client, point, publish, with_contract
+from churn_platform.serving.contract_file import ContractFile
+from churn_platform_tests.api_client import FEWER, boosted, client, point, publish, with_contract
 from churn_platform_tests.small_business import DECLARED
 
 
 def test_the_contract_is_that_of_the_settings_then_the_homes_then_the_packages(tmp_path):
     home, other = tmp_path / "home", tmp_path / "other.yaml"
-    assert contract_in_use(Settings(home=home)) == read_contract(default_contract_path())
+    assert ContractFile(Settings(home=home)).read() == read_contract(default_contract_path())
     home.mkdir()
     (home / "contract.yaml").write_text(yaml.safe_dump(DECLARED))
-    assert contract_in_use(Settings(home=home)).name == "gym"
+    assert ContractFile(Settings(home=home)).read().name == "gym"
     other.write_text(yaml.safe_dump({**DECLARED, "name": "other"}))
-    assert contract_in_use(Settings(home=home, contract=other)).name == "other"
+    assert ContractFile(Settings(home=home, contract=other)).read().name == "other"
+
+
+@pytest.mark.parametrize("text", ["name: [", "name: gym"])
+def test_a_worker_that_starts_while_the_contract_is_broken_answers_as_before(
+    served_copy, api_on, text
+):
+    before = api_on(served_copy).post("/predict", {"member": "m00001"}).json()
+    (served_copy.folder / "contract.yaml").write_text(text)
+    after = api_on(served_copy).post("/predict", {"member": "m00001"}).json()
+    assert after == before | {"request_id": after["request_id"]}
+    (served_copy.folder / "feast" / "contract.json").unlink()
+    with pytest.raises(ContractError):
+        api_on(served_copy)
 
 
 def test_a_caller_in_python_gets_the_same_answer_and_the_same_refusals(api):
@@ -50,10 +66,11 @@ def test_a_release_that_becomes_active_or_is_refused_is_counted_and_logged(
     assert "churn_model_version 3.0" in text
     api.server.stop()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "event" in line]
-    assert [(line["event"], line["version"]) for line in lines] == [
+    # Another server of this session may print its line now.
+    assert list(dict.fromkeys((line["event"], line["version"]) for line in lines)) == [
         ("release active", 2), ("release active", 3), ("release refused", 2),
     ]  # fmt: skip
-    assert "booster.txt" in lines[2]["reason"]
+    assert "booster.txt" in lines[-1]["reason"]
 
 
 def test_a_log_that_cannot_be_written_costs_no_answer_and_is_counted(served_copy, api_on, capsys):
@@ -87,8 +104,7 @@ def test_a_promotion_under_another_contract_changes_schemas_document_and_model_a
         "has_app",
         "hours",
     ]
-    view = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
-    changed = with_contract(served_copy, feature_views=view)
+    changed = with_contract(served_copy, feature_views=FEWER)
     publish(changed, 4, boosted(changed))
     earlier, front = api.server.active, api.server
 
@@ -115,6 +131,71 @@ def test_a_promotion_under_another_contract_changes_schemas_document_and_model_a
     features = api.get("/openapi.json").json()["components"]["schemas"]["Features"]
     assert list(features["properties"]) == ["months", "plan"]
     assert asyncio.run(api.server.predict({"member": "m00001"}))["model"]["version"] == 4
+
+
+@pytest.fixture
+def two_contracts(served_copy):
+    """Version 2 with four features in production, version 4 with two; the contract has version 4's, and another
+    name for their view."""
+    views = {"people_fv": {"table": "members", "features": ["months", "plan"]}}
+    changed = with_contract(served_copy, feature_views=views)
+    publish(changed, 4, boosted(changed))
+    return changed
+
+
+def schema(api, name):
+    return list(api.get("/openapi.json").json()["components"]["schemas"][name]["properties"])
+
+
+def test_requests_answers_and_document_follow_the_release_in_both_directions(
+    two_contracts, api_on, is_refused
+):
+    """Nothing is materialized between: the online store is as January left it."""
+    every = ["months", "plan", "has_app", "hours"]
+    body = {"member": "m00001", "features": {"hours": 3.0}}
+    api = api_on(two_contracts)
+    found = {2: api.post("/predict", {"member": "m00001"}).json()}
+    for version, features in ((4, every[:2]), (2, every), (4, every[:2]), (3, every)):
+        point(two_contracts, version)
+        api.server.watch.poll()
+        answer = api.post("/predict", {"member": "m00001"}).json()
+        assert answer["model"]["version"] == version
+        assert list(answer["features_used"]) == list(answer["contributions"]) == features
+        assert len(answer["reasons"]) == min(3, len(features))
+        assert schema(api, "Features") == schema(api, "FeaturesUsed") == features
+        assert api.get("/readyz").json()["version"] == version
+        assert (
+            api.get("/customers/m00001").json()["current"]["features_used"]
+            == answer["features_used"]
+        )
+        [row] = api.post("/predict/batch", {"keys": ["m00001"]}).json()["results"]
+        assert row["probability"] == answer["probability"]
+        found.setdefault(version, answer)
+        assert answer["probability"] == found[version]["probability"]
+        if version == 4:
+            is_refused(api.post("/predict", body), 422, "malformed")
+        else:
+            assert api.post("/predict", body).json()["features_used"]["hours"] == 3.0
+
+
+def test_a_changed_policy_applies_without_a_restart_and_a_broken_contract_changes_nothing(
+    served_copy, api_on, is_refused
+):
+    with sqlite3.connect(served_copy.folder / "feast" / "online_store.db") as database:
+        database.execute("UPDATE gym_visits_fv SET event_ts = event_ts - 86400")
+    database.close()
+    api = api_on(served_copy)
+    is_refused(api.post("/predict", {"member": "m00001"}), 409, "stale_features")
+    file = served_copy.folder / "contract.yaml"
+    file.write_text("name: [")
+    api.server.watch.poll()
+    is_refused(api.post("/predict", {"member": "m00001"}), 409, "stale_features")
+    file.write_text(yaml.safe_dump(DECLARED))
+    with_contract(
+        served_copy, policy={**DECLARED["policy"], "serving": {"stale_features": "answer"}}
+    )
+    api.server.watch.poll()
+    assert api.post("/predict", {"member": "m00001"}).json()["stale"] is True
 
 
 def baked(home, **changes):

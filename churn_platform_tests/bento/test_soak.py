@@ -1,4 +1,5 @@
-"""A soak: two workers for a long time at half of their top rate, with a promotion every 20 seconds.
+"""A soak: two workers for a long time at half of their top rate, with a promotion every 20 seconds,
+between releases of different features.
 
 `uv run pytest -m soak --soak-seconds=600`. The rate is paced, whatever the answers take; the figures are printed.
 """
@@ -16,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from churn_platform_tests.api_client import point
+from churn_platform_tests.api_client import FEWER, boosted, point, publish, with_contract
 from churn_platform_tests.servers import Running
 from churn_platform_tests.small_business import copied
 
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.soak
 CONNECTIONS, PROMOTION_SECONDS, TOP_SECONDS = 16, 20, 8
 REQUESTS_A_CONNECTION = 2000
 """Then it is opened anew, so that both workers get their share."""
+FEWER_VERSION = 4
+"""The version without the feature `hours`."""
 VERSION = re.compile(rb'"version":(\d+),"sha256"')
 HEAD = "{} {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
 
@@ -95,11 +98,14 @@ class Load:
         self.times.append(time.perf_counter() - started)
         if named := VERSION.search(body):
             self.versions[int(named[1])] += 1
+            if b'"features_used"' in body:
+                mixed = (b'"hours":' in body) == (int(named[1]) == FEWER_VERSION)
+                self.statuses["mixed"] += mixed
 
 
 async def promoting(server, seconds, instants):
     end = time.monotonic() + seconds
-    for version in itertools.cycle((3, 2)):
+    for version in itertools.cycle((4, 2)):
         await asyncio.sleep(PROMOTION_SECONDS)
         if time.monotonic() > end - 4:
             return
@@ -119,7 +125,10 @@ async def weighing(workers, seconds, weights):
 
 @pytest.fixture
 def server(served, tmp_path):
-    made = Running(copied(served, tmp_path / "home"), "--workers", "2")
+    home = copied(served, tmp_path / "home")
+    fewer = with_contract(home, feature_views=FEWER)
+    publish(fewer, FEWER_VERSION, boosted(fewer))
+    made = Running(home, "--workers", "2")
     yield made.wait()
     made.end()
 
@@ -175,10 +184,11 @@ def test_at_half_of_the_top_rate_with_promotions_nothing_fails_and_memory_is_fla
             f"most {max(max(own) for own in weights.values()):.0f} MB, last quarter / second quarter "
             f"{', '.join(f'{ratio:.3f}' for ratio in grown.values())}"
         )
+    assert soaked.statuses.pop("mixed") == 0
     assert set(soaked.statuses) == {200}
     assert reached > 0.4 * rate
     assert len(windows) == len(instants) >= 1  # every promotion in every worker
-    assert set(soaked.versions) == {2, 3}
+    assert set(soaked.versions) == {2, FEWER_VERSION}
     assert [worker.pid for worker in server.workers()] == [worker.pid for worker in workers]
     assert max(max(own) for own in weights.values()) < 350
     if (

@@ -250,14 +250,25 @@ def test_a_file_that_is_no_json_any_more_is_named(churn, january_copy, file, com
     assert failed(found, january_copy.folder / file) == "INTEGRITY_BROKEN"
 
 
-def test_a_contract_with_other_features_than_the_models_is_said_and_not_guessed_at(
-    churn, january_copy
+def test_a_contract_with_other_features_leaves_the_list_and_its_explanations_as_they_were(
+    churn, answer, january_copy
 ):
     views = {**DECLARED["feature_views"]}
+    before = answer("explain", "m00001", home=january_copy)
     del views["visits_fv"]
     with_contract(january_copy, feature_views=views)
+    assert answer("explain", "m00001", home=january_copy) == before
+    found = answer("scores", home=january_copy)
+    assert (found["outdated"], found["not_scored"]) == (None, None)
+    assert churn("status", home=january_copy)[0] == 0
+
+
+def test_a_contract_without_what_the_version_reads_is_said_and_not_guessed_at(churn, january_copy):
+    views = {"members_fv": DECLARED["feature_views"]["members_fv"]}
+    tables = {name: table for name, table in DECLARED["tables"].items() if name != "visits"}
+    with_contract(january_copy, feature_views=views, tables=tables)
     found = churn("explain", "m00001", home=january_copy)
-    assert failed(found, "Version 1", "2024-01-31") == "CONTRACT_CHANGED"
+    assert failed(found, "Version 1", "2024-01-31", "'visits'") == "CONTRACT_CHANGED"
     assert churn("scores", home=january_copy)[0] == 0, "the list is a file that needs no model"
     assert churn("status", home=january_copy)[0] == 0
 
@@ -525,6 +536,27 @@ def test_history_fits_a_hundred_columns_with_every_reason_whole(january, capsys)
         assert " ".join(receipt["reason"].split()) in flat
 
 
+def test_history_shows_every_change_of_a_contract_on_a_line_of_its_own(churn, january_copy):
+    january_copy.run_start.complete()
+    members = dict(DECLARED["tables"]["members"]["columns"])
+    for name in ("spring", "summer"):
+        members[name] = {"dtype": "integer", "nullable": True, "since": "2024-02-29"}
+    changed = with_contract(
+        january_copy, tables=DECLARED["tables"] | {"members": {"columns": members}}
+    )
+    _, out, _ = churn("status", home=changed)
+    assert "members.spring" in out
+    assert "`churn contract update`" in out
+    open_home(changed.folder).run_start.complete()
+    _, out, _ = churn("history", "--act", "contract changed", "--last", 1, home=changed)
+    [spring, summer] = [line for line in out.splitlines() if line.startswith("      column")]
+    assert "members.spring" in spring
+    assert "members.summer" in summer
+    _, out, _ = churn("status", home=changed)
+    [line] = [line for line in out.splitlines() if line.startswith("Contract ")]
+    assert "after 2024-01-31" in line
+
+
 def test_history_at_an_instant_tells_what_was_in_production(churn, answer, january):
     since = january.releases.pointer().activate_at
     activated = dt.datetime.fromisoformat(since)
@@ -613,7 +645,11 @@ def test_reading_changes_nothing(answer, january_copy):
 def status_of(**found):
     """What `churn status` shows of a home with nothing else to show."""
     console = Console(width=200, record=True)
-    empty = dict.fromkeys(("production", "next", "pending", "quarantine", "proposal"))
+    empty = dict.fromkeys(
+        ("production", "newest_list", "next", "pending", "quarantine", "proposal")
+    )
+    contract = {"changed_at": None, "changes": [], "pending": [], "refused": []}
+    empty["contract_changes"] = contract
     lists = {name: [] for name in ("months", "decisions", "alerts", "answered", "warnings")}
     show_status(console, {"contract": "gym", "home": "here", "reason": "Nothing.", "blocked": {}}
                 | empty | lists | found)  # fmt: skip

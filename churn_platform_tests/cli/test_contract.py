@@ -20,7 +20,7 @@ from churn_platform.training.mlflow_server import MARKER
 from churn_platform_tests.cli.conftest import wrong
 from churn_platform_tests.drafted_businesses import MONTH
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, deliver, month_tables
-from churn_platform_tests.small_business import make_home as small_home
+from churn_platform_tests.small_business import make_home as make_small_home
 
 DOCS = Path(__file__).parents[2] / "docs"
 SHIPPED = default_contract_path().read_text(encoding="utf-8")
@@ -214,7 +214,7 @@ def test_the_how_to_page_shows_what_a_user_sees(churn, laundry, tmp_path):
 @pytest.fixture
 def changed_gym(tmp_path):
     """A gym with a published January, and the files of a February with a renamed value and header."""
-    home = small_home(tmp_path / "home")
+    home = make_small_home(tmp_path / "home")
     home.contract_history.record()
     deliver(home, JANUARY, month_tables(JANUARY, 60))
     home.ingestion.publish(JANUARY)
@@ -275,3 +275,51 @@ def test_proposals_are_left_out_and_the_faults_that_remain_are_shown(churn, chan
 )
 def test_options_that_do_not_go_together_are_refused(churn, changed_gym, options, code):
     assert wrong(churn("contract", "update", *options, home=changed_gym[0])) == code
+
+
+def published(tmp_path):
+    """A home with January, under the recorded contract."""
+    home = make_small_home(tmp_path / "home")
+    home.contract_history.record()
+    deliver(home, JANUARY, month_tables(JANUARY, 60))
+    home.ingestion.publish(JANUARY)
+    return home
+
+
+def test_an_update_shows_its_changes_and_writes_them_when_agreed(
+    churn, answer, published, tmp_path
+):
+    february = tmp_path / "february"
+    february.mkdir()
+    for name, table in month_tables(FEBRUARY, 60).items():
+        if name == "visits":
+            table["classes"] = range(len(table))
+        table.to_csv(february / f"{name}.csv", index=False)
+    update = ("contract", "update", "--from-drop", february, "--as-of", FEBRUARY)
+    before = published.contract_path.read_text(encoding="utf-8")
+    code, out, err = churn(*update, home=published)
+    assert (code, err, "visits.classes" in out) == (0, "", True)
+    assert published.contract_path.read_text(encoding="utf-8") == before
+    assert answer(*update, "--yes", home=published)["written"]
+    assert (
+        read_contract(published.contract_path).tables["visits"].columns["classes"].since == FEBRUARY
+    )
+    assert answer("contract", "diff", home=published)["changes"] == []
+    changes = answer("contract", "diff", JANUARY, home=published)["changes"]
+    assert changes[0]["where"] == "tables.visits.columns.classes"
+
+
+def test_a_refused_change_is_not_recorded(churn, answer, published):
+    text = published.contract_path.read_text(encoding="utf-8")
+    edited = yaml.safe_load(text)
+    edited["tables"]["visits"]["columns"]["classes"] = {"dtype": "integer"}
+    published.contract_path.write_text(yaml.safe_dump(edited, sort_keys=False))
+    code, _, err = churn("contract", "update", "--yes", home=published)
+    assert (code, "[CONTRACT_CHANGED]" in err, "visits.classes" in err) == (1, True, True)
+    assert len(answer("contract", "diff", home=published)["refused"]) == 1
+    assert len(published.ledger.receipts("contract changed")) == 1
+
+
+def test_a_month_that_was_never_published_has_no_contract_to_compare_with(churn, tmp_path):
+    home = make_small_home(tmp_path / "home")
+    assert wrong(churn("contract", "diff", JANUARY, home=home)) == "MONTH_UNKNOWN"

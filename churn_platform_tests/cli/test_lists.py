@@ -52,10 +52,10 @@ def test_a_training_row_is_marked():
 
 
 def test_the_version_in_production_is_named_where_another_one_made_the_list():
-    assert "Version 3 is in production now. This list is by version 2" in list_of(
-        {"production_version": 3}
-    )
-    assert "in production" not in list_of({"production_version": 2})
+    outdated = "The list is of version 2; version 3 is in production."
+    assert f"{outdated} `churn run`" in list_of({"outdated": outdated})
+    assert f"{outdated} It cannot." in list_of({"outdated": outdated, "not_scored": "It cannot."})
+    assert "in production" not in list_of({"outdated": None})
 
 
 @pytest.mark.parametrize(("given", "worded"), [(True, True), (False, False), (None, False)])

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from churn_platform.base.digests import ADDED, hashed_values
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import Costs
+from churn_platform.contract.outcome import Costs
 from churn_platform.contract.reading import (
     default_contract_path,
     read_contract,

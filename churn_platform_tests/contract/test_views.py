@@ -171,6 +171,11 @@ def test_the_label_must_be_in_every_month_that_has_features():
         gym(tables__labels__columns__has_left={"dtype": "boolean", "until": JULY})
 
 
+def test_a_feature_must_be_left_in_every_month():
+    with pytest.raises(ValidationError, match="no feature is left"):
+        gym(tables__members__until=JULY, tables__visits__until=JULY)
+
+
 def test_a_version_keeps_what_it_reads_whatever_the_contract_becomes():
     contract = gym()
     version = views.of_version(contract, JUNE, ("plan", "months_member"))
@@ -240,3 +245,17 @@ def test_a_candidate_does_not_learn_from_a_column_that_has_ended():
     assert "classes" not in views.learned_features(contract, JULY, [JUNE])
     assert views.ended_features(contract, ["visits", "classes"], JULY) == ["classes"]
     assert views.ended_features(contract, ["visits", "classes"], JUNE) == []
+
+
+def test_a_version_keeps_its_label_after_the_column_has_ended():
+    old = gym()
+    version = views.of_version(old, JUNE, old.features)
+    parts = column("labels__columns__has_left", dtype="boolean", until=JULY)
+    label = {
+        "table": "labels", "column": "cancelled", "since": JULY,
+        "earlier": [{"column": "has_left", "horizon": {"months": 1}}],
+    }  # fmt: skip
+    now = gym(**parts, label=label)
+    assert views.of_version(now, JUNE, now.features).label == version.label
+    assert views.for_version(now, version).label.column == "has_left"
+    assert views.for_version(now, version).at(JULY).label.column == "has_left"

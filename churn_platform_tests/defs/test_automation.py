@@ -31,8 +31,10 @@ from churn_platform.defs.automation import (
 )
 from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.next_step import Step
+from churn_platform_tests.api_client import with_contract
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import (
+    DECLARED,
     FEBRUARY,
     JANUARY,
     deliver,
@@ -501,3 +503,27 @@ def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, 
             == "0 sent. An alert did not reach json 1: it answered 500. It is tried again later."
         )
     assert receiver.titles == ["gym: rolled back to version 1"]
+
+
+def test_no_sensor_asks_for_a_run_under_a_refused_contract_and_an_alert_is_sent(
+    january_copy, tick, morning
+):
+    prepare_environment(january_copy.settings)
+    january_copy.run_start.complete()
+    members = DECLARED["tables"]["members"]["columns"] | {"spring": {"dtype": "integer"}}
+    home = with_contract(
+        january_copy, tables=DECLARED["tables"] | {"members": {"columns": members}}
+    )
+    deliver(home, FEBRUARY)
+    with receiving() as receiver:
+        prepare_environment(home.settings)
+        os.environ["CHURN_ALERT_URLS"] = receiver.url
+        home = open_home(home.folder, alert_urls=receiver.url)
+        home.alerts.begin()
+        for sensor in (drop_sensor, drift_sensor):
+            assert "members.spring" in skipped(tick(sensor, home))
+        said, months = morning(home)
+        assert "members.spring" in said.skip_message
+        assert months == []
+        home.alerts.send()
+    assert receiver.titles == ["gym: the contract is refused"]

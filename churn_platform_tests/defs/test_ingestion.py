@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from churn_platform.defs.ingestion import snapshot
+from churn_platform_tests.api_client import with_contract
 from churn_platform_tests.small_business import (
     CUSTOMERS,
+    DECLARED,
+    FEBRUARY,
     JANUARY,
     deliver,
     make_home,
@@ -30,6 +33,18 @@ def test_the_first_delivery_shows_its_tables_and_rows(home, shown):
     assert values["dagster/row_count"] == CUSTOMERS
     assert values["digest"] == home.lake.digest(JANUARY)
     assert [d.kind for d in home.lake.deliveries(JANUARY)] == ["first"]
+
+
+def test_a_change_of_the_contract_is_shown_with_the_next_delivery(home, shown):
+    assert shown(home, JANUARY, snapshot)["contract"] == "as at the delivery before"
+    spring = {"dtype": "integer", "nullable": True, "since": "2024-02-29"}
+    members = DECLARED["tables"]["members"]["columns"] | {"spring": spring}
+    home = with_contract(home, tables=DECLARED["tables"] | {"members": {"columns": members}})
+    tables = month_tables(FEBRUARY)
+    deliver(home, FEBRUARY, tables | {"members": tables["members"].assign(spring=1)})
+    changed = shown(home, FEBRUARY, snapshot)["contract"]
+    assert "members.spring" in changed
+    assert changed.startswith("- ")
 
 
 def test_a_correction_stands_beside_what_was_delivered_before(home, shown):

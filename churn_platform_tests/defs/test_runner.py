@@ -10,7 +10,7 @@ from churn_platform.base.errors import HomeBusy, IntegrityError, UsageError
 from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.resources import IN_PROCESS
-from churn_platform.defs.runner import StepFailed, _failure, run_due
+from churn_platform.defs.runner import StepFailed, _failure, run_due, score_newest
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -48,6 +48,44 @@ def broken(tmp_path):
 def test_nothing_due_is_no_run(january_copy):
     assert run(january_copy) == []
     assert runs_of(january_copy) == []
+
+
+def scored_now(home):
+    prepare_environment(home.settings)
+    return score_newest(home, lambda _: None, lambda *_: None)
+
+
+def test_the_newest_month_is_scored_at_once_by_the_version_that_came_into_production(
+    february_copy,
+):
+    assert scored_now(february_copy) is None
+    february_copy.rollbacks.roll_back("Bob", "I said so.")
+    deliver(february_copy, dt.date(2024, 3, 31))  # due, and left to the next run
+    assert scored_now(open_home(february_copy.folder)) == FEBRUARY
+    home = open_home(february_copy.folder)
+    assert home.records.read("scores", FEBRUARY)["version"] == 1
+    assert home.status.now().newest_list.outdated is None
+    assert home.status.scores(1).rows[0]["version"] == 1
+    [done] = runs_of(home)
+    assert (done.job_name, done.status) == ("retraining", dg.DagsterRunStatus.SUCCESS)
+    assert home.lake.months() == [JANUARY, FEBRUARY]
+
+
+def test_a_month_that_a_run_must_process_first_is_not_scored(february_copy):
+    home = february_copy
+    home.rollbacks.roll_back("Bob", "I said so.")
+    tables = month_tables(FEBRUARY)
+    tables["visits"]["hours"] += 1
+    deliver(home, FEBRUARY, tables)
+    assert scored_now(open_home(home.folder)) is None
+    assert home.records.read("scores", FEBRUARY)["version"] == 2
+
+
+def test_while_a_run_holds_the_home_the_list_is_left_to_it(february_copy, held):
+    february_copy.rollbacks.roll_back("Bob", "I said so.")
+    held(february_copy.folder)
+    with pytest.raises(HomeBusy):
+        scored_now(open_home(february_copy.folder))
 
 
 def test_ctrl_c_is_ctrl_c_and_the_next_run_completes_what_was_cut_off(february_decided_copy):

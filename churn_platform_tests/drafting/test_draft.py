@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Age, Contract, Span
-from churn_platform.contract.parts import ColumnCost, FileFormat
+from churn_platform.contract.outcome import ColumnCost
+from churn_platform.contract.parts import FileFormat
 from churn_platform.drafting.draft import DAYS, draft, guess_times, written_in
 from churn_platform.drafting.keys import KeyColumn, Sheet
 from churn_platform.drafting.tables import Parts

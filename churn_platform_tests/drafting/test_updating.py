@@ -8,8 +8,6 @@ import pytest
 import yaml
 
 from churn_platform.base.errors import UsageError
-from churn_platform.drafting import contract_edits
-from churn_platform.drafting.contract_edits import Edit
 from churn_platform.drafting.updating import MonthBefore, update_for
 from churn_platform_tests.contract.test_views import JULY, gym
 
@@ -94,6 +92,11 @@ def test_a_table_that_is_gone_ends():
     assert update(frames).contract.tables["visits"].until == JULY
 
 
+def test_labels_that_come_alone_end_no_table():
+    labels = {"labels": pd.DataFrame({"member": KEYS, "has_left": "0", "cancelled": "0"})}
+    assert update(labels).edits == ()
+
+
 def test_a_renamed_value_keeps_its_earlier_name():
     frames = files()
     frames["members"]["plan"] = frames["members"]["plan"].replace({"basic": "standard"})
@@ -132,6 +135,12 @@ def test_keys_in_another_spelling_are_read_as_before():
         assert spelling.read("CUST-00012") == "00012"
     assert found.contract.tables["tickets"].since == JULY
     assert found.contract.feature_views["tickets_fv"].features == ("open",)
+
+
+def test_keys_of_a_business_that_many_leave_are_read_as_before():
+    stayed = [f"CUST-{n:05d}" for n in range(150, 150 + CUSTOMERS)]
+    spellings = update(files(stayed)).contract.tables["members"].key_spellings
+    assert [spelling.read("CUST-00012") for spelling in spellings] == ["00012"]
 
 
 def test_a_file_without_the_key_is_refused():
@@ -293,58 +302,18 @@ def test_a_changed_spelling_is_proposed_once_also_with_many_new_customers():
     assert update(frames, contract=found.contract).edits == ()
 
 
-class TestTheFile:
-    """What a person wrote stays; what is added can be read as it was meant."""
+def test_a_text_that_yaml_reads_as_a_boolean_is_written_in_quotes():
+    frames = files()
+    frames["members"].loc[:59, "plan"] = "No"
+    found = update(frames)
+    assert yaml.safe_load(found.text)["tables"]["members"]["columns"]["plan"]["values"] == [
+        "basic",
+        "plus",
+        "No",
+    ]
 
-    TEXT = """# The gym.
-name: gym
-model_name: gym_churn
-entity: {column: member}
-tables:
-  members:
-    columns:
-      plan: {dtype: category, values: [basic, plus, 'No']}  # from the CRM
-      fee: {dtype: float}
-  labels:
-    columns: {has_left: {dtype: boolean}}
-label: {table: labels, column: has_left}
-feature_views:
-  profile:
-    table: members
-    features:
-      - plan  # first
-      - fee
-"""
 
-    def change(self, edits, text=TEXT):
-        return contract_edits.edited(text, edits)
-
-    def test_comments_and_quotes_stay_and_lists_grow_in_place(self):
-        path = ("feature_views", "profile", "features")
-        changed = self.change((Edit(path, ["nps"]),))
-        assert "      - plan  # first\n      - fee\n      - nps\n" in changed
-        lines = self.TEXT.splitlines()
-        assert [line for line in changed.splitlines() if line in lines] == lines
-
-    @pytest.mark.parametrize("word", ["No", "yes", "1", "2024-01-31", "null", "a: b", "# x", "x"])
-    def test_a_value_is_read_back_as_the_text_it_was(self, word):
-        path = ("tables", "members", "columns", "plan")
-        edits = (
-            Edit((*path, "values"), [word]),
-            Edit((*path, "renamed", word), {"was": word, "since": JULY}, "a rename?"),
-        )
-        read = yaml.safe_load(self.change(edits))["tables"]["members"]["columns"]["plan"]
-        assert read["values"][-1] == word
-        assert read["renamed"] == {word: {"was": word, "since": JULY}}
-
-    def test_doubts_of_one_line_are_one_comment(self):
-        path = ("tables", "members", "columns")
-        edits = (
-            Edit((*path, "plan", "until"), JULY, "first"),
-            Edit((*path, "plan", "nullable"), True, "second"),
-            Edit((*path, "fee"), {"dtype": "float", "since": JULY}, "third"),
-        )
-        changed = self.change(edits)
-        assert changed.count("# confirm: ") == 2
-        assert "# confirm: first; second" in changed
-        assert yaml.safe_load(changed)["tables"]["members"]["columns"]["plan"]["until"] == JULY
+def test_a_new_column_next_to_the_label_is_not_a_feature():
+    flags = np.random.default_rng(2).choice(["0", "1"], (CUSTOMERS, 3))
+    labels = pd.DataFrame(flags, columns=["has_left", "cancelled", "paused"])
+    assert update(files() | {"labels": labels.assign(member=KEYS)}).edits == ()

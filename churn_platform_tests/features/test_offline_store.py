@@ -173,6 +173,24 @@ def test_the_short_way_is_taken_where_its_answer_is_feasts(three, rows, at, opti
     assert len(ours[1]) == len(asked)
 
 
+@pytest.mark.parametrize("day", [MONTHS[0], dt.date(2020, 1, 1)], ids=["short", "feasts"])
+def test_a_feature_that_no_snapshot_in_reach_has_is_null(three, day):
+    for path in sorted((three.folder / "one").glob("*.parquet"))[:2]:
+        pq.write_table(pq.read_table(path).drop_columns(["number"]), path)
+    _, (schema, rows) = three.historical(OURS, [("ann", moment(day))])
+    assert rows[0][2] is None
+    assert schema.field("number").type == pa.int64()
+
+
+def test_a_view_without_a_snapshot_is_null_in_every_row(three):
+    for path in (three.folder / "two").glob("*.parquet"):
+        path.unlink()
+    for options in ({}, {"filter_by_created_timestamp": True}):
+        _, (schema, rows) = three.historical(OURS, [ANN, ("bob", moment(MONTHS[1]))], **options)
+        assert [row[2:] for row in rows] == [(1, True, None), (20, None, None)]
+        assert schema.field("word").type == pa.string()
+
+
 def test_no_snapshot_out_of_reach_is_opened(three):
     for view in ("one", "two"):
         for day in (dt.date(2023, 12, 31), dt.date(2024, 4, 30)):

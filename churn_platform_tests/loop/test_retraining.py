@@ -17,6 +17,7 @@ from churn_platform.loop.retraining import (
     should_retrain,
 )
 from churn_platform.monitoring.performance import VersionPerformance
+from churn_platform_tests.promotion.evidence_builder import build, decided
 
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (
     dt.date(2024, month, day) for month, day in ((1, 31), (2, 29), (3, 31), (4, 30), (5, 31))
@@ -103,6 +104,13 @@ def test_the_inputs_are_the_newest_of_production_and_of_the_decisions():
         ({"request": ANN, "drift_alarms": (ALARM,)}, "manual", "Ann"),
         ({"request": ANN, "labelled": None}, None, "No month has matured labels"),
         ({"production": serving(algorithm="gradient_boosting")}, None, "trained with gradient_boosting"),
+        ({"ended": ("plan", "fee")}, "contract", "Version 3 reads plan, fee, which 2024-04-30 no longer has."),
+        ({"ended": ("plan",), "last_decision": APRIL}, "contract", "plan"),
+        ({"ended": ("plan",), "refused": "Too few."}, None, "Too few."),
+        ({"ended": ("plan",), "labelled": None}, None, "No month has matured labels"),
+        ({"redefined": True}, "contract", "labels of 2024-04-30 define churn in another way than those that version 3"),
+        ({"redefined": True, "last_decision": APRIL}, None, "No labels have matured"),
+        ({"redefined": True, "realised": FALLEN}, "contract", "define churn"),
     ],
 )  # fmt: skip
 def test_each_trigger_has_its_reason(gym, changes, trigger, facts):
@@ -110,6 +118,39 @@ def test_each_trigger_has_its_reason(gym, changes, trigger, facts):
     assert (answer.trigger, answer.retrain) == (trigger, trigger is not None)
     assert facts in answer.reason
     assert answer.fallen is None
+
+
+def test_a_changed_contract_waits_for_no_cooldown(declare):
+    slow = declare(policy={"retraining": {"cooldown_cadences": 6}})
+    assert asked(slow).trigger is None
+    assert asked(slow, redefined=True).trigger == asked(slow, ended=("plan",)).trigger == "contract"
+
+
+@pytest.mark.parametrize(
+    ("features", "as_of", "ended"),
+    [
+        (("fee", "visits"), MARCH, ()),
+        (("fee", "plan"), MARCH, ("plan",)),
+        (None, MARCH, ("plan",)),
+        (("fee", "visits"), FEBRUARY, ("plan",)),
+    ],
+)
+def test_an_ended_column_asks_once_until_newer_labels_mature(features, as_of, ended):
+    decision = decided(build()).model_copy(
+        update={"as_of": as_of.isoformat(), "candidate_features": features}
+    )
+    found = RetrainingInputs.gather(
+        APRIL,
+        "s",
+        window=Window(training=(MARCH,), holdout=(MARCH,), forward=()),
+        left_out={},
+        production=serving(),
+        drift_alarms=(),
+        performance=[],
+        decisions=[decision],
+        ended=("plan",),
+    )
+    assert found.ended == ended
 
 
 def test_the_first_trigger_that_applies_is_named(aging):
@@ -188,6 +229,8 @@ def test_the_key_changes_with_the_evidence_and_the_policy_and_not_with_the_featu
     assert asked(gym, **changes).key != asked(gym).key == asked(gym).key
     assert evidence_key(declare(policy={}), QUIET) != evidence_key(gym, QUIET)
     assert evidence_key(declare(slices=[]), QUIET) == evidence_key(gym, QUIET)
+    for change in ({"ended": ("plan",)}, {"redefined": True}):
+        assert evidence_key(gym, dataclasses.replace(QUIET, **change)) != evidence_key(gym, QUIET)
 
 
 def drift(share, target=None, prediction=None, **changes):

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import yaml
 
 from churn_platform.base.errors import ContractError, HomeBusy, IntegrityError, UsageError
 from churn_platform.base.provenance import provenance
@@ -216,15 +217,28 @@ def test_a_request_lapses_once_with_what_it_was_bound_to(february_pending_copy, 
     assert home.releases.pointer().version == 1
 
 
-def test_a_model_of_another_contract_is_not_approved_even_with_an_override(february_pending_copy):
-    import yaml
-
+def test_a_candidate_is_approved_after_its_feature_was_taken_out_of_the_contract(
+    february_pending_copy,
+):
     home = february_pending_copy
     declared = yaml.safe_load(home.contract_path.read_text())
     declared["feature_views"].pop("visits_fv")
     home.contract_path.write_text(yaml.safe_dump(declared))
-    with pytest.raises(ContractError, match="Version 2 was trained under another contract"):
+    open_home(home.folder).approvals.approve(2, *ANN)
+    assert open_home(home.folder).releases.pointer().version == 2
+
+
+def test_a_candidate_whose_column_is_gone_is_not_approved_even_with_an_override(
+    february_pending_copy,
+):
+    home = february_pending_copy
+    declared = yaml.safe_load(home.contract_path.read_text())
+    declared["feature_views"]["members_fv"]["features"].remove("has_app")
+    del declared["tables"]["members"]["columns"]["has_app"]
+    home.contract_path.write_text(yaml.safe_dump(declared))
+    with pytest.raises(ContractError, match=r"Version 2 could not serve\..*members\.has_app"):
         open_home(home.folder).approvals.approve(2, *ANN, override=True)
+    assert open_home(home.folder).releases.pointer().version == 1
 
 
 def test_a_home_that_a_run_holds_is_said_with_the_run(february_pending_copy, monkeypatch):

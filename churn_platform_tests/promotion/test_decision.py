@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, rankdata
 
+from churn_platform.base.errors import DataError
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.drift.result import DriftFigures
 from churn_platform.evaluation.leaks import Alone
@@ -286,3 +287,57 @@ def test_the_criteria_are_twelve_with_codes_in_order_and_names_that_differ():
     assert [criterion.code for criterion in CRITERIA] == CODES
     assert len({criterion.name for criterion in CRITERIA}) == 12
     assert len({criterion.title for criterion in CRITERIA}) == 12
+
+
+OTHER_LABEL = {"production": None, "production_saw": None, "not_comparable": "Another definition."}
+
+
+def test_labels_that_do_not_judge_production_leave_the_decision_to_a_person():
+    evidence = changed(build(), **OTHER_LABEL)
+    decision = decided(evidence)
+    assert (decision.decision, decision.production_version, decision.doubted) == (
+        "pending",
+        1,
+        True,
+    )
+    assert decision.reason == "Another definition."
+    found = {finding.name: finding for finding in decision.findings}
+    outcomes = {name: finding.outcome for name, finding in found.items()}
+    for name in ("beats_production", "interval_above_zero", "comparable", "no_slice_worse"):
+        assert (outcomes[name], found[name].refuses) == ("not_applicable", False)
+    assert outcomes["stands_on_its_own"] == outcomes["self_test"] == "pass"
+    assert decision.production_auc is None
+    assert decision.stand_down is False
+
+
+def test_across_definitions_a_candidate_must_still_be_worth_something_and_be_newer():
+    worthless = decided(changed(build(candidate=50.0), **OTHER_LABEL))
+    assert (worthless.decision, worthless.doubted) == ("refused", True)
+    older = decided(changed(build(), as_of="2023-12-31", **OTHER_LABEL))
+    assert older.decision == "refused"
+    too_few = decided(changed(with_counts(10, 40), **OTHER_LABEL))
+    assert too_few.decision == "refused"
+
+
+def test_production_without_scores_needs_a_reason():
+    with pytest.raises(DataError):
+        changed(build(), production=None)
+    with pytest.raises(DataError):
+        changed(build(), not_comparable="Another definition.")
+
+
+def test_a_decision_has_both_feature_lists_only_if_they_differ():
+    same = {"candidate_features": ("a", "b"), "production_features": ("b", "a")}
+    plain = decided(build())
+    assert decided(changed(build(), **same)).digest == plain.digest
+    assert "candidate_features" not in plain.model_dump(mode="json")
+    first = build(production=None, candidate_features=("a",))
+    assert decided(first).candidate_features is None
+    other = {"candidate_features": ("a", "c"), "production_features": ("a", "b"), "ended": ("b",)}
+    decision = decided(changed(build(), **other))
+    assert Decision.model_validate(decision.model_dump(mode="json")) == decision
+    assert (decision.candidate_features, decision.production_features) == (("a", "c"), ("a", "b"))
+    detail = decision.findings[3].detail
+    for fact in ("only candidate reads c", "only production reads b", "missing values of b"):
+        assert fact in detail
+    assert decision.digest != plain.digest

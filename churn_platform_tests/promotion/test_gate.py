@@ -40,6 +40,31 @@ def test_both_models_are_scored_on_the_same_holdout_rows(gym, two_months, candid
     assert evidence.comparable
 
 
+def test_production_is_scored_without_its_columns_that_have_ended(
+    gym, two_months, candidate, production
+):
+    rows = two_months.holdout_rows()
+    evidence = gather(
+        gym, two_months, candidate, production, 1, ended=("monthly_fee", "tier", "unread")
+    )
+    empty = rows.assign(monthly_fee=np.nan, tier=None)
+    assert np.array_equal(evidence.production, production.model.probability(empty))
+    assert np.array_equal(evidence.candidate, candidate.model.probability(rows))
+    assert evidence.ended == ("monthly_fee", "tier")
+    assert evidence.candidate_features == evidence.production_features == tuple(gym.features)
+
+
+def test_labels_that_do_not_judge_production_leave_it_without_scores(
+    gym, two_months, candidate, production
+):
+    evidence = gather(gym, two_months, candidate, production, 1, not_comparable="Other labels.")
+    assert (evidence.production_version, evidence.production_as_of) == (1, "2024-01-31")
+    assert evidence.production is evidence.production_saw is None
+    assert not evidence.compares
+    assert evidence.comparable
+    assert gather(gym, two_months, candidate, None, 1).not_comparable == ""
+
+
 def test_rows_that_production_was_trained_on_are_marked(gym, two_months, candidate, production):
     rows = two_months.holdout_rows()
     seen = rows["member"].iloc[::3]

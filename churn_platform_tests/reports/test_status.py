@@ -203,7 +203,7 @@ def test_after_a_rollback_the_list_is_that_of_the_version_that_made_it(february,
     assert home.status.explain(found.rows[0]["member"], None).model.version == 2
 
 
-def test_a_version_of_another_contract_in_production_leaves_the_list_readable(january_copy):
+def test_a_list_and_its_explanations_are_of_the_version_that_made_it(january_copy):
     """An approval of a version with other features: the month's list is by the one before it."""
     views = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
     home = with_contract(january_copy, feature_views=views)
@@ -212,18 +212,35 @@ def test_a_version_of_another_contract_in_production_leaves_the_list_readable(ja
     home = open_home(home.folder)
     found = home.status.scores(1)
     assert (found.record.version, found.production_version) == (1, 2)
-    assert found.rows[0]["rank"] == 1
-    with pytest.raises(ContractError, match=r"version 2 is in production now\. Type `churn run`"):
-        home.status.explain("m00001", None)
+    assert found.outdated == "The list is of version 1; version 2 is in production."
+    assert (found.rows[0]["rank"], found.not_scored) == (1, None)
+    newest = home.status.now().newest_list
+    assert (newest.as_of, newest.version, newest.outdated) == ("2024-01-31", 1, found.outdated)
+    before = january_copy.status.explain("m00001", None)
+    explained = home.status.explain("m00001", None)
+    assert explained == before
+    assert list(explained.features) == ["months", "plan", "has_app", "hours"]
+    home.scoring.score(JANUARY)
+    home = open_home(home.folder)
+    assert home.status.now().newest_list.outdated is None
+    again = home.status.explain("m00001", None)
+    assert (again.model.version, list(again.features)) == (2, ["months", "plan"])
+    point(home, 1)
+    home = open_home(home.folder)
+    assert home.status.scores(1).outdated.startswith("The list is of version 2; version 1 ")
 
 
-def test_a_list_under_another_key_is_refused_with_both_files(january_copy):
+def test_a_list_under_another_key_is_shown_by_its_own(january_copy):
     changed = DECLARED | {"entity": {"column": "person", "source": "member"}}
     (january_copy.folder / "contract.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
-    with pytest.raises(
-        ContractError, match=r"at_risk\.parquet has no column 'person': .*contract\.yaml"
-    ):
-        open_home(january_copy.folder).status.scores(1)
+    home = open_home(january_copy.folder)
+    found = home.status.scores(1)
+    assert found.key == "member"
+    assert found.rows[0]["member"]
+    assert "'member'" in found.not_scored
+    with pytest.raises(ContractError, match="Version 1 made the list") as failed:
+        home.status.explain("m00001", None)
+    assert failed.value.code == "CONTRACT_CHANGED"
 
 
 def test_an_explanation_marks_those_who_have_left_and_training_rows(january):
@@ -255,12 +272,61 @@ def test_only_costs_that_the_version_was_trained_by_make_its_threshold_a_predict
     assert not declared(costs=trained_by).threshold_given({})  # of an earlier platform
 
 
-def test_a_list_of_a_version_that_cannot_score_any_more_shows_why(january_copy):
+def test_features_that_the_contract_no_longer_names_stay_those_of_the_version(january_copy):
     assert january_copy.status.scores(1).not_scored is None
     views = {"members_fv": DECLARED["feature_views"]["members_fv"]}
     home = with_contract(january_copy, feature_views=views)
     found = home.status.scores(1)
+    assert (found.record.version, found.outdated, found.not_scored) == (1, None, None)
+    explained = home.status.explain("m00001", None)
+    assert list(explained.features) == ["months", "plan", "has_app", "hours"]
+
+
+def test_a_list_of_a_version_that_cannot_score_any_more_shows_why(january_copy):
+    tables = {name: table for name, table in DECLARED["tables"].items() if name != "visits"}
+    views = {"members_fv": DECLARED["feature_views"]["members_fv"]}
+    home = with_contract(january_copy, tables=tables, feature_views=views)
+    found = home.status.scores(1)
     assert found.record.version == 1
-    assert "another contract" in found.not_scored
-    with pytest.raises(ContractError, match="churn retrain"):
+    assert "'visits'" in found.not_scored
+    with pytest.raises(ContractError, match="'visits'"):
         home.status.explain("m00001", None)
+
+
+def test_the_status_shows_how_the_contract_changed_and_what_is_not_recorded_yet(january_copy):
+    home = january_copy
+    home.run_start.complete()
+    found = open_home(home.folder).status.now().contract_changes
+    assert (found.changed_at, found.month, found.changes) == (None, None, [])
+    assert (found.pending, found.refused, found.command) == ([], [], None)
+    spring = {"dtype": "integer", "nullable": True, "since": "2024-02-29"}
+    members = DECLARED["tables"]["members"]["columns"]
+    tables = DECLARED["tables"] | {"members": {"columns": {**members, "spring": spring}}}
+    home = with_contract(home, tables=tables)
+    found = home.status.now().contract_changes
+    assert (found.changed_at, found.refused) == (None, [])
+    assert len(found.pending) == 1
+    assert "members.spring" in found.pending[0]
+    assert found.command == "churn contract update"
+    home.run_start.complete()
+    [*_, receipt] = home.ledger.receipts("contract changed")
+    after = open_home(home.folder).status.now().contract_changes
+    assert (after.changed_at, after.month) == (receipt.time, "2024-01-31")
+    assert after.changes == found.pending
+    assert (after.pending, after.command) == ([], None)
+
+
+def test_a_refused_contract_is_in_the_status_with_the_way_that_works(january_copy):
+    january_copy.run_start.complete()
+    members = DECLARED["tables"]["members"]["columns"] | {"spring": {"dtype": "integer"}}
+    tables = DECLARED["tables"] | {"members": {"columns": members}}
+    home = with_contract(january_copy, tables=tables)
+    found = home.status.now().contract_changes
+    [one] = found.refused
+    assert one.where == "tables.members.columns.spring"
+    assert "2024-01-31" in one.change
+    assert "`since:`" in one.refused
+    assert (len(found.pending), found.command) == (1, "churn contract diff")
+    with pytest.raises(ContractError) as failed:
+        home.run_start.complete()
+    assert failed.value.code == "CONTRACT_CHANGED"

@@ -187,23 +187,26 @@ def test_labels_of_the_newest_month_take_its_leavers_off_the_list_when_they_come
     assert (home.reports / "2024-01-31" / "at_risk.csv").read_bytes() == older
 
 
-def test_other_words_in_the_contract_make_the_list_again_by_the_same_version(january_copy):
+def test_other_words_in_the_contract_are_those_of_the_next_version(january_copy):
     members = DECLARED["tables"]["members"]["columns"]
     column = members["months"] | {"phrase": "{value} months with us"}
     tables = DECLARED["tables"] | {"members": {"columns": members | {"months": column}}}
     home = with_contract(january_copy, tables=tables)
+    assert home.progress().next_step() is None
+    before = pd.read_csv(home.reports / "2024-01-31" / "at_risk.csv")
+    after = pd.read_csv(home.scoring.score(JANUARY).csv)
+    assert after["reason_1"].tolist() == before["reason_1"].tolist()
+    assert after["reason_1"].str.contains("months as a member").any()
+
+
+def test_other_list_settings_make_the_list_again_and_a_record_without_them_does_not(january_copy):
+    policy = DECLARED["policy"] | {"scoring": {"listed": 7}}
+    home = with_contract(january_copy, policy=policy)
     step = home.progress().next_step()
     assert (step.kind, step.as_of) == ("scores", JANUARY)
     assert "contract have changed" in step.reason
-    before = pd.read_csv(home.reports / "2024-01-31" / "at_risk.csv")
     scored = home.scoring.score(JANUARY)
-    after = pd.read_csv(scored.csv)
-    assert scored.record.version == 1
-    assert after["probability"].tolist() == before["probability"].tolist()
-    assert after["reason_1"].tolist() == [
-        said.replace("months as a member", "months with us") for said in before["reason_1"]
-    ]
-    assert after["reason_1"].str.contains("months with us").any()
+    assert (scored.record.version, len(scored.listed)) == (1, 7)
     assert home.progress().next_step() is None
     record = home.records.read("scores", JANUARY)
     del record["list_hash"]  # as an earlier version of the platform wrote it
@@ -250,7 +253,7 @@ def without_visits(home):
     return with_contract(home, feature_views=views)
 
 
-def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january_copy):
+def test_a_version_scores_with_a_feature_that_was_taken_out_of_the_contract(january_copy):
     before = (january_copy.reports / "2024-01-31" / "at_risk.csv").read_bytes()
     home = without_visits(january_copy)
     assert home.progress().next_step() is None
@@ -260,16 +263,34 @@ def test_a_removed_feature_leaves_the_list_and_lets_newer_months_through(january
     assert home.progress().next_step().kind == "monthly"
     monthly(home, FEBRUARY)
     record = home.records.read("scores", FEBRUARY)
-    assert (record["version"], record["customers"]) == (None, 0)
-    assert "another contract" in record["not_scored"]
-    assert "MONTH_NOT_SCORED" in {warning.code for warning in home.month_warnings.of(FEBRUARY)}
-    step = open_home(home.folder).progress().next_step()
-    assert step is None or step.kind == "retraining"
-    assert home.status.scores(1).as_of == JANUARY
+    assert (record["version"], record["customers"]) == (1, CUSTOMERS)
+    assert "not_scored" not in record
+    wide = month_tables(FEBRUARY)["members"].merge(month_tables(FEBRUARY)["visits"], on="member")
+    scored = home.records.frame("scores", FEBRUARY)
+    wide = wide.set_index("member").loc[scored["member"]].reset_index()
+    expected = production_candidate(home.releases).model.probability(wide)
+    np.testing.assert_array_equal(scored["probability"], expected)
 
 
-def test_a_rollback_to_a_version_of_another_contract_is_no_reason_to_score_again(january_copy):
+def test_a_rollback_to_a_version_with_other_features_makes_the_list_again(january_copy):
     record = january_copy.records.read("scores", JANUARY)
     january_copy.records.write("scores", JANUARY, record | {"version": 2})
-    assert january_copy.progress().next_step().kind == "scores"
-    assert without_visits(january_copy).progress().next_step() is None
+    home = without_visits(january_copy)
+    assert home.progress().next_step().kind == "scores"
+    assert home.scoring.score(JANUARY).record.version == 1
+
+
+def test_a_column_that_is_gone_from_the_contract_leaves_the_list_as_it_was(january_copy):
+    before = (january_copy.reports / "2024-01-31" / "at_risk.csv").read_bytes()
+    members = dict(DECLARED["tables"]["members"]["columns"])
+    del members["has_app"]
+    view = {"table": "members", "features": ["months", "plan"]}
+    home = with_contract(
+        january_copy,
+        feature_views=DECLARED["feature_views"] | {"members_fv": view},
+        tables=DECLARED["tables"] | {"members": {"columns": members}},
+    )
+    assert "members.has_app" in home.version_contracts.why_not_scored()
+    assert home.progress().next_step() is None
+    scored = home.scoring.score(JANUARY)
+    assert (scored.record.version, scored.csv.read_bytes()) == (1, before)

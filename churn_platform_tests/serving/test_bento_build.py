@@ -20,7 +20,14 @@ from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.serving.bento_build import DRIVERS, pinned, write_bentofile
 from churn_platform.training.release_loading import load_release
 from churn_platform.training.releases import Releases
-from churn_platform_tests.api_client import client, running
+from churn_platform_tests.api_client import (
+    boosted,
+    client,
+    point,
+    publish,
+    running,
+    with_contract,
+)
 from churn_platform_tests.servers import PROGRAMS, Served
 from churn_platform_tests.small_business import JANUARY, open_home
 
@@ -92,6 +99,26 @@ def test_without_customers_no_key_of_any_customer_is_in_any_file(served, tmp_pat
         f for f in (tmp_path / "baked").rglob("*") if f.is_file() and b"m00001" in f.read_bytes()
     ]
     assert (tmp_path / "baked" / "lake" / "derived" / "scores" / "2024-01-31.json").exists()
+
+
+@pytest.mark.parametrize(("version", "features"), [(2, 4), (4, 2)])
+def test_a_bundle_has_the_contract_of_its_version_and_answers_as_the_home(
+    served_copy, tmp_path, version, features
+):
+    """The contract in use has fewer features than version 2, in a view that the store does not have."""
+    views = {"people_fv": {"table": "members", "features": ["months", "plan"]}}
+    home = with_contract(served_copy, feature_views=views)
+    publish(home, 4, boosted(home))
+    point(home, version)
+    baked = home.bundles.fill(home.releases.pointer(), tmp_path / "baked", customers=True)
+    assert (baked.version, baked.customers) == (version, 1500)
+    answers = []
+    for folder in (home.folder, tmp_path / "baked"):
+        with running(open_home(folder)) as front:
+            answers.append(asyncio.run(front.predict({"member": "m00001"})))
+    live, inside = answers
+    assert len(live["features_used"]) == features
+    assert inside == live | {"request_id": inside["request_id"]}
 
 
 @pytest.mark.parametrize("customers", [True, False])

@@ -9,9 +9,10 @@ import pytest
 
 from churn_platform.base.errors import IntegrityError
 from churn_platform.base.home import utc_now
-from churn_platform.serving.release_watch import RETRY_SECONDS, ReleaseWatch
-from churn_platform_tests.api_client import boosted, point, publish, with_contract
-from churn_platform_tests.small_business import open_home
+from churn_platform.serving.contract_file import ContractFile
+from churn_platform.serving.release_watch import CONTRACTS_KEPT, RETRY_SECONDS, ReleaseWatch
+from churn_platform_tests.api_client import FEWER, boosted, point, publish, with_contract
+from churn_platform_tests.small_business import DECLARED
 
 ROW = {"months": 4, "plan": "plus", "has_app": None, "hours": 3.5}
 
@@ -37,10 +38,12 @@ class Watched:
         self.activated = []
         self.prepared = []
         self.refused = []
+        self.broken = []
+        self.dropped = []
         self.watch = ReleaseWatch(
             home.releases, home.contract, now=self.clock, activated=lambda held: self.activated.append(held.current.manifest.version),
-            reread=lambda: open_home(home.folder).contract, prepared=self.prepared.append,
-            refused=lambda version, reason: self.refused.append((version, reason)),
+            reread=ContractFile(home.settings, broken=self.broken.append).read, prepare=self.prepared.append,
+            refused=lambda version, reason: self.refused.append((version, reason)), dropped=self.dropped.append,
         )  # fmt: skip
 
     @property
@@ -193,12 +196,14 @@ def test_the_thread_takes_a_promotion_by_itself_and_ends_when_it_is_told(served_
     assert not watch._thread.is_alive()
 
 
-FEWER = {"members_fv": {"table": "members", "features": ["months", "plan"]}}
+def features(held):
+    return list(held.contract.features)
 
 
-def test_a_release_of_another_contract_has_the_contract_read_again_and_both_change_at_one_instant(
-    watched,
-):
+EVERY = ["months", "plan", "has_app", "hours"]
+
+
+def test_each_release_answers_with_its_own_contract_and_both_change_at_one_instant(watched):
     made, home = watched
     before = made.watch.held
     changed = with_contract(home, feature_views=FEWER)
@@ -206,29 +211,92 @@ def test_a_release_of_another_contract_has_the_contract_read_again_and_both_chan
     point(changed, 4, made.clock() + dt.timedelta(seconds=2))
     made.watch.poll()
     [prepared] = made.prepared
-    assert list(prepared.contract.features) == ["months", "plan"]
+    assert features(prepared) == ["months", "plan"]
     assert (made.version, prepared.current, made.watch.held) == (2, None, before)
     made.clock.move(2)
     made.watch.poll()
     assert (made.version, made.watch.held, before.current.manifest.version) == (4, prepared, 2)
-    point(home, 3)  # of the first contract, which is not in place any more
+    point(home, 3)  # its features are in the contract's tables, though no candidate learns them
     made.watch.poll()
-    assert (made.version, made.refused[-1][0]) == (4, 3)
-    assert "another contract" in made.watch.refusal
+    assert (made.version, made.watch.refusal, features(made.watch.held)) == (3, None, EVERY)
+    point(home, 4)
+    made.watch.poll()
+    assert (made.watch.held, len(made.prepared)) == (prepared, 1)  # nothing is made twice
 
 
-def test_a_release_whose_contract_is_not_in_place_is_refused_until_it_is(watched):
+def test_the_words_of_a_release_stay_and_the_policy_of_today_applies_at_once(watched):
     made, home = watched
-    contract = (home.folder / "contract.yaml").read_text()
-    changed = with_contract(home, feature_views=FEWER)
-    publish(changed, 4, boosted(changed))
-    fitting = (home.folder / "contract.yaml").read_text()
-    for wrong in (contract, "name: 7"):
-        (home.folder / "contract.yaml").write_text(wrong)
-        point(changed, 4)
-        made.watch.poll()
-        assert (made.version, made.refused[-1][0]) == (2, 4)
-    (home.folder / "contract.yaml").write_text(fitting)
-    made.clock.move(RETRY_SECONDS)
+    tables = json.loads(json.dumps(DECLARED["tables"]))
+    tables["members"]["columns"]["months"]["phrase"] = "other words"
+    policy = {**DECLARED["policy"], "serving": {"stale_features": "answer"}}
+    with_contract(home, tables=tables, policy=policy)
     made.watch.poll()
-    assert (made.version, made.watch.refusal) == (4, None)
+    contract = made.watch.held.contract
+    assert contract.features["months"].phrase == "{value} months as a member"
+    assert contract.policy.serving.stale_features == "answer"
+    assert made.activated == [2, 2]
+
+
+def test_a_broken_or_missing_contract_file_stops_neither_answers_nor_changes_of_production(watched):
+    made, home = watched
+    file = home.folder / "contract.yaml"
+    for number, damage in enumerate((lambda: file.write_text("name: ["), file.unlink), start=1):
+        damage()
+        point(home, 4 - number)
+        for _ in range(3):
+            made.watch.poll()
+        assert (made.version, made.watch.refusal, len(made.broken)) == (4 - number, None, number)
+    assert "contract.yaml" in made.broken[0]
+
+
+def test_a_contract_without_a_table_of_the_release_is_refused_and_answers_go_on(watched):
+    made, home = watched
+    text = (home.folder / "contract.yaml").read_text()
+    tables = {name: table for name, table in DECLARED["tables"].items() if name != "visits"}
+    with_contract(home, tables=tables, feature_views=FEWER)
+    made.watch.poll()
+    assert (made.version, features(made.watch.held)) == (2, EVERY)
+    assert "'visits'" in made.watch.refusal
+    (home.folder / "contract.yaml").write_text(text)
+    made.watch.poll()
+    assert (made.watch.refusal, len(made.prepared)) == (None, 0)
+
+
+def test_a_contract_of_the_same_meaning_changes_nothing(watched):
+    made, home = watched
+    with_contract(home)
+    made.watch.poll()
+    assert (made.activated, made.prepared) == ([2], [])
+
+
+def test_a_worker_that_starts_before_the_instant_follows_to_another_contract(served_copy):
+    home = with_contract(served_copy, feature_views=FEWER)
+    publish(home, 4, boosted(home))
+    made = Watched(home)
+    point(home, 4, made.clock() + dt.timedelta(seconds=2))
+    made.watch.poll()
+    assert (made.version, features(made.watch.held)) == (2, EVERY)
+    made.clock.move(2)
+    made.watch.poll()
+    assert (made.version, features(made.watch.held)) == (4, ["months", "plan"])
+
+
+def test_a_refusal_survives_the_release_that_stands_in_under_another_contract(served_copy):
+    home = with_contract(served_copy, feature_views=FEWER)
+    publish(home, 4, boosted(home))
+    point(home, 4)
+    spoil(home, 4, "booster.txt")
+    made = Watched(home)
+    made.watch.poll()
+    assert (made.version, features(made.watch.held)) == (2, EVERY)
+    assert "booster.txt" in made.watch.refusal
+
+
+def test_the_contracts_of_the_last_releases_are_kept_and_older_ones_are_dropped(watched):
+    made, home = watched
+    for number in range(CONTRACTS_KEPT + 1):
+        with_contract(home, policy={**DECLARED["policy"], "scoring": {"listed": 20 + number}})
+        made.watch.poll()
+    assert made.activated == [2] * (CONTRACTS_KEPT + 1)
+    assert len(made.dropped) == 1
+    assert made.dropped[0] is not made.watch.held

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.receipts import version_of
@@ -25,9 +26,11 @@ from churn_platform_tests.loop_steps import run, train
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
+    MARCH,
     copied,
     deliver,
     make_home,
+    month_tables,
     monthly,
     open_home,
     with_policy,
@@ -37,7 +40,7 @@ from churn_platform_tests.system.trusted_home import flip
 
 pytestmark = pytest.mark.slow
 SAMPLE = 5
-EXHAUSTED = ("promote", "rollback", "approve", "unblock", "backup")
+EXHAUSTED = ("promote", "rollback", "approve", "unblock", "backup", "contract", "contract then run")
 KEY = "m00004"
 NOISE = {"promotion intent", "promotion void", "rollback intent", "rollback void", "recovery"}
 """Acts of which a kill leaves one more; each of the others is done once."""
@@ -97,11 +100,20 @@ def story(home: Services) -> dict[str, Any]:
         "rows of the forgotten": sum(
             KEY in set(home.lake.tables(m)["members"]["member"]) for m in home.lake.months()
         ),
+        "contract": _contract(home),
         "left": sorted(path.name for path in home.folder.iterdir() if path.name in ("forgetting",)),
         "left beside": sorted(
             path.name for path in home.folder.parent.glob(f".{home.folder.name}.*")
         ),
     }
+
+
+def _contract(home: Services) -> str:
+    """The file in use, which the newest receipt of a contract has, and which no half-written one replaced."""
+    recorded = home.contract_history.recorded()
+    assert recorded is not None
+    assert recorded.written() == home.contract.written()
+    return digest_of(recorded.written())
 
 
 def _record(home: Services, kind: str, month: dt.date) -> list[Any]:
@@ -218,6 +230,10 @@ def commands(january, tmp_path_factory):
     stage("unblock", "rollback", rolled_back)
     run(open_home(stages["unblock"].folder))
     stages["backup"] = stages["rollback"]
+    stages["contract"] = stages["rollback"]
+    march = month_tables(MARCH)
+    march["members"]["guests"] = march["members"]["months"] % 3
+    deliver(files, MARCH, march)
     stage("repair", "rollback", damaged)
     stages["rollback"].backup.write(folder / "home.zip")
     stages["restore"] = open_home(folder / "nowhere")
@@ -243,6 +259,20 @@ def commands(january, tmp_path_factory):
         lambda home: (home.repairs.run(), run(home)),
     )
 
+    def updated(home: Services) -> None:
+        updates = home.contract_updates
+        updates.write(updates.propose([files.drops / str(MARCH)], MARCH))
+
+    made["contract"] = Command(
+        "contract", stages["contract"], updated, lambda home: (updated(home), run(home))
+    )
+    made["contract then run"] = Command(
+        "contract then run",
+        stages["contract"],
+        updated,
+        lambda home: (run(home), updated(open_home(home.folder)), run(open_home(home.folder))),
+    )
+
     def restored(home: Services) -> object:
         return home.backup.restore(folder / "home.zip")
 
@@ -259,7 +289,7 @@ def commands(january, tmp_path_factory):
 @pytest.mark.parametrize(
     "name",
     ["ingest", "monthly", "train", "decide", "promote", "approve", "reject", "rollback", "unblock", "forget", "backup",
-     "restore", "repair"],
+     "restore", "repair", "contract", "contract then run"],
 )  # fmt: skip
 def test_killed_at_any_point_the_same_again_comes_to_the_same(commands, tmp_path, name):
     command = commands[name]

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from churn_platform_tests.small_business import copied, make_home, open_home
-from churn_platform_tests.system.trust_commands import Business
+from churn_platform_tests.system.trust_commands import CHANGES, Business
 from churn_platform_tests.system.trust_course import PEOPLE, Course, Death
 from churn_platform_tests.system.trust_look import CONTENTS
 from churn_platform_tests.system.trust_rules import MAY
@@ -155,6 +155,12 @@ class Life(RuleBasedStateMachine):
     def change_the_policy(self, mode):
         self.business.change_policy(mode)
 
+    @precondition(lambda self: self.takes_a_month() and self.business.changes_left())
+    @rule(column=st.sampled_from(CHANGES), death=deaths)
+    def change_the_contract(self, column, death):
+        left = self.business.changes_left()
+        self.business.change_contract(column if column in left else left[0], death)
+
     @precondition(asks)
     @rule()
     def let_days_pass(self):
@@ -235,6 +241,9 @@ def people_act(business: Business, death: Death | None) -> None:
     business.forget(death, anew=True)
     business.forget(anew=False)
     business.back_up(death)
+    for column in CHANGES:
+        business.change_contract(column, death)
+    business.month_comes()
     business.put_broken(business.course.month(0))
     business.run()
 

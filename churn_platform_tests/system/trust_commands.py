@@ -7,14 +7,17 @@ from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
 from churn_platform.services import Services
 from churn_platform_tests.loop_steps import retrain, run
-from churn_platform_tests.small_business import with_policy
 from churn_platform_tests.system.trust_course import BROKEN, HALF, Command, Course, Death
 from churn_platform_tests.system.trust_driver import Driver
-from churn_platform_tests.system.trust_look import tables_of
+from churn_platform_tests.system.trust_look import shape_of, shaped, tables_of
 from churn_platform_tests.system.trust_model import Facts, Trust
 
+CHANGES = ("guests", "has_app", "plan")
+"""A column that appears, one that ends, and one of which a value gets a new name."""
 POINTS_OF_A_RUN = {"monthly": 420, "retraining": 320, "scores": 16, None: 5}
 
 
@@ -79,6 +82,7 @@ class Business(Driver):
         broken = [name for name, drop in self.course.drops.items() if drop == BROKEN]
         assert (end == "refused") == bool(broken)
         self._complete()
+        assert self.course.trust.contract == self.course.said["contract"]
         for name, drop in self.course.drops.items():
             if drop == HALF or (broken and name >= broken[0]):
                 continue
@@ -181,8 +185,33 @@ class Business(Driver):
 
     def change_policy(self, mode: str) -> None:
         """Somebody edits the contract's policy."""
-        with_policy(self._open(), mode=mode)
+        file = self.course.home / "contract.yaml"
+        contract = yaml.safe_load(file.read_text())
+        contract["policy"]["promotion"]["mode"] = mode
+        file.write_text(yaml.safe_dump(contract, sort_keys=False))
         self.look("ingest")
+
+    def changes_left(self) -> list[str]:
+        """The columns whose drop has not changed yet."""
+        shape = shape_of(self.course.home, dt.date.max)
+        return [name for name in CHANGES if name not in shape]
+
+    def change_contract(self, column: str, death: Death | None = None) -> None:
+        """`churn contract update --from-drop` with the files of the next month."""
+        month = self.course.next_month
+        before = self.course.said["contract"]
+        source = self._source(month, 0, frozenset({column}))
+
+        def act(home: Services) -> None:
+            updates = home.contract_updates
+            updates.write(updates.propose([source], month))
+
+        end = self.do(Command("contract", act, 14), death)
+        changed = self.course.said["contract"] != before
+        assert changed == (column in shape_of(self.course.home, month))
+        if end == "done":
+            assert changed
+            assert self.course.trust.contract == self.course.said["contract"]
 
     def let_days_pass(self, days: int) -> None:
         """Nothing happens for a while."""
@@ -247,12 +276,18 @@ class Business(Driver):
                 f"version {facts.candidate} passed and nobody was asked"
             )
 
-    def _source(self, month: dt.date, content: int | None) -> Path:
-        """A folder with a month's files; None: one that breaks the contract."""
-        folder = self.work.parent / f"source-{month}-{content}"
+    def _source(
+        self, month: dt.date, content: int | None, more: frozenset[str] = frozenset()
+    ) -> Path:
+        """A folder with a month's files as its contract has them, and as a change makes them; without content one that
+        breaks the contract.
+        """
+        shape = shape_of(self.course.home, month) | more
+        folder = self.work.parent / f"source-{month}-{content}-{'-'.join(sorted(shape))}"
         if not folder.exists():
             folder.mkdir(parents=True)
-            for name, table in tables_of(month, content or 0).items():
+            tables = shaped(tables_of(month, content or 0), month, shape, kept=False)
+            for name, table in tables.items():
                 broken = content is None and name == "visits"
                 (table.assign(hours="many") if broken else table).to_csv(
                     folder / f"{name}.csv", index=False

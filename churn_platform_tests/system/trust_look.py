@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
+from churn_platform.base.digests import digest_of
 from churn_platform.services import Services
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, month_tables
 from churn_platform_tests.system.trust_model import Decided, Facts
@@ -144,8 +146,40 @@ def asked(home: Services, *, whole: bool, contents: bool) -> dict[str, Any]:
         "due": None if step is None else step.kind,
         "newest": max(map(str, home.lake.months()), default=None),
         "breaks": verification(home, deep=True)["breaks"] if whole else [],
-        "contents": {str(month): _content(month, home.lake.tables(month)) for month in months},
+        "contract": digest_of(home.contract.written()),
+        "contents": {
+            str(month): _content(month, home.lake.tables(month), shape_of(home.folder, month))
+            for month in months
+        },
     }
+
+
+def shape_of(home: Path, as_of: dt.date) -> frozenset[str]:
+    """The columns of the members whose drop changed, by the contract's file, up to a month."""
+    found = yaml.safe_load((home / "contract.yaml").read_text())
+    columns = found["tables"]["members"]["columns"]
+    since = {
+        "guests": columns.get("guests", {}).get("since"),
+        "has_app": columns["has_app"].get("until"),
+        "plan": columns["plan"].get("renamed", {}).get("premium", {}).get("since"),
+    }
+    return frozenset(name for name, day in since.items() if day is not None and as_of >= day)
+
+
+def shaped(
+    tables: Mapping[str, pd.DataFrame], as_of: dt.date, shape: Collection[str], *, kept: bool
+) -> dict[str, pd.DataFrame]:
+    """A month's tables with a new column, without an old one, with a value that has a new name; `kept`: as the lake
+    keeps them.
+    """
+    members = tables["members"]
+    if "guests" in shape:
+        members = members.assign(guests=(members["months"] * 7 + as_of.month) % 5)
+    if "has_app" in shape:
+        members = members.drop(columns="has_app")
+    if "plan" in shape and not kept:
+        members = members.assign(plan=members["plan"].replace({"plus": "premium"}))
+    return {**tables, "members": members}
 
 
 @cache
@@ -158,12 +192,13 @@ def tables_of(as_of: dt.date, content: int) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _content(as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> list[Any]:
+def _content(
+    as_of: dt.date, tables: Mapping[str, pd.DataFrame], shape: Collection[str]
+) -> list[Any]:
     """Which content a month of the lake has, and which customers it lacks."""
     for content in CONTENTS:
-        wanted = {
-            name: table.set_index("member") for name, table in tables_of(as_of, content).items()
-        }
+        delivered = shaped(tables_of(as_of, content), as_of, shape, kept=True)
+        wanted = {name: table.set_index("member") for name, table in delivered.items()}
         found = {name: table.set_index("member") for name, table in tables.items()}
         lacking = wanted["members"].index.difference(found["members"].index)
         if all(_same(found[name], table.drop(lacking)) for name, table in wanted.items()):

@@ -88,6 +88,8 @@ class Trust:
     decided: tuple[str, ...] = ()
     """The decisions, one a receipt."""
     counts: Mapping[str, int] = field(default_factory=dict)
+    contract: str | None = None
+    """Digest of the contract that was recorded last."""
 
     def counted(self, act: str) -> "Trust":
         """One more of an act."""

@@ -3,6 +3,8 @@
 A small referee beside the product's own fold of the ledger, and by other code.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,7 +28,7 @@ LOOP = COMPLETING | {
     "warnings raised", "warnings cleared", "policy changed",
 }  # fmt: skip
 MAY = {
-    "run": LOOP,
+    "run": LOOP | {"contract changed"},
     "retrain": LOOP,
     "approve": COMPLETING | {"approval"},
     "reject": COMPLETING | {"rejection"},
@@ -37,6 +39,7 @@ MAY = {
     "restore": {"home restored"},
     "ingest": set(),
     "back up": set(),
+    "contract": {"contract changed"},
 }
 """Which receipts a command may lead to."""
 
@@ -226,12 +229,26 @@ def _accepted(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     return replace(trust, months={**trust.months, month: known + 1})
 
 
+def _contract(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
+    assert receipt["before"] == trust.contract != receipt["after"], (
+        "a contract follows another one than the one that was recorded last"
+    )
+    recorded = json.dumps(
+        receipt["evidence"]["contract"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    assert hashlib.sha256(recorded.encode()).hexdigest() == receipt["after"], (
+        "a receipt with another contract than its digest names"
+    )
+    return replace(trust, contract=receipt["after"])
+
+
 def _repeated(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     assert receipt["subject"] in trust.months, f"{receipt['subject']} came again, and never before"
     return trust
 
 
 RULES: Mapping[str, Callable[[Trust, Receipt, Facts], Trust]] = {
+    "contract changed": _contract,
     "promotion intent": _promotion_intent,
     "rollback intent": _rollback_intent,
     "promotion done": _done,

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from churn_platform.base.errors import DataError, NotANumber
-from churn_platform.contract.model import Costs
+from churn_platform.contract.model import Contract, Costs
+from churn_platform.contract.views import of_version
 from churn_platform.evaluation.statistics import auc, chance_p_value
 from churn_platform.features.training_dataset import TrainingDataset, entity_hashes
 from churn_platform.training.candidate import (
@@ -23,6 +24,7 @@ from churn_platform.training.candidate import (
     shuffled_refit,
 )
 from churn_platform.training.model import Recipe
+from churn_platform_tests.gym import FEBRUARY
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,8 @@ def test_the_model_card_says_what_the_candidate_is_and_has_seen(gym, two_months,
     written = json.loads(json.dumps(card.as_json()))
     metrics = written.pop("metrics")
     made_from = written.pop("made_from")
+    own = of_version(gym, FEBRUARY, tuple(gym.features))
+    assert Contract.model_validate(written.pop("contract")) == own
     assert written == {
         "digest": candidate_digest(two_months, Recipe.of(gym), "code"),
         "model_name": "gym_churn",

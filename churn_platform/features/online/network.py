@@ -7,7 +7,7 @@ concurrent reads that takes a third of the CPU of a connection pool (ADR 0041).
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from churn_platform.base.errors import StoreDown, StoreEmpty
@@ -36,10 +36,16 @@ class NetworkReader(ABC):
     faults: tuple[type[BaseException], ...]
     """What a failed read raises."""
 
-    def __init__(self, contract: Contract, address: OnlineAddress, name: str) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        address: OnlineAddress,
+        name: str,
+        views: Mapping[str, Sequence[str]] | None,
+    ) -> None:
         self.address = address
         self.where = f"{name} at {address.host}:{address.port}"
-        self.format = RowFormat(contract)
+        self.format = RowFormat(contract, views)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Any = None
         self._waiting: list[tuple[list[bytes], asyncio.Future[Found]]] = []
@@ -61,8 +67,9 @@ class NetworkReader(ABC):
 
     def close(self) -> None:
         """End the connection once the reads under way are answered."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.create_task(self._end())
+        loop = self._loop
+        if loop is not None and not loop.is_closed():  # also from another thread
+            loop.call_soon_threadsafe(lambda: loop.create_task(self._end()))
 
     @abstractmethod
     async def connect(self) -> Any:  # noqa: ANN401 - the client's own
@@ -134,23 +141,30 @@ class NetworkReader(ABC):
 class RedisReader(NetworkReader):
     """Feast's hashes in a Redis database: one per customer."""
 
-    def __init__(self, contract: Contract, address: OnlineAddress) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        address: OnlineAddress,
+        views: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Nothing is read yet.
 
         Raises:
             UsageError: the client is not installed.
         """
-        super().__init__(contract, address, "Redis")
+        super().__init__(contract, address, "Redis", views)
         with packages_of("redis"):
             import hiredis  # noqa: F401 - the client's parser in C
             import redis.asyncio
         self.faults = (redis.asyncio.RedisError, OSError, TimeoutError)
         self._kind = redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection
-        views = contract.feature_views
+        stored = self.format.views
+        self._names = [feature for features in stored.values() for feature in features]
         fields = [
-            field_name(name, feature) for name, view in views.items() for feature in view.features
+            field_name(name, feature) for name, features in stored.items() for feature in features
         ]
-        self._fields = [*fields, *(f"_ts:{name}".encode() for name in views)]
+        self._fields = [*fields, *(f"_ts:{name}".encode() for name in stored)]
+        self._in_order = self._names == list(self.format.features)
         self._project = contract.name.encode()
 
     async def connect(self) -> Any:  # noqa: ANN401
@@ -170,10 +184,12 @@ class RedisReader(NetworkReader):
         found: Found = {}
         for key in keys:
             reply = await connection.read_response()
-            features = self.format.features
-            moments = [*map(seconds_of, reply[len(features) :])]
+            moments = [*map(seconds_of, reply[len(self._names) :])]
             if any(moments):
-                found[key] = dict(zip(features, map(decoded, reply), strict=False)), moments
+                values = dict(zip(self._names, map(decoded, reply), strict=False))
+                if not self._in_order:
+                    values = {name: values.get(name) for name in self.format.features}
+                found[key] = values, moments
         if not found:
             await connection.send_command("DBSIZE")
             if not await connection.read_response():
@@ -191,13 +207,18 @@ class RedisReader(NetworkReader):
 class PostgresReader(NetworkReader):
     """Feast's tables in a Postgres database: one per feature view, one row per feature."""
 
-    def __init__(self, contract: Contract, address: OnlineAddress) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        address: OnlineAddress,
+        views: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         """Nothing is read yet.
 
         Raises:
             UsageError: the client is not installed.
         """
-        super().__init__(contract, address, "Postgres")
+        super().__init__(contract, address, "Postgres", views)
         with packages_of("postgres"):
             import psycopg
         self.faults = (psycopg.Error, OSError, TimeoutError)
@@ -207,7 +228,7 @@ class PostgresReader(NetworkReader):
             f"SELECT {number}, entity_key, feature_name, value,"  # noqa: S608 - names of the contract
             f' extract(epoch FROM event_ts)::bigint FROM public."{contract.name}_{view}"'
             " WHERE entity_key = ANY($1)"
-            for number, view in enumerate(contract.feature_views)
+            for number, view in enumerate(self.format.views)
         )
 
     async def connect(self) -> Any:  # noqa: ANN401

@@ -39,6 +39,10 @@ class OnlineReader(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        ...
+
 
 class FollowingReader:
     """Reads the store of the home's newest month; follows a new month or store by itself."""
@@ -84,7 +88,7 @@ class FollowingReader:
             ) from None
         # Opened again for every month: the database may have been replaced by another file.
         try:
-            opened = self._open(online_address(month.store, self._password))
+            opened = self._open(online_address(month.store, self._password), month)
         except UsageError as error:
             raise StoreDown(str(error)) from None
         if self.reader is not None:
@@ -94,12 +98,17 @@ class FollowingReader:
         self._seen = seen
         return opened
 
-    def _open(self, address: OnlineAddress) -> SqliteReader | NetworkReader:
+    def close(self) -> None:
+        """End the connection; the next read opens it again."""
+        if self.reader is not None:
+            self.reader.close()
+
+    def _open(self, address: OnlineAddress, month: Month) -> SqliteReader | NetworkReader:
         if address.kind == "redis":
-            return RedisReader(self._contract, address)
+            return RedisReader(self._contract, address, month.views)
         if address.kind == "postgres":
-            return PostgresReader(self._contract, address)
-        return SqliteReader(self._contract, self._folder / DATABASE)
+            return PostgresReader(self._contract, address, month.views)
+        return SqliteReader(self._contract, self._folder / DATABASE, month.views)
 
 
 def open_online_reader(folder: Path, contract: Contract, password: str = "") -> FollowingReader:
@@ -119,8 +128,13 @@ def read_month(folder: Path) -> Month:
     file = folder / MARKER
     try:
         named = read_json(file)
-        return Month(dt.date.fromisoformat(named["as_of"]), str(named.get("store", "")))
-    except (OSError, ChurnError, KeyError, TypeError, ValueError) as error:
+        views = named.get("views")
+        return Month(
+            dt.date.fromisoformat(named["as_of"]),
+            str(named.get("store", "")),
+            views and {str(view): tuple(features) for view, features in views.items()},
+        )
+    except (OSError, ChurnError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreDown(
             f"{file} does not name a month ({error}): materialize feature_views first."
         ) from None

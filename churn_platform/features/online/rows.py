@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -48,10 +48,16 @@ def all_older(rows: Sequence[OnlineRow | None], contract: Contract) -> bool:
 
 @dataclass(frozen=True)
 class Month:
-    """The newest month that was written completely, and the store that has it."""
+    """The newest month that was written completely, and the store that has it.
+
+    Attributes:
+        views: The feature views of the store with their features; None where the marker of an
+            earlier platform does not name them.
+    """
 
     as_of: dt.date
     store: str
+    views: Mapping[str, Sequence[str]] | None = None
 
     @property
     def moment(self) -> int:
@@ -65,12 +71,25 @@ class RowFormat:
     Attributes:
         key: Encodes a customer's key.
         features: The features in the contract's order.
+        views: The store's feature views that have any of them, with those features. A version
+            of an earlier contract is read from the views of today.
     """
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(
+        self, contract: Contract, stored: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.key = entity_key(contract)
         self.features = tuple(contract.features)
-        self._views = [tuple(view.features) for view in contract.feature_views.values()]
+        own = {name: view.features for name, view in contract.feature_views.items()}
+        self.views = {
+            name: kept
+            for name, features in (own if stored is None else stored).items()
+            if (kept := tuple(feature for feature in features if feature in contract.features))
+        } or own
+        self._views = list(self.views.values())
+        self._held = [frozenset(features) for features in self._views]
+        held = frozenset().union(*self._held)
+        self._lacking = tuple(feature for feature in self.features if feature not in held)
         # Nearly all customers have the same moments.
         self._ages = lru_cache(maxsize=1024)(self._ages_of)
 
@@ -81,8 +100,10 @@ class RowFormat:
             if key not in found:
                 found[key] = dict.fromkeys(self.features), [0] * len(self._views)
             values, moments = found[key]
-            moments[view] = moment if isinstance(moment, int) else _seconds(moment)
-            if feature in values:  # a feature that the contract no longer names stays in the store
+            if (
+                feature in self._held[view]
+            ):  # a feature that a view no longer has stays in its table
+                moments[view] = moment if isinstance(moment, int) else _seconds(moment)
                 values[feature] = decoded(value)
         return found
 
@@ -107,6 +128,7 @@ class RowFormat:
             if moment < newest
             for feature in features
         ]
+        behind += self._lacking
         return dt.datetime.fromtimestamp(oldest, dt.UTC).date(), tuple(behind)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from churn_platform.base.errors import StoreDown
@@ -16,10 +16,15 @@ CACHE_KB = 32_768
 class SqliteReader:
     """The database of one home, read without a thread: only a lock can make it wait."""
 
-    def __init__(self, contract: Contract, database: Path) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        database: Path,
+        views: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._database = database
-        self._format = RowFormat(contract)
-        self._tables = [f'"{contract.name}_{view}"' for view in contract.feature_views]
+        self._format = RowFormat(contract, views)
+        self._tables = [f'"{contract.name}_{view}"' for view in self._format.views]
         self._connection: sqlite3.Connection | None = None
 
     async def read(self, keys: Sequence[Key], month: Month) -> list[OnlineRow | None]:

@@ -60,16 +60,20 @@ class Batch:
 
 
 def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
-    """The features of a month, view by view, without the tables that the month lacks; a column
-    that it lacks is null.
+    """The features of a month, view by view, without the tables that were not delivered. What
+    the month does not have by contract is null for every customer of the month: a column, or a
+    table that ended or is yet to come.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     key = contract.entity.column
     written = entity_key(contract)
+    delivered = contract.at(as_of).tables
     for name, spec in contract.feature_views.items():
         path = view[spec.table].get(as_of)
+        if path is None and spec.table not in delivered:
+            yield from _without_table(contract, view, as_of, name)
         if path is None:
             continue
         file = pq.ParquetFile(path)
@@ -85,6 +89,28 @@ def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
                     instant(as_of),
                     part.column("created_timestamp")[0].as_py(),
                 )
+
+
+def _without_table(contract: Contract, view: View, as_of: dt.date, name: str) -> Iterator[Batch]:
+    """A feature view whose table the month does not have: null for every customer that another
+    view has.
+    """
+    import pyarrow as pa
+
+    features = contract.feature_views[name].features
+    others = {
+        other: spec for other, spec in contract.feature_views.items() if as_of in view[spec.table]
+    }
+    if not others:
+        return
+    known: set[bytes] = set()
+    for batch in batches(contract.changed(feature_views=others), view, as_of):
+        keys = [key for key in batch.keys if key not in known]
+        known.update(keys)
+        if keys:
+            nulls = pa.nulls(len(keys), pa.string())
+            columns = dict.fromkeys(features, nulls)
+            yield Batch(name, keys, columns, batch.event, batch.created)
 
 
 def cells(column: "pa.Array", cell: Callable[[bytes, str | None], Cell]) -> list[Cell]:

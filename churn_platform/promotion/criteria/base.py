@@ -36,7 +36,8 @@ class Criterion:
 
     `needs` is what must be there before the rule is asked: nothing, valid holdout rows, or
     also a production model to compare with. Where it is not there the result is "not
-    applicable", which refuses only for a criterion that `must_pass`. A warning lets the
+    applicable", which refuses only for a criterion that `must_pass`, except that labels which
+    do not judge production leave the decision to a person. A warning lets the
     candidate pass; of a criterion whose `warning_needs_approval` it lets it pass only with a
     person's approval, whatever the policy's mode.
     """
@@ -52,16 +53,22 @@ class Criterion:
     def judge(self, evidence: Evidence) -> CriterionResult:
         """Apply the rule, or say why it does not apply."""
         if self.needs == "production" and not evidence.compares:
-            return self.result("not_applicable", "There is no production model to compare with.")
+            why = evidence.not_comparable or "There is no production model to compare with."
+            return self.result("not_applicable", why)
         if self.needs != "nothing" and not evidence.comparable:
             return self.result(
                 "not_applicable", "The holdout rows allow no comparison, see GATE004."
             )
+        if self.must_pass and evidence.comparable and evidence.not_comparable:
+            return self.result("not_applicable", evidence.not_comparable, refuses=False)
         return self.result(*self.rule(evidence))
 
-    def result(self, outcome: Outcome, detail: str, *, unsound: bool = False) -> CriterionResult:
-        """A result of this criterion; a fail refuses."""
-        refuses = outcome == "fail" or (self.must_pass and outcome != "pass")
+    def result(
+        self, outcome: Outcome, detail: str, *, unsound: bool = False, refuses: bool | None = None
+    ) -> CriterionResult:
+        """A result of this criterion; by default a fail refuses."""
+        if refuses is None:
+            refuses = outcome == "fail" or (self.must_pass and outcome != "pass")
         return CriterionResult(
             code=self.code,
             name=self.name,

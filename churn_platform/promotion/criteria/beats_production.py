@@ -27,6 +27,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """Compare the two AUCs on the rows neither model trained on."""
     new = evidence.candidate_auc
     rows = len(evidence.y)
+    if evidence.not_comparable:
+        return "not_applicable", evidence.not_comparable
     if not evidence.compares:
         should_promote(new, None)
         return (

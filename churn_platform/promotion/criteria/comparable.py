@@ -25,7 +25,25 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         seen = f"; {gone:,} rows of customers that a model had trained on were left out"
     else:
         seen = ""
-    return "pass", f"{who} trained on any customer of the {left:,} holdout rows compared{seen}."
+    compared = f"{who} trained on any customer of the {left:,} holdout rows compared{seen}."
+    return "pass", compared + _features(evidence)
+
+
+def _features(evidence: Evidence) -> str:
+    """Which features only one of the two reads, and which of production's are missing."""
+    if not evidence.compares or not evidence.other_features:
+        return ""
+    said = []
+    ours = evidence.candidate_features
+    theirs = evidence.production_features
+    for who, own, other in (("candidate", ours, theirs), ("production", theirs, ours)):
+        only = [name for name in own if name not in other]
+        if only:
+            said.append(f"only {who} reads {', '.join(only)}")
+    text = f" Each with its own features: {'; '.join(said)}."
+    if evidence.ended:
+        text += f" Production was scored with missing values of {', '.join(evidence.ended)}."
+    return text
 
 
 def _why_not(evidence: Evidence, gone: int) -> str:

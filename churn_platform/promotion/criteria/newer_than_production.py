@@ -8,7 +8,7 @@ from churn_platform.promotion.evidence import Evidence
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """Compare the training months; the same month may be decided again, with another recipe."""
-    if not evidence.compares:
+    if evidence.production_version is None:
         return "not_applicable", "There is no production model to be newer than."
     ours = evidence.as_of
     theirs = evidence.production_as_of

@@ -20,7 +20,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     is inverted.
     """
     doubts = list(evidence.label_doubts)
-    if evidence.compares and evidence.comparable:
+    # Without its ended columns production may rank in any order.
+    if evidence.compares and evidence.comparable and not evidence.ended:
         interval = evidence.production_interval
         if below_chance(interval.low, interval.high):
             doubts.append(
