@@ -277,6 +277,7 @@ def test_options_that_do_not_go_together_are_refused(churn, changed_gym, options
     assert wrong(churn("contract", "update", *options, home=changed_gym[0])) == code
 
 
+@pytest.fixture
 def published(tmp_path):
     """A home with January, under the recorded contract."""
     home = make_small_home(tmp_path / "home")
