@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from churn_platform.base.errors import ChurnError, HomeBusy
-from churn_platform.base.text import ended
+from churn_platform.base.errors import HomeBusy
+from churn_platform.base.library_errors import sentence_of
 from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_json
 
 if TYPE_CHECKING:
@@ -115,8 +115,9 @@ def _score(home: "Services", *, quiet: bool) -> tuple[dt.date | None, str]:
             scored = score_newest(home, progress.step, progress.asset)
     except HomeBusy:
         return None, "Another run is active: the next run makes the list of the newest month."
-    except ChurnError as error:
-        return None, f"The newest month was not scored: {ended(str(error))} Then type `churn run`."
+    except Exception as error:  # noqa: BLE001 - production has changed, whatever scoring meets
+        said = "The newest month was not scored; `churn run` tries again."
+        return None, f"{said} {sentence_of(error)}"
     newest = home.status.newest_list()
     if scored is not None:
         return scored, f"The list of {scored} is made again."

@@ -85,8 +85,8 @@ class TrainingPolicy(ContractPart):
     Example: `0.9`
     """
     new_column_months: int = Field(default=1, ge=0, json_schema_extra=ADDED)
-    """Training months that must have a column with `since` before a candidate learns from it;
-    with 0 it does so at once, with missing values. Example: `3`
+    """Number of months with matured labels that must have a column with `since` before a
+    candidate learns from it. With 0 it learns at once, with missing values. Example: `3`
     """
 
 

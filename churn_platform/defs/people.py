@@ -6,10 +6,10 @@ import dagster as dg
 from pydantic import Field
 
 from churn_platform.base.errors import ChurnError
-from churn_platform.defs.resources import HomeResource
+from churn_platform.defs.resources import BY_PERSON, HomeResource
 from churn_platform.services import Services
 
-ONCE = {"dagster/max_retries": "0"}
+ONCE = {"dagster/max_retries": "0", **BY_PERSON}
 """A refused job is not tried again: a person started it once."""
 
 

@@ -152,11 +152,17 @@ def production_model(home: HomeResource) -> dg.MaterializeResult:
     opened = home.open()
     outcome = opened.month.production()
     request = opened.approvals.waiting()
+    newest = opened.status.newest_list()
+    if newest is None:
+        listed = "none"
+    else:
+        listed = newest.outdated or f"The list is of version {newest.version}."
     return dg.MaterializeResult(
         metadata={
             "outcome": outcome.sentence,
             "waits for approval": "none" if request is None else f"version {request[0].version}",
             "production version": str(outcome.version or "none"),
+            "newest list": listed,
             "production AUC at its decision": "none" if outcome.auc is None else outcome.auc,
             "release": dg.MetadataValue.path(outcome.release) if outcome.release else "none",
         }

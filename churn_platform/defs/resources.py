@@ -22,6 +22,10 @@ IN_PROCESS = {
     ".dagster/repository": "__repository__@churn_platform",
 }
 """The tags of a run of `churn run`."""
+BY_PERSON = {"churn/by_person": "true"}
+"""The tags of a job by which a person acts. It also runs under a refused contract: a rollback
+must not wait for the contract.
+"""
 GONE = "The process that ran it is gone."
 OnAsset = Callable[[str, str], None]
 """Is called with the asset and "started" or "done"."""
@@ -61,7 +65,8 @@ class HomeResource(dg.ConfigurableResource):
         prepare_environment(home.settings)
         home.create()
         with home.exclusive():
-            start_run(home, context.instance, context.run.run_id)
+            acts = BY_PERSON.items() <= context.run.tags.items()
+            start_run(home, context.instance, context.run.run_id, needs_contract=not acts)
             yield self
 
     def open(self) -> Services:
@@ -73,7 +78,11 @@ class HomeResource(dg.ConfigurableResource):
 
 
 def start_run(
-    home: Services, instance: dg.DagsterInstance | None, run_id: str | None = None
+    home: Services,
+    instance: dg.DagsterInstance | None,
+    run_id: str | None = None,
+    *,
+    needs_contract: bool = True,
 ) -> None:
     """What every run does first, whether the daemon or a terminal started it: close dead runs,
     then complete what they left.
@@ -84,10 +93,14 @@ def start_run(
         home: the home.
         instance: the home's Dagster instance.
         run_id: the run that starts; None before a terminal's first run.
+        needs_contract: whether the run cannot start under a refused contract.
     """
     if instance is not None:
         close_dead_runs(instance, run_id)
-    why_contract_refused(home)
+    if why_contract_refused(home) is not None and not needs_contract:
+        for complete in home.run_start.completions:
+            complete()
+        return
     home.run_start.complete()
 
 

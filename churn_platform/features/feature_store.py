@@ -3,7 +3,7 @@
 import datetime as dt
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +153,11 @@ class FeatureStore:
         marker = {"as_of": as_of.isoformat(), "views": views}
         if self.address.url:
             marker["store"] = self.address.url
+        replaced = self._replaced()
         write_json(self.folder / MARKER, marker)
+        if replaced:  # no server reads them any more
+            with self._written():
+                self._register()
         return True
 
     def online_as_of(self) -> dt.date | None:
@@ -164,6 +168,18 @@ class FeatureStore:
         if month.store == self.address.url:
             return month.as_of
         return None
+
+    def _replaced(self) -> list[str]:
+        """The views of the online month that the contract no longer names. Servers read them
+        until the next month is complete.
+        """
+        with suppress(StoreDown):
+            month = read_month(self.folder)
+            if month.store == self.address.url:
+                return [
+                    name for name in month.views or () if name not in self.contract.feature_views
+                ]
+        return []
 
     def _register(self) -> None:
         """Register the objects if the registry does not have them as they are now."""
@@ -176,6 +192,9 @@ class FeatureStore:
         }
         places = {"store": self.address, "registry": self.registry}
         wanted |= {name: place.url for name, place in places.items() if place and place.url}
+        replaced = self._replaced()
+        if replaced:
+            wanted["replaced"] = ",".join(replaced)
         known = registration(marker)
         if COPIED in known:
             wanted[COPIED] = known[COPIED]
@@ -192,7 +211,7 @@ class FeatureStore:
         gone = [
             view
             for view in store.list_feature_views()
-            if view.name not in self.contract.feature_views
+            if view.name not in (*self.contract.feature_views, *replaced)
         ]
         objects = feast_objects(self.contract, self.folder / "offline")
         store.apply([*project, *objects.values()], objects_to_delete=gone, partial=False)

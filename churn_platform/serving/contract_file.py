@@ -31,8 +31,7 @@ class ContractFile:
         self._contract: Contract | None = None
 
     def read(self) -> Contract:
-        """The contract in use: the same object until the file changes. A check without news
-        takes 3 microseconds.
+        """The contract in use: the same object until the file changes.
 
         Raises:
             ContractError: the file cannot be read, and no month was prepared under an earlier

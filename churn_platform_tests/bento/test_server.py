@@ -1,6 +1,7 @@
 """The API of one home in one process."""
 
 import asyncio
+import datetime as dt
 import json
 import sqlite3
 
@@ -176,6 +177,20 @@ def test_requests_answers_and_document_follow_the_release_in_both_directions(
             is_refused(api.post("/predict", body), 422, "malformed")
         else:
             assert api.post("/predict", body).json()["features_used"]["hours"] == 3.0
+
+
+def test_a_worker_that_starts_before_the_instant_changes_features_at_the_instant(
+    two_contracts, api_on
+):
+    instant = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1.5)
+    point(two_contracts, 4, instant)
+    api = api_on(two_contracts)
+    found = {}
+    while 4 not in found and dt.datetime.now(dt.UTC) < instant + dt.timedelta(seconds=60):
+        answer = api.post("/predict", {"member": "m00001"}).json()
+        found.setdefault(answer["model"]["version"], set()).add(len(answer["features_used"]))
+    assert found[4] == {2}
+    assert found.get(2, {4}) == {4}
 
 
 def test_a_changed_policy_applies_without_a_restart_and_a_broken_contract_changes_nothing(

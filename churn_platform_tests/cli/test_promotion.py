@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from churn_platform.base.errors import HomeBusy
+from churn_platform.base.errors import DataError, HomeBusy
 from churn_platform_tests.cli.conftest import failed, wrong
 from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
 
@@ -116,16 +116,24 @@ def test_a_run_says_that_a_candidate_waits_and_the_next_one_has_nothing_to_do(
     )
 
 
-def test_where_the_newest_month_cannot_be_scored_now_the_command_says_who_scores_it(
-    answer, churn, february_copy, monkeypatch
+@pytest.mark.parametrize(
+    ("error", "fact"),
+    [
+        (HomeBusy("`churn run` has held the home."), "next run"),
+        (DataError("The rows are damaged."), "The rows are damaged. [DATA_UNSUITABLE]"),
+        (OSError("no space left"), "no space left"),
+    ],
+)
+def test_where_the_newest_month_cannot_be_scored_now_production_has_changed_all_the_same(
+    answer, churn, february_copy, monkeypatch, error, fact
 ):
-    def held(*_):
-        raise HomeBusy("`churn run` has held the home.")
+    def fail(*_):
+        raise error
 
-    monkeypatch.setattr("churn_platform.defs.runner.score_newest", held)
+    monkeypatch.setattr("churn_platform.defs.runner.score_newest", fail)
     found = answer("rollback", *BOB, home=february_copy)
     assert (found["version"], found["scored"]) == (1, None)
-    assert "next run" in found["says"]
+    assert fact in found["says"]
     outdated = "The list is of version 2; version 1 is in production."
     assert answer("scores", home=february_copy)["outdated"] == outdated
     assert answer("status", home=february_copy)["newest_list"]["outdated"] == outdated

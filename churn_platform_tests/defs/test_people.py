@@ -6,7 +6,8 @@ import pytest
 from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.promotion import approval, production_model
-from churn_platform_tests.small_business import FEBRUARY, open_home, with_policy
+from churn_platform_tests.api_client import with_contract
+from churn_platform_tests.small_business import DECLARED, FEBRUARY, open_home, with_policy
 
 JOBS = {
     "approval_job": ("approve_version", {"version", "by", "reason", "override"}),
@@ -41,6 +42,14 @@ def outcome(result):
     return event.event_specific_data.metadata["outcome"].value
 
 
+def said_of_the_list(result):
+    [event] = [
+        event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_OUTPUT
+    ]
+    found = event.event_specific_data.metadata.get("list")
+    return None if found is None else found.value
+
+
 def sentence(result):
     assert not result.success
     return result.get_step_failure_events()[0].event_specific_data.user_failure_data.description
@@ -66,9 +75,9 @@ def test_approve_and_roll_back_in_the_ui_are_those_of_the_commands(run, february
     said = outcome(run(home, "approval_job", version=2, by="Ann", reason="Right."))
     assert said == "Version 2 is in production, approved by Ann: Right."
     assert open_home(home.folder).releases.pointer().version == 2
-    assert outcome(run(home, "rollback_job", by="Bob", reason="Wrong.")).startswith(
-        "Version 1 is in production again"
-    )
+    rolled_back = run(home, "rollback_job", by="Bob", reason="Wrong.")
+    assert outcome(rolled_back).startswith("Version 1 is in production again")
+    assert said_of_the_list(rolled_back) is None
     assert outcome(run(home, "unblocking_job", version=2, by="Ann", reason="Checked.")).startswith(
         "Version 2 is no lon"
     )
@@ -128,3 +137,15 @@ def test_a_retraining_asked_for_in_the_ui_is_the_next_step(run, february_copy):
     step = open_home(home.folder).progress().next_step()
     assert (step.kind, step.as_of, step.trigger) == ("retraining", FEBRUARY, "manual")
     assert "Ann asked for a retraining: Another delta." in step.reason
+
+
+def test_a_rollback_works_under_a_refused_contract_and_says_whose_list_it_is(run, february_copy):
+    february_copy.run_start.complete()
+    members = DECLARED["tables"]["members"]["columns"] | {"spring": {"dtype": "integer"}}
+    tables = DECLARED["tables"] | {"members": {"columns": members}}
+    home = with_contract(february_copy, tables=tables)
+    rolled_back = run(home, "rollback_job", by="Bob", reason="Wrong.")
+    assert outcome(rolled_back).startswith("Version 1 is in production again")
+    outdated = "The list is of version 2; version 1 is in production."
+    assert said_of_the_list(rolled_back).startswith(outdated)
+    assert open_home(home.folder).releases.pointer().version == 1

@@ -81,6 +81,7 @@ def test_a_refusal_is_a_green_run_with_a_yellow_check(february_decided_copy, mat
     [shown] = result.asset_materializations_for_node("production_model")
     assert shown.metadata["outcome"].value.startswith("Kept version 1: ")
     assert shown.metadata["production version"].value == "1"
+    assert shown.metadata["newest list"].value == "The list is of version 1."
     assert open_home(home.folder).releases.pointer().version == 1
 
 
@@ -94,6 +95,8 @@ def test_an_unsound_comparison_is_a_red_check(february_decided_copy, gate):
 
 def test_an_approved_candidate_is_promoted(february_decided_copy, shown):
     values = shown(february_decided_copy, FEBRUARY, production_model)
+    outdated = "The list is of version 1; version 2 is in production."
+    assert values["newest list"] == outdated
     assert values["outcome"].startswith("Promoted version 2: ")
     assert values["production version"] == "2"
     assert values["production AUC at its decision"] == pytest.approx(

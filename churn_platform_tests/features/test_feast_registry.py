@@ -86,7 +86,7 @@ def test_a_view_that_reads_another_table_is_seen_by_the_registry(home, tmp_path,
         feature_views={"members_fv": {"table": "visits", "features": ["hours"]}}
     )
     home.feature_store.apply(view(home))
-    [found] = others(home).list_feature_views()
+    found = others(home).get_feature_view("members_fv")
     assert "visits" in str(found.batch_source.path)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +143,16 @@ def _rows_in_postgres(store: FeatureStore, own: bytes, *, delete: bool) -> int:
         with psycopg.connect(
             store.address.postgres(connect_timeout=int(BUSY_SECONDS))
         ) as connection:
-            for view in store.contract.feature_views:
-                table = sql.Identifier("public", f"{store.contract.name}_{view}")
-                where = sql.SQL("FROM {} WHERE entity_key = %s").format(table)
+            for view in _stored_views(store):
+                name = f"{store.contract.name}_{view}"
+                [(there,)] = connection.execute(
+                    "SELECT to_regclass(%s)", (f'public."{name}"',)
+                ).fetchall()
+                if there is None:
+                    continue
+                where = sql.SQL("FROM {} WHERE entity_key = %s").format(
+                    sql.Identifier("public", name)
+                )
                 count = sql.SQL("SELECT COUNT(DISTINCT entity_key) ") + where
                 [(rows,)] = connection.execute(count, (own,)).fetchall()
                 found += int(rows)
@@ -154,6 +161,14 @@ def _rows_in_postgres(store: FeatureStore, own: bytes, *, delete: bool) -> int:
     except psycopg.Error as error:
         raise OSError(str(error).strip().splitlines()[0]) from None
     return found
+
+
+def _stored_views(store: FeatureStore) -> Collection[str]:
+    """The feature views that the store may have: of its month, and of the contract in use."""
+    views = dict.fromkeys(store.contract.feature_views)
+    with contextlib.suppress(StoreDown):
+        views |= dict.fromkeys(read_month(store.folder).views or ())
+    return tuple(views)
 
 
 def _forget_registration(applied: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import online_address
 from churn_platform.features.online.reader import open_online_reader
+from churn_platform.features.online.upkeep import count_rows
 from churn_platform.lake.lake import Lake, instant
 from churn_platform_tests.small_business import DECLARED, FEBRUARY, JANUARY, declared
 
@@ -92,8 +93,18 @@ def test_a_version_is_read_from_the_views_that_the_store_has(address, tmp_path):
     own = list(moved.features)
     assert [list(row.values) for row in read(folder, moved)] == [own] * 3  # before the next month
     assert [(row.values, row.behind) for row in read(folder, moved)] == [(EVERY, ())] * 3
-    publish(Lake(tmp_path / "lake", moved), FEBRUARY, KEYS)
+    assert count_rows(FeatureStore(folder, moved, address), "ann") == (
+        1 if address.kind == "redis" else 2
+    )
+    lake = Lake(tmp_path / "lake", moved)
+    publish(lake, FEBRUARY, KEYS)
+    store = FeatureStore(folder, moved, address)
+    store.apply(lake.view(NOW, as_at_scoring=False))  # servers read the views of January until
+    for contract in (version, moved):  # February is complete
+        assert [(row.values, row.behind) for row in read(folder, contract)] == [(EVERY, ())] * 3
     materialized(tmp_path, moved, address, FEBRUARY)
+    assert {view.name for view in store._store().list_feature_views()} == set(moved.feature_views)
+    assert count_rows(store, "ann") == (1 if address.kind == "redis" else 3)
     for contract in (version, moved):
         rows = read(folder, contract)
         assert [list(row.values) for row in rows] == [list(contract.features)] * 3
