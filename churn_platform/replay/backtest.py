@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
+from churn_platform.contract.views import ended_features, for_version, of_version
 from churn_platform.drift.measure import Rows, measure
 from churn_platform.drift.result import (
     DriftFigures,
@@ -21,6 +23,7 @@ from churn_platform.drift.result import (
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.ingestion.month_warnings import refusal_sentence
+from churn_platform.lake.tables import without_values
 from churn_platform.loop.retraining import (
     ProductionModel,
     RetrainingAnswer,
@@ -31,10 +34,11 @@ from churn_platform.loop.run_month import MonthRun, RefusedTraining, run_month
 from churn_platform.monitoring.performance import VersionPerformance, measured
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.gate import attempt_on, holdout_name
-from churn_platform.replay.history import Memory
+from churn_platform.replay.history import Memory, comparable
 from churn_platform.training.candidate import Candidate
 
 NEVER_AGAIN = "This policy never retrains."
+OTHER_CHURN = "Not comparable: the newest labels define churn in another way than production's."
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class BacktestSteps:
         found = self.memory.labelled(self.contract, newest, as_of)
         if found is None or newest.isoformat() <= production.card.as_of:
             return
+        if not comparable(self.contract, [production], [newest.isoformat()]):
+            return
         probability = self.memory.probability(production, newest)[found.known]
         self.realised = measured(
             production, newest.isoformat(), found.labelled.churned, probability
@@ -123,18 +129,26 @@ class BacktestSteps:
 
     def retraining(self, as_of: dt.date) -> RetrainingAnswer:
         """Ask the retraining policy."""
+        production = self.in_production
+        window = self.history.window(self.contract, as_of)
+        redefined = False
+        if production is not None and window is not None:
+            newest = window.training[-1].isoformat()
+            redefined = not comparable(self.contract, [production], [newest])
         inputs = RetrainingInputs.gather(
             as_of,
             as_of.isoformat(),
-            window=self.history.window(self.contract, as_of),
+            window=window,
             left_out=self.history.left_out(self.contract, as_of),
-            production=None if self.in_production is None else _read(self.in_production),
+            production=None if production is None else _read(production),
             drift_alarms=self.alarms,
             performance=[] if self.realised is None else [self.realised],
             decisions=self.decisions,
+            ended=self._ended(production, as_of),
+            redefined=redefined,
         )
         answer = should_retrain(self.contract, inputs)
-        if self.in_production is not None and not self.alternative.retrains:
+        if production is not None and not self.alternative.retrains:
             return RetrainingAnswer(None, NEVER_AGAIN, answer.key)
         return answer
 
@@ -144,7 +158,8 @@ class BacktestSteps:
         if dataset is None:
             return RefusedTraining(f"No labels have matured up to {as_of}.")
         try:
-            fitted = self.memory.candidate(self.contract, dataset)
+            contract = self.history.of_candidate(self.contract, as_of, dataset)
+            fitted = self.memory.candidate(contract, dataset)
         except NotANumber:
             raise
         except DataError as error:
@@ -157,7 +172,8 @@ class BacktestSteps:
         """Judge the candidate.
 
         Nobody can be asked about the past: a candidate that passes counts as approved, unless
-        its labels are in doubt.
+        its labels are in doubt. One of another definition of churn than production's counts as
+        approved, too: production predicts what is no longer asked.
 
         Raises:
             DataError: no candidate was trained in the month.
@@ -165,25 +181,42 @@ class BacktestSteps:
         if self._trained is None:
             raise DataError(f"No candidate was trained on {as_of}: there is nothing to decide on.")
         dataset, candidate = self._trained
-        policy = self.contract.policy
+        contract = self.history.of_candidate(self.contract, as_of, dataset)
+        policy = contract.policy
         number = len(self.versions) + 1
         holdout = holdout_name(policy.training, dataset.window)
         attempt = attempt_on(holdout, candidate.digest, self.decisions)
+        production = self.in_production
+        not_comparable = ""
+        if production is not None and not comparable(
+            self.contract, [production], [candidate.card.as_of]
+        ):
+            not_comparable = OTHER_CHURN
+        evidence = self.memory.evidence(
+            contract,
+            dataset,
+            candidate,
+            production,
+            attempt,
+            self._ended(production, as_of),
+            not_comparable,
+        )
         decision = decide(
-            self.memory.evidence(self.contract, dataset, candidate, self.in_production, attempt),
-            self.memory.refit(self.contract, dataset),
+            evidence,
+            self.memory.refit(contract, dataset),
             candidate_version=number,
             candidate_digest=candidate.digest,
             trigger=trigger,
-            policy_hash=self.contract.policy_hash,
+            policy_hash=contract.policy_hash,
             drift=self._figures,
             digests={
                 "dataset": dataset.digest,
                 "holdout": holdout,
-                "contract": self.contract.model_hash,
+                "contract": contract.model_hash,
             },
         )
-        if decision.decision == "pending" and not decision.doubted:
+        asked = not decision.doubted or bool(not_comparable)
+        if decision.decision == "pending" and asked:
             decision = decision.model_copy(update={"decision": "promoted"})
         self.versions[number] = candidate
         self.decisions.append(decision)
@@ -195,26 +228,54 @@ class BacktestSteps:
         if newest.approved:
             self.in_production = self.versions[newest.candidate_version]
 
+    def _ended(self, production: Candidate | None, as_of: dt.date) -> tuple[str, ...]:
+        """The features of production that the month no longer has."""
+        if production is None or not self.contract.boundaries:
+            return ()
+        names = [feature.name for feature in production.card.features]
+        return tuple(ended_features(self.contract, names, as_of))
+
     def _drift(self, production: Candidate, as_of: dt.date) -> DriftResult:
-        policy = self.contract.policy
+        """Production's features that all of these months have, compared."""
+        contract = self._read_by(production)
+        policy = contract.policy
         months = [dt.date.fromisoformat(month) for month in production.card.months]
-        current = self._rows(production, [as_of], as_of)
-        reference = self._rows(production, months, as_of)
-        if age_units(self.contract):
-            reference = self._aged(production, reference, months, current, as_of)
-        features = self.contract.features
+        current = self._rows(production, contract, [as_of], as_of)
+        reference = self._rows(production, contract, months, as_of)
+        if age_units(contract):
+            reference = self._aged(production, contract, reference, months, current, as_of)
+        lacking = {name for month in (as_of, *months) for name in self._ended(production, month)}
+        features = {n: column for n, column in contract.features.items() if n not in lacking}
+        if lacking:
+            # Missing on both sides, or it would be drift of the predictions.
+            dtypes = {name: contract.features[name].dtype for name in sorted(lacking)}
+            reference = _without(production, reference, dtypes)
+            current = _without(production, current, dtypes)
         evidence = measure(features, policy.drift, reference, current, seed=policy.training.seed)
         return judge(policy.drift, evidence)
 
-    def _rows(self, production: Candidate, months: list[dt.date], cutoff: dt.date) -> Rows:
-        rows, labels = self.history.known(self.contract, months, cutoff)
-        features = rows[list(self.contract.features)]
+    def _read_by(self, production: Candidate) -> Contract:
+        """The contract with production's features."""
+        if not self.contract.boundaries:
+            return self.contract
+        trained = dt.date.fromisoformat(production.card.as_of)
+        names = [feature.name for feature in production.card.features]
+        return for_version(self.contract, of_version(self.contract, trained, names))
+
+    def _rows(
+        self, production: Candidate, contract: Contract, months: list[dt.date], cutoff: dt.date
+    ) -> Rows:
+        rows, labels = self.history.known(contract, months, cutoff)
+        features = rows[list(contract.features)]
         predictions = [self.memory.probability(production, month) for month in months]
-        return Rows(features, with_a_rate(labels), np.concatenate(predictions))
+        if comparable(self.contract, [production], [month.isoformat() for month in months]):
+            return Rows(features, with_a_rate(labels), np.concatenate(predictions))
+        return Rows(features, None, np.concatenate(predictions))
 
     def _aged(
         self,
         production: Candidate,
+        contract: Contract,
         reference: Rows,
         months: list[dt.date],
         current: Rows,
@@ -222,7 +283,7 @@ class BacktestSteps:
     ) -> Rows:
         """The reference with the ages of today, and production's predictions on it."""
         known = [month for month in months for _ in range(len(self.history.rows(month)))]
-        features = aged_reference(self.contract, reference.features, known, current.features, as_of)
+        features = aged_reference(contract, reference.features, known, current.features, as_of)
         return Rows(features, reference.labels, production.model.probability(features))
 
 
@@ -250,6 +311,12 @@ def with_policy(contract: Contract, policy: Policy) -> Contract:
     return Contract.model_validate(
         {**contract.as_mapping(), "policy": policy.model_dump(mode="json")}
     )
+
+
+def _without(production: Candidate, rows: Rows, dtypes: Mapping[str, str]) -> Rows:
+    """The rows without values of some features, and production's predictions on them."""
+    features = without_values(rows.features, dtypes)
+    return Rows(features, rows.labels, production.model.probability(features))
 
 
 def _read(production: Candidate) -> ProductionModel:

@@ -3,7 +3,7 @@ which they came. `Memory` makes what several policies of a backtest share only o
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -12,6 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import digest_of, frame_digest
 from churn_platform.contract.model import Contract
+from churn_platform.contract.views import for_version, learned_features, of_version
 from churn_platform.evaluation.statistics import BoolArray, FloatArray
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
 from churn_platform.lake.window import Classes, Window, choose_window, matured_months
@@ -49,6 +50,22 @@ class PastLabels:
 
     known: BoolArray
     labelled: LabelledMonth
+
+
+def comparable(
+    contract: Contract, versions: Iterable[Candidate | None], months: Iterable[str]
+) -> list[str]:
+    """The months (ISO dates) whose labels define churn as those that trained the versions."""
+    trained = [
+        contract.label.at(dt.date.fromisoformat(version.card.as_of))
+        for version in versions
+        if version is not None
+    ]
+    return [
+        month
+        for month in months
+        if all(own.same_churn(contract.label.at(dt.date.fromisoformat(month))) for own in trained)
+    ]
 
 
 class PastMonths:
@@ -119,10 +136,14 @@ class PastMonths:
         return pd.concat(parts, ignore_index=True), joined
 
     def classes(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, Classes]:
-        """The classes of the months that had matured in the month `cutoff`."""
+        """The classes of the months that had matured in the month `cutoff` and define churn as
+        the newest of them does.
+        """
+        matured = self._matured_labels(contract, cutoff)
         return {
             month: Classes(int(labels.sum()), len(labels) - int(labels.sum()))
-            for month, labels in self._matured_labels(contract, cutoff).items()
+            for month, labels in matured.items()
+            if contract.label.at(month) == contract.label.at(max(matured))
         }
 
     def window(self, contract: Contract, cutoff: dt.date) -> Window | None:
@@ -154,6 +175,18 @@ class PastMonths:
         key = [contract.entity.column, AS_OF]
         asked = [*key, *contract.carried, LABEL]
         return assemble(contract, spine[asked], spine[[*key, *contract.features]], window)
+
+    def of_candidate(
+        self, contract: Contract, cutoff: dt.date, dataset: TrainingDataset
+    ) -> Contract:
+        """The contract with the features that a candidate of the month `cutoff` would have
+        learned from.
+        """
+        if not contract.boundaries:
+            return contract
+        features = learned_features(contract, cutoff, self.matured(contract, cutoff))
+        version = of_version(contract, dataset.window.training[-1], features)
+        return for_version(contract, version)
 
     def _spine(self, contract: Contract, month: dt.date, labels: pd.Series) -> pd.DataFrame:
         """Every labelled customer with the month's row; null where the snapshot had none."""
@@ -210,17 +243,28 @@ class Memory:
         candidate: Candidate,
         production: Candidate | None,
         attempt: int,
+        ended: Sequence[str] = (),
+        not_comparable: str = "",
     ) -> Evidence:
-        """The evidence of a decision. Each policy numbers its own versions, so the version of
-        production is part of the key.
+        """The evidence of a decision, as `gather` makes it. Each policy numbers its own versions,
+        so the version of production is part of the key.
         """
         incumbent = None if production is None else (production.version, production.digest)
         training = contract.policy.training
         limits = [training.leak_auc, training.churn_rate_min, training.churn_rate_max]
         gate = digest_of([contract.policy.promotion.model_dump(mode="json"), limits])
         return self._once(
-            ("evidence", self._named(contract, dataset), incumbent, gate, attempt),
-            lambda: gather(contract, dataset, candidate, production, attempt, self.fit),
+            ("evidence", self._named(contract, dataset), incumbent, gate, attempt, tuple(ended)),
+            lambda: gather(
+                contract,
+                dataset,
+                candidate,
+                production,
+                attempt,
+                self.fit,
+                ended=ended,
+                not_comparable=not_comparable,
+            ),
         )
 
     def probability(self, version: Candidate, month: dt.date) -> FloatArray:

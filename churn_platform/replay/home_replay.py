@@ -22,7 +22,7 @@ from churn_platform.ledger.store import LedgerStore
 from churn_platform.monitoring.versions import Versions
 from churn_platform.promotion.decision import Decision
 from churn_platform.replay.backtest import Alternative, with_policy
-from churn_platform.replay.history import Memory, PastMonth, PastMonths
+from churn_platform.replay.history import Memory, PastMonth, PastMonths, comparable
 from churn_platform.replay.result import OnMonth, Replay, replay
 from churn_platform.replay.scoreboard import (
     JudgedDecision,
@@ -37,6 +37,7 @@ from churn_platform.replay.scoreboard import (
 from churn_platform.training.candidate import Candidate
 
 THIS = "this policy"
+OTHER_CHURN = "the labels of the later months define churn in another way"
 IN_COSTS = "in the contract's costs"
 IN_AUC = "in AUC times months"
 
@@ -69,7 +70,7 @@ def replay_home(
                 " rename one."
             )
         alternatives.append(Alternative(file.stem, with_policy(contract, policy)))
-    history = history_of(contract, lake, known_at)
+    history = history_of(lake.contract, lake, known_at)
     return replay(alternatives, history, code_digest(), contract.policy, on_month)
 
 
@@ -149,7 +150,7 @@ class Scoreboard:
         self._ledger = ledger
         self._versions = versions
         self._decisions = decisions
-        self._memory = Memory(history_of(contract, lake, now()), code_digest())
+        self._memory = Memory(history_of(lake.contract, lake, now()), code_digest())
         self._later = self._memory.later_months(contract)
 
     def judge(self) -> JudgedDecisions:
@@ -189,6 +190,10 @@ class Scoreboard:
         incumbent = None
         if decision.production_version is not None:
             incumbent = self._versions.load(decision.production_version)
+        alike = comparable(self._contract, [candidate, incumbent], matured)
+        months, final = judging_months(decision, later, alike, most)
+        if not months:
+            return replace(unjudged, sentence=f"Not judged: {OTHER_CHURN}")
         gain = self._later.gain(candidate, incumbent, months)
         gained = None
         if gain is not None and self._contract.costs_given:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from churn_platform.base.errors import DataError
+from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
 from churn_platform.monitoring.comparison import LaterMonths
 from churn_platform.replay.backtest import (
@@ -17,7 +18,7 @@ from churn_platform.replay.backtest import (
     BacktestSteps,
     run_past_month,
 )
-from churn_platform.replay.history import Memory, PastMonths
+from churn_platform.replay.history import Memory, PastMonths, comparable
 from churn_platform.replay.scoreboard import (
     DECIDED,
     Event,
@@ -103,7 +104,7 @@ def replay(
         for month in history.months:
             on_month(alternative.name, month)
             months.append(run_past_month(steps, month))
-        runs.append((steps, months, [_replayed(month, later) for month in months]))
+        runs.append((steps, months, [_replayed(steps.contract, month, later) for month in months]))
     aucs = [{m.as_of: m.auc for m in shown if m.auc is not None} for _, _, shown in runs]
     common = sorted(set.intersection(*(set(known) for known in aucs)))
     return [
@@ -128,7 +129,7 @@ def events_of(months: Iterable[BacktestedMonth]) -> Iterator[Event]:
                 yield Event(version=decision.candidate_version)
 
 
-def _replayed(month: BacktestedMonth, later: LaterMonths) -> ReplayedMonth:
+def _replayed(contract: Contract, month: BacktestedMonth, later: LaterMonths) -> ReplayedMonth:
     run = month.run
     answer = run.answer
     as_of = run.as_of.isoformat()
@@ -136,7 +137,7 @@ def _replayed(month: BacktestedMonth, later: LaterMonths) -> ReplayedMonth:
     production = month.production
     if production is not None:
         shown = replace(shown, version=production.version)
-        if production.card.as_of < as_of:
+        if production.card.as_of < as_of and comparable(contract, [production], [as_of]):
             shown = replace(shown, auc=later.auc(production, run.as_of))
     if run.refused is not None:
         return replace(shown, trigger=None, reason=run.refused.reason)
@@ -162,10 +163,12 @@ def _judged(
     most = measure.verdict.judged_months
     found = []
     for decision, after in zip(steps.decisions, taken_over, strict=True):
-        months, final = judging_months(decision, after, matured, most)
+        candidate = steps.versions[decision.candidate_version]
         incumbent = None
         if decision.production_version is not None:
             incumbent = steps.versions[decision.production_version]
-        gain = later.gain(steps.versions[decision.candidate_version], incumbent, months)
+        known = comparable(steps.contract, [candidate, incumbent], matured)
+        months, final = judging_months(decision, after, known, most)
+        gain = later.gain(candidate, incumbent, months)
         found.append(judge(decision, gain, measure.promotion, final=final))
     return found

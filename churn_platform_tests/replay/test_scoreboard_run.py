@@ -100,14 +100,13 @@ def test_a_decision_of_the_newest_month_is_open(february_decided):
     assert "No later month" in second.sentence
 
 
-def test_a_version_of_another_contract_is_left_open(in_march, tmp_path):
+def test_versions_of_another_contract_are_judged_with_their_own_features(in_march, tmp_path):
     def fewer(declared):
         declared["feature_views"]["members_fv"]["features"].remove("has_app")
 
     home = changed_contract(in_march, tmp_path / "home", fewer)
-    for version, one in enumerate(home.scoreboard().judge().decisions, start=1):
-        assert one.judgement == "open"
-        assert f"version {version} was trained under another contract" in one.sentence
+    assert "has_app" not in home.contract.features
+    assert home.scoreboard().judge() == in_march.scoreboard().judge()
 
 
 def test_decisions_on_a_version_that_was_removed_are_open_with_the_reason_and_all_others_are_judged(
@@ -118,7 +117,8 @@ def test_decisions_on_a_version_that_was_removed_are_open_with_the_reason_and_al
     home.registry._client().delete_model_version(home.contract.model_name, "2")
     first, second = open_home(home.folder).scoreboard().judge().decisions
     assert (first.judgement, second.judgement) == ("wrong", "open")
-    assert second.sentence == "Not judged: gym_churn has no version 2."
+    assert "version 2" in second.sentence
+    assert second.sentence.startswith("Not judged")
 
 
 def test_before_a_month_there_is_no_scoreboard_and_before_a_decision_an_empty_one(
