@@ -149,16 +149,29 @@ def why_not_readable(contract: "Contract", version: "Contract") -> str:
     for name, table in version.tables.items():
         if name not in contract.tables:
             return f"the contract no longer has its table {name!r}"
-        now = contract.tables[name]
-        for own, column in table.columns.items():
-            if own not in now.columns:
-                return f"the contract no longer has its column {name}.{own}"
-            if now.columns[own].dtype != column.dtype:
-                retyped = f"was {column.dtype} and is {now.columns[own].dtype}"
-                return f"the dtype of its column {name}.{own} {retyped}"
-        for own, spec in table.ages.items():
-            if own in now.ages and (now.ages[own].of, now.ages[own].unit) != (spec.of, spec.unit):
-                return f"its age {name}.{own} is made in another way now"
+        why_not = _why_not_in(name, contract.tables[name], table)
+        if why_not:
+            return why_not
+    label = contract.label
+    views = version.feature_views.values()
+    if any(v.table == label.table and label.column in v.features for v in views):
+        return f"its feature {label.table}.{label.column} is the label now"
+    return ""
+
+
+def _why_not_in(name: str, now: Table, table: Table) -> str:
+    """Why the columns and ages that a version reads of a table are not those of today."""
+    for own, column in table.columns.items():
+        if own not in now.columns:
+            return f"the contract no longer has its column {name}.{own}"
+        if now.columns[own].dtype != column.dtype:
+            retyped = f"was {column.dtype} and is {now.columns[own].dtype}"
+            return f"the dtype of its column {name}.{own} {retyped}"
+    for own, spec in table.ages.items():
+        if own in now.columns:
+            return f"its age {name}.{own} is a column now"
+        if own in now.ages and (now.ages[own].of, now.ages[own].unit) != (spec.of, spec.unit):
+            return f"its age {name}.{own} is made in another way now"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 
 from pydantic import ValidationError
@@ -48,11 +49,14 @@ class VersionContracts:
 
     @cached_property
     def reading(self) -> Contract:
-        """The contract in use with the features of all released versions; the contract itself
-        if it has all of them.
+        """The contract in use with the features of all released versions that can score; the
+        contract itself if it has all of them.
         """
-        versions = [contract for _, contract in sorted(self.released.items())]
-        return with_versions(self._contract, versions)
+        found = self._contract
+        for _, version in sorted(self.released.items()):
+            with suppress(ValidationError):  # the two contradict each other
+                found = with_versions(found, [version])
+        return found
 
     def own(self, card: ModelCard | ReleaseManifest) -> Contract:
         """What a version reads and predicts (`of_version`).

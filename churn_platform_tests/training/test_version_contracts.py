@@ -77,3 +77,13 @@ def test_the_features_of_all_released_versions_stay_readable(served_copy):
     contracts = VersionContracts(declared(feature_views=FEWER), served_copy.releases)
     assert set(contracts.reading.features) == {"months", "plan", "has_app", "hours", "town"}
     assert list(contracts.of(served_copy.releases.card(4)).features) == ["months", "town"]
+
+
+def test_a_feature_that_became_the_label_stops_its_version_and_nothing_else(served):
+    label = {"table": "members", "column": "has_app"}
+    contract = declared(label=label, feature_views=FEWER, slices=[])
+    contracts = VersionContracts(contract, served.releases)
+    assert contracts.reading is contract
+    with pytest.raises(ContractError) as error:
+        contracts.of(card_of(served))
+    assert error.value.code == "CONTRACT_CHANGED"

@@ -100,9 +100,8 @@ class RowFormat:
             if key not in found:
                 found[key] = dict.fromkeys(self.features), [0] * len(self._views)
             values, moments = found[key]
-            if (
-                feature in self._held[view]
-            ):  # a feature that a view no longer has stays in its table
+            # What a view no longer has stays in its table.
+            if feature in self._held[view]:
                 moments[view] = moment if isinstance(moment, int) else _seconds(moment)
                 values[feature] = decoded(value)
         return found
