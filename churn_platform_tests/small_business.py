@@ -135,6 +135,23 @@ def copied(home: Services, folder: Path) -> Services:
     return open_home(folder)
 
 
+def with_changes(home: Services, changes: Mapping[str, Any]) -> Services:
+    """The same home after a person has edited its contract: values by path with dots, None removes."""
+    path = home.folder / "contract.yaml"
+    parts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for where, value in changes.items():
+        *above, last = where.split(".")
+        place = parts
+        for name in above:
+            place = place.setdefault(name, {})
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    path.write_text(yaml.safe_dump(parts, sort_keys=False), encoding="utf-8")
+    return open_home(home.folder, home.now)
+
+
 @contextlib.contextmanager
 def mlflow_run(home: Services) -> Iterator[str]:
     """An active MLflow run on the home's experiment, as dagster-mlflow starts one; its id."""

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +48,13 @@ class Home:
     def predictions(self) -> Path:
         """The prediction log of the API."""
         return self.settings.prediction_log or self.folder / "predictions"
+
+    @property
+    def option(self) -> str:
+        """` --home FOLDER` for a command that a person types; empty for the usual home."""
+        if self.settings.home == type(self.settings).model_fields["home"].default:
+            return ""
+        return f" --home {shlex.quote(str(self.settings.home))}"
 
     def check_layout(self) -> None:
         """Refuse a home whose files lie where this version would not look for them.

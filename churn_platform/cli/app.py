@@ -62,7 +62,7 @@ def ingest(
     month = parse_as_of(as_of)
     opened = open_home(home, must_exist=False)
     with opened.ingestion.gathered(files or (), month) as folder:
-        target, found = opened.ingestion.accept(folder, month)
+        target, found = opened.ingestion.accept(folder, month, files or ())
     opened.create()
     page = opened.reports / month.isoformat() / "drop.html"
     typer.echo("\n".join(ingest_sentences(found, target, page)))

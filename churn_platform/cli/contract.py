@@ -2,7 +2,6 @@
 
 import datetime as dt
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,11 +20,11 @@ from churn_platform.cli.base import (
     print_json,
     table,
 )
+from churn_platform.cli.contract_changes import diff, update
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from churn_platform.contract.changes import ContractChange
     from churn_platform.drafting.check import CheckLine
     from churn_platform.services import Services
 
@@ -132,119 +131,8 @@ def check(
     raise typer.Exit(int(faults > 0))
 
 
-@app.command()
-def diff(
-    as_of: Annotated[
-        str | None,
-        typer.Argument(help="Compare with the contract of this month (default: the last run's)."),
-    ] = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show how the contract differs from the recorded one, or from that of AS_OF."""
-    from churn_platform.base.text import parse_as_of
-    from churn_platform.contract.changes import changes_between
-
-    opened = open_home(home)
-    history = opened.contract_history
-    month = parse_as_of(as_of) if as_of else None
-    if month is not None:
-        opened.lake.require_published(month)
-    before = history.recorded() if month is None else history.when_published(month)
-    changes = [] if before is None else changes_between(before, opened.contract)
-    refused = history.refused()
-    if as_json:
-        print_json(
-            {
-                "contract": opened.contract_path,
-                "as_of": month,
-                "recorded": before is not None,
-                "changes": [_change(one) for one in changes],
-                "refused": [_change(one) for one in refused],
-            }
-        )
-    elif before is None:
-        typer.echo("No contract is recorded yet; the next run records this one.")
-    else:
-        _show_changes(changes, refused, ())
-
-
-@app.command()
-def update(
-    from_drop: Annotated[
-        Path | None,
-        typer.Option("--from-drop", help="Propose the changes that these files show."),
-    ] = None,
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Add files of the same month (with --from-drop)."),
-    ] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option("--as-of", help="Date the files when no folder does (with --from-drop)."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Write without a question.")] = False,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the changes of the contract, write them, and record them in the ledger."""
-    from churn_platform.base.text import parse_as_of
-
-    opened = open_home(home)
-    if from_drop is not None:
-        month = parse_as_of(as_of) if as_of else None
-        proposal = opened.contract_updates.propose([from_drop, *(files or [])], month)
-    elif files or as_of:
-        raise UsageError("--as-of and FILES work only with --from-drop.", code="OPTIONS_CONFLICT")
-    else:
-        proposal = opened.contract_updates.edited()
-    if not as_json:
-        _show_changes(proposal.changes, proposal.refused, proposal.confirm)
-    write = bool(proposal.changes) and (yes or _confirmed(as_json=as_json))
-    if write:
-        opened.contract_updates.write(proposal)
-    if as_json:
-        print_json(
-            {
-                "contract": opened.contract_path,
-                "changes": [_change(one) for one in proposal.changes],
-                "refused": [_change(one) for one in proposal.refused],
-                "confirm": list(proposal.confirm),
-                "written": write,
-            }
-        )
-    elif write:
-        typer.echo(f"Written to {opened.contract_path} and recorded in the ledger.")
-    elif proposal.changes:
-        typer.echo("Nothing was written. Add --yes to write it.")
-
-
-def _confirmed(*, as_json: bool) -> bool:
-    """Whether a person at a terminal says yes."""
-    if as_json or not sys.stdin.isatty():
-        return False
-    return typer.confirm("Write these changes?")
-
-
-def _change(one: "ContractChange") -> dict[str, str]:
-    return {"where": one.where, "change": one.sentence, "refused": one.refused}
-
-
-def _show_changes(
-    changes: Sequence["ContractChange"],
-    refused: Sequence["ContractChange"],
-    confirm: Sequence[str],
-) -> None:
-    if not changes:
-        typer.echo("The contract has not changed.")
-    for one in changes:
-        typer.echo(f"  {one.sentence}")
-    for one in refused:
-        typer.echo(f"Refused: {one.where}: {one.sentence}. {one.refused}")
-    if confirm:
-        typer.echo("Confirm:")
-    for doubt in confirm:
-        typer.echo(f"  {doubt}")
+app.command()(diff)
+app.command()(update)
 
 
 @app.command()
@@ -416,16 +304,11 @@ def show_draft(console: "Console", found: Drafted) -> None:
 
 def _next(home: "Services", named: Sequence[Path], as_of: dt.date | None) -> list[str]:
     """The commands to type next, ready to paste into a shell."""
-    usual = type(home.settings).model_fields["home"].default
-    if home.settings.home == usual:
-        at = ""
-    else:
-        at = f" --home {shlex.quote(str(home.settings.home))}"
     files = shlex.join(map(str, named))
     return [
-        f"churn contract check {files}{at}",
-        f"churn ingest {files} --as-of {as_of or 'DATE'}{at}",
-        f"churn run{at}",
+        f"churn contract check {files}{home.option}",
+        f"churn ingest {files} --as-of {as_of or 'DATE'}{home.option}",
+        f"churn run{home.option}",
     ]
 
 

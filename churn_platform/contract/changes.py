@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from churn_platform.base.digests import canonical_json
+from churn_platform.contract.columns import Column
 from churn_platform.contract.outcome import Label
-from churn_platform.contract.parts import Column, Table
+from churn_platform.contract.parts import Table
 from churn_platform.contract.views import why_not_readable
 
 if TYPE_CHECKING:

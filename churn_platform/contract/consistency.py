@@ -82,19 +82,22 @@ def _key_faults(contract: "Contract") -> list[str]:
 
 
 def _file_faults(contract: "Contract") -> list[str]:
-    stems = [contract.file_stem(name) for name in contract.tables]
-    faults = [
-        f"tables: two tables are read from the file {s!r}"
-        for s in sorted({*stems})
-        if stems.count(s) > 1
-    ]
-    for name in contract.tables:
-        headers = [column.source or own for own, column in contract.delivered(name).items()]
-        faults += [
-            f"tables.{name}: two columns are read from the header {header!r}"
-            for header in sorted({*headers})
-            if headers.count(header) > 1
+    faults = []
+    if not contract.boundaries:  # `month_faults` looks at each month: one may replace another
+        stems = [contract.file_stem(name) for name in contract.tables]
+        faults = [
+            f"tables: two tables are read from the file {s!r}"
+            for s in sorted({*stems})
+            if stems.count(s) > 1
         ]
+    for name in contract.tables:
+        if not contract.boundaries:
+            headers = [column.source or own for own, column in contract.delivered(name).items()]
+            faults += [
+                f"tables.{name}: two columns are read from the header {header!r}"
+                for header in sorted({*headers})
+                if headers.count(header) > 1
+            ]
         faults += [
             f"tables.{name}.columns.{own}.thousands: {column.thousands!r} is the decimal sign, too"
             for own, column in contract.tables[name].columns.items()
@@ -195,13 +198,18 @@ def _cost_faults(contract: "Contract") -> list[str]:
 
 def _part_faults(contract: "Contract") -> list[str]:
     stems = {contract.file_stem(name) for name in contract.tables} | set(contract.tables)
-    faults = []
+    files = [part.file or stem for t in contract.tables.values() for stem, part in t.parts.items()]
+    faults = [
+        f"tables: two parts are read from the file {file!r}"
+        for file in sorted({*files})
+        if files.count(file) > 1
+    ]
     for name, table in contract.tables.items():
         held = {column for part in table.parts.values() for column in part.columns}
         faults += [
             f"tables.{name}.parts.{stem}: another table has this name or file"
-            for stem in table.parts
-            if stem in stems
+            for stem, part in table.parts.items()
+            if {stem, part.file} & stems
         ]
         if held and held >= set(table.columns):
             faults.append(f"tables.{name}.parts: at least one column stays in the table's own file")

@@ -9,20 +9,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from churn_platform.base.digests import digest_of, hashed_values
+from churn_platform.contract.columns import Age, Column, ContractPart, Dtype, Name
 from churn_platform.contract.consistency import faults_of, month_faults
 from churn_platform.contract.outcome import ColumnCost, Costs, Label, Span
-from churn_platform.contract.parts import (
-    Age,
-    Column,
-    ContractPart,
-    DatabaseSource,
-    Dtype,
-    Entity,
-    FeatureView,
-    FileFormat,
-    Name,
-    Table,
-)
+from churn_platform.contract.parts import DatabaseSource, Entity, FeatureView, FileFormat, Table
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.views import as_delivered, boundaries, of_month
 
@@ -105,10 +95,7 @@ class Contract(ContractPart):
 
     def delivery(self, as_of: dt.date) -> "Contract":
         """The contract of one month as its drop has the tables (`views.as_delivered`)."""
-        month = self.at(as_of)
-        if any(table.parts for table in month.tables.values()):
-            return as_delivered(month)
-        return month
+        return self.at(as_of).as_delivered
 
     def has_column(self, table: str, column: str, as_of: dt.date) -> bool:
         """Whether a month has a column or an age of a table."""
@@ -121,6 +108,13 @@ class Contract(ContractPart):
         given = {name: getattr(self, name) for name in self.model_fields_set}
         kept = {name: part for name, part in (given | parts).items() if part is not None}
         return Contract.model_validate(kept)
+
+    @cached_property
+    def as_delivered(self) -> "Contract":
+        """The contract of one month with a table for each file (`views.as_delivered`)."""
+        if any(table.parts for table in self.tables.values()):
+            return as_delivered(self)
+        return self
 
     @cached_property
     def boundaries(self) -> list[dt.date]:
@@ -200,6 +194,15 @@ class Contract(ContractPart):
             own = {self.label.column: own[self.label.column]}
         return {self.entity.column: self.key, **own}
 
+    def column_of_header(self, table: str, header: str) -> str | None:
+        """The column of a table that its file has under a header."""
+        columns = self.delivered(table).items()
+        return next((own for own, column in columns if (column.source or own) == header), None)
+
+    def owner(self, file: str) -> str:
+        """The table that a file of a drop belongs to, by the name that `delivery` gives it."""
+        return next((name for name, table in self.tables.items() if file in table.parts), file)
+
     @cached_property
     def published(self) -> dict[str, dict[str, Column]]:
         """Every table of the lake with its columns, the entity first, ages included, the labels
@@ -211,6 +214,8 @@ class Contract(ContractPart):
         if self.wide:
             label = tables[self.label.table].pop(self.label.column)
             tables[self.label_table] = {self.entity.column: self.key, self.label.column: label}
+            for earlier in self.label.earlier:
+                tables[self.label.table].pop(earlier.column, None)
         return tables
 
     @cached_property

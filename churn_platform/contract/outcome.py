@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from churn_platform.base.digests import ADDED
-from churn_platform.contract.parts import ContractPart, Name
+from churn_platform.contract.columns import ContractPart, Name
 
 
 class Span(ContractPart):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from churn_platform.base.digests import ADDED
-from churn_platform.contract.parts import ContractPart
+from churn_platform.contract.columns import ContractPart
 
 Algorithm = Literal["lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest"]
 DriftMethod = Literal["wasserstein", "jensenshannon"]

@@ -20,11 +20,11 @@ def boundaries(contract: "Contract") -> list[dt.date]:
     days: set[dt.date | None] = {contract.label.since}
     days |= {one.since for one in contract.label.earlier}
     for table in contract.tables.values():
-        days |= {table.since, table.until}
+        days |= {table.since, table.until, *table.files.values()}
         days |= {part.since for part in table.parts.values()}
         days |= {spelling.since for spelling in table.key_spellings}
         for column in table.columns.values():
-            days |= {column.since, column.until}
+            days |= {column.since, column.until, *column.sources.values()}
             days |= {old.since for old in column.renamed.values() if not isinstance(old, str)}
     return sorted(day for day in days - {None, ALWAYS} if day is not None)
 
@@ -70,7 +70,7 @@ def as_delivered(month: "Contract") -> "Contract":
     views = dict(month.feature_views)
     for name, table in month.tables.items():
         for stem, part in table.parts.items():
-            tables[stem] = _part(table, part.columns)
+            tables[stem] = _part(table, part.columns).model_copy(update={"file": part.file})
         if table.parts:
             moved = {column for part in table.parts.values() for column in part.columns}
             tables[name] = _part(table, [c for c in table.columns if c not in moved]).model_copy(
@@ -247,13 +247,19 @@ def ended_features(contract: "Contract", features: Iterable[str], as_of: dt.date
 def _of_month(table: Table, as_of: dt.date) -> Table:
     columns = {
         name: column.model_copy(
-            update={"since": None, "until": None, "renamed": column.names_kept(as_of)}
+            update={
+                "since": None,
+                "until": None,
+                "renamed": column.names_kept(as_of),
+                "source": column.header(as_of),
+                "sources": {},
+            }
         )
         for name, column in table.columns.items()
         if column.active(as_of)
     }
     parts = {
-        stem: TablePart(columns=held, since=ALWAYS)
+        stem: TablePart(columns=held, since=ALWAYS, file=part.file)
         for stem, part in table.parts.items()
         if as_of >= part.since and (held := tuple(c for c in part.columns if c in columns))
     }
@@ -266,6 +272,8 @@ def _of_month(table: Table, as_of: dt.date) -> Table:
             "since": None,
             "until": None,
             "parts": parts,
+            "file": table.file_name(as_of),
+            "files": {},
             "key_spellings": spellings,
         }
     )

@@ -105,9 +105,14 @@ def start_run(
 
 
 def why_contract_refused(home: Services) -> str | None:
-    """Why no run can start with the contract in use, which alerts; None if one can."""
+    """Why no run can start with the contract in use, which alerts; None if one can.
+
+    Raises:
+        ContractError: the contract cannot be read.
+    """
+    history = home.contract_history
     try:
-        home.contract_history.check()
+        history.check()
     except ContractError as error:
         home.alerts.contract_refused(str(error))
         return str(error)

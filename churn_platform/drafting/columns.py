@@ -12,7 +12,14 @@ import pandas as pd
 
 from churn_platform.contract.model import Column, Dtype
 from churn_platform.drafting.texts import Form, guess_form, is_null_word
-from churn_platform.drafting.words import is_count, is_row_number
+from churn_platform.drafting.words import (
+    counted,
+    description,
+    is_count,
+    is_personal,
+    is_row_number,
+    known_late,
+)
 from churn_platform.ingestion.conversion import TEXT, convert
 
 LOW_STAND_INS = (-1.0, *(-float("9" * digits) for digits in range(1, 8)))
@@ -110,6 +117,26 @@ def guess_column(name: str, values: pd.Series, others: Sequence[pd.Series] = ())
         decimal=form.decimal,
         whole=dtype == "integer" or (dtype == "float" and bool((present % 1 == 0).all())),
     )
+
+
+def new_column(header: str, own: str, values: pd.Series) -> tuple[Column | None, str]:
+    """A new column in words, and why to confirm it; None if nothing can be learned from it, and
+    why.
+    """
+    guess = guess_column(header, values)
+    column = guess.column
+    if guess.useless or column.dtype == "string":
+        return None, guess.useless or "free text"
+    if is_personal(header) and guess.unique:
+        return None, "personal"
+    words = {"source": "" if header == own else header}
+    if column.dtype != "date":
+        phrase = counted(own) if column.dtype == "integer" else ""
+        words |= {"description": description(own), "phrase": phrase}
+    doubt = guess.doubt
+    if known_late(header):
+        doubt = "its name suggests that it is known only after churning"
+    return column.model_copy(update=words), doubt
 
 
 def repeated_rows(values: pd.Series) -> pd.Series:

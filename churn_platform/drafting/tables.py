@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
+from churn_platform.contract.columns import AgeUnit
 from churn_platform.contract.model import Age, Column, Table
-from churn_platform.contract.parts import AgeUnit, FeatureView
+from churn_platform.contract.parts import FeatureView
 from churn_platform.contract.policy import TrainingPolicy
 from churn_platform.drafting.columns import Guess, guess_column
 from churn_platform.drafting.keys import (

@@ -3,26 +3,30 @@ is new, gone, renamed, moved, or written in another way.
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from churn_platform.base.errors import UsageError
-from churn_platform.contract.model import Column, Contract
+from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import KeySpelling
-from churn_platform.drafting.columns import guess_column
-from churn_platform.drafting.words import (
-    counted,
-    description,
-    free_name,
-    is_personal,
-    known_late,
-    valid_name,
-)
+from churn_platform.drafting.columns import new_column
+from churn_platform.drafting.words import free_name, valid_name
 from churn_platform.drafting.yaml_edits import Edit, parsed, with_edits
-from churn_platform.ingestion.renames import likely_renames, likely_spelling
+from churn_platform.ingestion.conversion import Writing, convert
+from churn_platform.ingestion.renames import (
+    likely_headers,
+    likely_renames,
+    likely_spelling,
+    same_values,
+)
+from churn_platform.ingestion.rules import read_keys
+
+UNREADABLE = 0.01
+"""Share of values that a column may not be able to read under a new header."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +34,31 @@ class MonthBefore:
     """What the newest published month shows, by table of the contract.
 
     Attributes:
-        headers: The columns of its files, also those that the contract leaves out.
-        values: Column of a `category` -> its values, with the number of rows.
-        keys: Its keys.
+        headers: The columns of its files that the contract leaves out, by file.
+        tables: Its tables as the lake has them, with the key.
     """
 
     headers: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    values: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
-    keys: Mapping[str, pd.Series] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Update:
-    """A contract that accepts a month's files, as text and as a value."""
+    """A contract that accepts a month's files, as text and as a value.
+
+    Attributes:
+        text: The file.
+        contract: The contract.
+        edits: What was set.
+        left_out: New columns and files that are not used, each with the reason.
+        skipped: Those of the places to leave alone that had a proposal.
+    """
 
     text: str
     contract: Contract
     edits: tuple[Edit, ...]
+    left_out: tuple[str, ...] = ()
+    skipped: frozenset[str] = frozenset()
 
 
 def update_for(
@@ -55,6 +67,7 @@ def update_for(
     frames: Mapping[str, pd.DataFrame],
     as_of: dt.date,
     before: MonthBefore,
+    skip: Collection[str] = (),
 ) -> Update:
     """The contract with what the files of a month show to have changed from that month on.
 
@@ -64,13 +77,26 @@ def update_for(
         frames: the tables of the drop by file stem, column names as in the files.
         as_of: the month.
         before: what the month before shows.
+        skip: places of the contract that no proposal may change, with everything below them.
 
     Raises:
-        UsageError: a file lacks the key.
+        UsageError: a file lacks the key, or the changes do not make a contract.
     """
-    edits = tuple(_Comparison(contract, frames, as_of, before).edits())
+    comparison = _Comparison(contract, frames, as_of, before, skip)
+    edits = tuple(comparison.edits())
     changed = with_edits(text, edits)
-    return Update(changed, Contract.model_validate(parsed(changed)), edits)
+    try:
+        made = Contract.model_validate(parsed(changed))
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise UsageError(
+            f"The changes that the files show do not make a contract ({faults}). Leave one out"
+            " with --skip, or edit the contract.",
+            code="CONTRACT_CHANGED",
+        ) from None
+    return Update(changed, made, edits, tuple(comparison.left_out), frozenset(comparison.skipped))
 
 
 class _Comparison:
@@ -82,61 +108,170 @@ class _Comparison:
         frames: Mapping[str, pd.DataFrame],
         as_of: dt.date,
         before: MonthBefore,
+        skip: Collection[str],
     ) -> None:
         self._contract = contract
         self._month = contract.delivery(as_of)
         self._frames = frames
         self._as_of = as_of
         self._before = before
+        self._skip = skip
         self._key = contract.key.source or contract.entity.column
         self._taken = {
-            name for table in contract.tables.values() for name in (*table.columns, *table.ages)
+            name.lower()
+            for table in contract.tables.values()
+            for name in (*table.columns, *table.ages)
         }
         stems = {self._month.file_stem(name): name for name in self._month.deliverable}
         self._tables = {name: frames[stem] for stem, name in stems.items() if stem in frames}
         self._new_stems = [stem for stem in frames if stem not in stems]
+        self._explained: set[tuple[str, str]] = set()
+        """Missing columns of a file that are somewhere else, or have another header."""
+        self._renamed: dict[tuple[str, str], str] = {}
+        """Columns of a file that have another header -> the header."""
+        self._learned: dict[str, list[str]] = {}
+        """The new features of a view."""
+        self._dtypes: dict[str, str] = {}
+        """The dtypes of new columns."""
+        self.left_out: list[str] = []
+        self.skipped: set[str] = set()
 
     def edits(self) -> Iterator[Edit]:
         """Every proposal, in the order of the contract."""
+        yield from self._kept(self._renamed_files())
         self._require_keys()
         missing = {name: self._missing(name) for name in self._tables}
-        moved = list(self._moved(missing))
-        yield from moved
-        elsewhere = {column for edit in moved for column in edit.value["columns"]}
-        yield from self._ended(missing, elsewhere)
+        yield from self._kept(self._moved(missing))
+        yield from self._kept(self._renamed_headers(missing))
+        yield from self._kept(self._ended_columns(missing))
+        yield from self._kept(self._ended_tables())
         for name, frame in self._tables.items():
             yield from self._new_columns(name, frame)
-            yield from self._values(name, frame)
-            yield from self._spelling(name, frame)
-        files = {edit.path[-1] for edit in moved}
+            yield from self._kept(self._values(name, frame))
+            yield from self._kept(self._spelling(name, frame))
         for stem in self._new_stems:
-            if stem not in files:
-                yield from self._new_table(stem)
+            yield from self._new_table(stem)
+
+    def _kept(self, edits: Iterable[Edit]) -> Iterator[Edit]:
+        return (edit for edit in edits if self._wanted(edit.path))
+
+    def _wanted(self, path: tuple[str, ...]) -> bool:
+        """Whether no place to leave alone contains a path."""
+        where = ".".join(path)
+        skips = {one for one in self._skip if where == one or where.startswith(f"{one}.")}
+        self.skipped |= skips
+        return not skips
+
+    def _renamed_files(self) -> Iterator[Edit]:
+        """Tables whose file is gone, and whose columns are all in a new one."""
+        for name in self._month.feature_tables:
+            if name in self._tables or name in self._month.pulled:
+                continue
+            if name not in self._contract.tables:
+                continue
+            headers = {c.source or own for own, c in self._month.delivered(name).items()}
+            same = [stem for stem in self._new_stems if headers <= set(self._frames[stem].columns)]
+            path = ("tables", name, "files", *same[:1])
+            if len(same) == 1 and self._wanted(path):
+                yield Edit(path, self._as_of, f"{same[0]} has all columns of {name}")
+                self._tables[name] = self._frames[same[0]]
+                self._new_stems.remove(same[0])
 
     def _moved(self, missing: Mapping[str, Mapping[str, str]]) -> Iterator[Edit]:
         """Columns that a new file holds in place of their table's."""
-        for stem in self._new_stems:
+        for stem in list(self._new_stems):
             held = self._frames[stem].columns
             for name, columns in missing.items():
                 here = [own for own, header in columns.items() if header in held]
-                if here and name in self._contract.tables:
-                    part = {"columns": here, "since": self._as_of}
-                    path = ("tables", name, "parts", stem)
-                    yield Edit(path, part, f"{stem} is a new file")
+                if not here or name not in self._contract.tables or self._key not in held:
+                    continue
+                parts = {part for table in self._contract.tables.values() for part in table.parts}
+                names = {known.lower() for known in (*self._contract.tables, *parts)}
+                part = free_name(valid_name(stem, "part"), name, names)
+                path = ("tables", name, "parts", part)
+                if not self._wanted(path):
+                    continue
+                self._new_stems.remove(stem)
+                known = {columns[own] for own in here}
+                added = []
+                for own, edit in self._guessed_columns(name, stem, known):
+                    yield edit
+                    added.append(own)
+                value: dict[str, Any] = {"columns": [*here, *added], "since": self._as_of}
+                if part != stem:
+                    value["file"] = stem
+                yield Edit(path, value, f"{stem} is a new file")
+                learned = [own for own in added if self._learnable(own)]
+                yield from self._features(name, learned)
+                self._explained |= {(name, own) for own in here}
+                break
 
-    def _ended(
-        self, missing: Mapping[str, Mapping[str, str]], elsewhere: Collection[str]
-    ) -> Iterator[Edit]:
-        """Columns and tables that the files no longer have."""
+    def _renamed_headers(self, missing: Mapping[str, Mapping[str, str]]) -> Iterator[Edit]:
+        """Columns whose header is gone, and whose values are under a new one."""
         for name, columns in missing.items():
-            for own in columns:
-                if own not in elsewhere:
-                    yield Edit(("tables", name, "columns", own, "until"), self._as_of)
+            owner = self._contract.owner(name)
+            then = self._before.tables.get(owner, pd.DataFrame())
+            gone = [own for own in columns if own in then and (name, own) not in self._explained]
+            overlaps = {
+                (header, own): self._overlap(name, own, header, then)
+                for own in gone
+                for header in self._new_headers(name)
+            }
+            for header, own in likely_headers(overlaps).items():
+                path = ("tables", owner, "columns", own, "sources", header)
+                if self._wanted(path):
+                    self._explained.add((name, own))
+                    self._renamed[name, own] = header
+                    doubt = f"{columns[own]!r} is gone, {header!r} has such values: a rename?"
+                    yield Edit(path, self._as_of, doubt)
+
+    def _overlap(self, name: str, own: str, header: str, then: pd.DataFrame) -> float:
+        """How much the values under a header agree with those of a column of the month before,
+        from 0 to 1.
+        """
+        frame = self._tables[name]
+        column = self._month.delivered(name)[own]
+        written = Writing.of(self._contract.files, column)
+        now, masks = convert(frame[header], column.dtype, written)
+        if sum(int(mask.sum()) for mask in masks.values()) > UNREADABLE * len(now):
+            return 0.0
+        before, _ = convert(then[own], column.dtype)
+        keys = then[self._contract.entity.column]
+        return same_values(
+            before.set_axis(keys.astype(str)), now.set_axis(self._read(name, frame).astype(str))
+        )
+
+    def _ended_columns(self, missing: Mapping[str, Mapping[str, str]]) -> Iterator[Edit]:
+        """Columns that the files no longer have."""
+        for name, columns in missing.items():
+            owner = self._contract.owner(name)
+            for own, header in columns.items():
+                if (name, own) not in self._explained and owner in self._contract.tables:
+                    doubt = f"{header!r} is not in {self._month.file_stem(name)} any more"
+                    yield Edit(("tables", owner, "columns", own, "until"), self._as_of, doubt)
+
+    def _ended_tables(self) -> Iterator[Edit]:
+        """Tables and parts of tables without a file."""
         if not any(name in self._tables for name in self._month.feature_tables):
             return  # labels alone, of a month whose other tables came before
         for name in self._month.feature_tables:
-            if name not in self._tables and name not in self._month.pulled:
-                yield Edit(("tables", name, "until"), self._as_of)
+            if name in self._tables or name in self._month.pulled:
+                continue
+            stem = self._month.file_stem(name)
+            owner = self._contract.owner(name)
+            if owner == name:
+                yield Edit(("tables", name, "until"), self._as_of, f"there is no file {stem}")
+                continue
+            for own, column in self._month.delivered(name).items():
+                held = self._tables.get(owner, pd.DataFrame()).columns
+                if own in self._contract.tables[owner].columns and (column.source or own) in held:
+                    self.left_out.append(
+                        f"{owner}.{own}: it is in the file of {owner} again, which no change of"
+                        f" the contract describes; deliver {stem}"
+                    )
+                elif own in self._contract.tables[owner].columns:
+                    doubt = f"there is no file {stem}"
+                    yield Edit(("tables", owner, "columns", own, "until"), self._as_of, doubt)
 
     def _require_keys(self) -> None:
         for name, frame in self._tables.items():
@@ -158,25 +293,51 @@ class _Comparison:
             and (name, own) != label
         }
 
-    def _new_columns(self, name: str, frame: pd.DataFrame) -> Iterator[Edit]:
-        views = self._contract.feature_views.values()
-        if name == self._contract.label.table and all(view.table != name for view in views):
-            return  # delivered with the label, perhaps the label itself
+    def _new_headers(self, name: str) -> Iterator[str]:
+        """Headers of a table's file that neither the contract nor the month before has."""
+        if name == self._contract.label_table or self._contract.owner(name) not in (
+            self._contract.tables
+        ):
+            return
         known = {column.source or own for own, column in self._month.delivered(name).items()}
         known |= self._before.headers.get(name, frozenset())
-        features = []
+        known |= {header for (file, _), header in self._renamed.items() if file == name}
+        yield from (
+            header for header in map(str, self._tables[name].columns) if header not in known
+        )
+
+    def _new_columns(self, name: str, frame: pd.DataFrame) -> Iterator[Edit]:
+        owner = self._contract.owner(name)
+        known = set(map(str, frame.columns)) - set(self._new_headers(name))
+        added = []
+        for own, edit in self._guessed_columns(owner, self._month.file_stem(name), known, frame):
+            yield edit
+            added.append(own)
+        if added and owner != name:
+            known_columns = self._contract.tables[owner].parts[name].columns
+            yield Edit(("tables", owner, "parts", name, "columns"), [*known_columns, *added])
+        yield from self._features(owner, [own for own in added if self._learnable(own)])
+
+    def _guessed_columns(
+        self, table: str, stem: str, known: Collection[str], frame: pd.DataFrame | None = None
+    ) -> Iterator[tuple[str, Edit]]:
+        """A new column of a table for each header of a file that is not known."""
+        frame = self._frames[stem] if frame is None else frame
         for header in map(str, frame.columns):
-            if header in known or name not in self._contract.tables:
+            if header in known or header == self._key:
                 continue
-            own = free_name(valid_name(header), name, self._taken)
-            column, doubt = _guessed(header, own, frame[header])
+            own = free_name(valid_name(header), table, self._taken)
+            column, doubt = new_column(header, own, frame[header])
             if column is None:
+                self.left_out.append(f"{stem}.{header}: {doubt}")
                 continue
-            since = column.model_copy(update={"since": self._as_of})
-            yield Edit(("tables", name, "columns", own), since, doubt)
-            if column.dtype != "date":
-                features.append(own)
-        yield from self._features(name, features)
+            path = ("tables", table, "columns", own)
+            if self._wanted(path):
+                self._dtypes[own] = column.dtype
+                yield own, Edit(path, column.model_copy(update={"since": self._as_of}), doubt)
+
+    def _learnable(self, own: str) -> bool:
+        return self._dtypes[own] not in ("date", "string")
 
     def _features(self, table: str, features: list[str]) -> Iterator[Edit]:
         if not features:
@@ -187,45 +348,61 @@ class _Comparison:
             view = {"table": table, "features": features}
             yield Edit(("feature_views", f"{table}_fv"), view)
         else:
-            known = list(self._contract.feature_views[place].features)
-            yield Edit(("feature_views", place, "features"), known + features)
+            known = self._learned.setdefault(place, [])
+            known += features
+            given = self._contract.feature_views[place].features
+            yield Edit(("feature_views", place, "features"), [*given, *known])
 
     def _values(self, name: str, frame: pd.DataFrame) -> Iterator[Edit]:
+        owner = self._contract.owner(name)
+        if owner not in self._contract.tables:
+            return
+        then_all = self._before.tables.get(owner, pd.DataFrame())
         for own, column in self._month.delivered(name).items():
-            header = column.source or own
+            header = self._renamed.get((name, own)) or column.source or own
             if column.dtype != "category" or header not in frame:
                 continue
-            counts = (
-                frame[header]
-                .dropna()
-                .astype(str)
-                .replace(column.names_kept(self._as_of))
-                .value_counts()
-            )
-            now = {str(value): int(rows) for value, rows in counts.items() if str(value)}
-            then = self._before.values.get(name, {}).get(own, {})
+            read, _ = convert(frame[header], "category", Writing.of(self._contract.files, column))
+            now = _counts(read)
+            then = _counts(then_all[own]) if own in then_all else {}
             listed = column.values if column.values is not None else tuple(then)
-            new = {v: n for v, n in now.items() if v not in listed and v not in column.missing}
-            gone = {v: n for v, n in then.items() if v not in now}
+            new = {value: rows for value, rows in now.items() if value not in listed}
+            gone = {value: rows for value, rows in then.items() if value not in now}
             pairs = likely_renames(new, gone) if listed else {}
-            table = next((t for t in self._contract.tables if own in self._columns(t)), name)
-            path = ("tables", table, "columns", own)
-            for value, was in pairs.items():
+            path = ("tables", owner, "columns", own)
+            for value, was in list(pairs.items()):
                 says = f"{value!r} is new in {new[value]:,} rows, {was!r} is gone: a rename?"
-                spec = {"was": was, "since": self._as_of}
-                yield Edit((*path, "renamed", value), spec, says)
+                edit = Edit((*path, "renamed", value), {"was": was, "since": self._as_of}, says)
+                if self._wanted(edit.path):
+                    yield edit
+                else:
+                    del pairs[value]
             others = [value for value in new if value not in pairs]
             if column.values is not None and others:
-                yield Edit((*path, "values"), [*column.values, *others], "new values")
+                says = ", ".join(f"{value!r} is new in {new[value]:,} rows" for value in others)
+                yield Edit((*path, "values"), [*column.values, *others], says)
 
-    def _columns(self, table: str) -> Mapping[str, Column]:
-        return self._contract.tables[table].columns
+    def _read(self, name: str, frame: pd.DataFrame) -> pd.Series:
+        """The keys (rows,) of a file as the months before write them, as far as is known."""
+        keys = read_keys(self._month, name, frame[self._key])
+        found = likely_spelling(keys, self._known_keys(name))
+        if found is None:
+            return keys
+        text, _ = convert(frame[self._key], "string")
+        return text.map(found.read, na_action="ignore")
+
+    def _known_keys(self, name: str) -> pd.Series:
+        tables = self._before.tables
+        own = tables.get(self._contract.owner(name), next(iter(tables.values()), None))
+        return pd.Series(dtype=object) if own is None else own[self._contract.entity.column]
 
     def _spelling(self, name: str, frame: pd.DataFrame) -> Iterator[Edit]:
-        known = self._before.keys.get(name)
-        if known is None or name not in self._contract.tables:
+        if name not in self._contract.tables:
             return
-        found = self._spelled(frame, known)
+        keys = read_keys(self._month, name, frame[self._key])
+        if likely_spelling(keys, self._known_keys(name)) is None:
+            return
+        found = self._spelled(frame, self._known_keys(name))
         if found is not None:
             given = self._contract.tables[name].key_spellings
             doubt = self._spelling_doubt(frame, found)
@@ -244,46 +421,36 @@ class _Comparison:
 
     def _new_table(self, stem: str) -> Iterator[Edit]:
         frame = self._frames[stem]
-        if self._key not in frame or frame[self._key].duplicated().any():
+        if self._key not in frame:
+            self.left_out.append(f"{stem}: it has no column {self._key!r}, the customer's key")
             return
-        name = free_name(valid_name(stem, "table"), "table", set(self._contract.tables))
+        if frame[self._key].duplicated().any():
+            self.left_out.append(f"{stem}: it has several rows for a customer")
+            return
+        tables = {known.lower() for known in self._contract.tables}
+        name = free_name(valid_name(stem, "table"), "table", tables)
+        if not self._wanted(("tables", name)):
+            return
         columns = {}
         doubts = []
-        for header in map(str, frame.columns):
-            if header == self._key:
-                continue
-            own = free_name(valid_name(header), name, self._taken)
-            column, doubt = _guessed(header, own, frame[header])
-            if column is not None:
-                columns[own] = column
-                doubts += [f"{own}: {doubt}"] if doubt else []
+        for own, edit in self._guessed_columns(name, stem, ()):
+            columns[own] = edit.value.model_copy(update={"since": None})
+            doubts += [f"{own}: {edit.doubt}"] if edit.doubt else []
         if not columns:
             return
         table: dict[str, Any] = {"since": self._as_of, "columns": columns}
         if stem != name:
             table["file"] = stem
-        known = next(iter(self._before.keys.values()), pd.Series(dtype=object))
-        spelling = self._spelled(frame, known)
+        spelling = self._spelled(frame, self._known_keys(name))
         if spelling is not None:
             table["key_spellings"] = [spelling]
             doubts.append(self._spelling_doubt(frame, spelling))
         yield Edit(("tables", name), table, "; ".join(doubts))
-        features = [own for own, spec in columns.items() if spec.dtype not in ("date", "string")]
+        features = [own for own in columns if self._learnable(own)]
         if features:
             yield Edit(("feature_views", f"{name}_fv"), {"table": name, "features": features})
 
 
-def _guessed(header: str, own: str, values: pd.Series) -> tuple[Column | None, str]:
-    """A new column in words, and why to confirm it; None if nothing can be learned from it."""
-    guess = guess_column(header, values)
-    column = guess.column
-    if guess.useless or column.dtype == "string" or (is_personal(header) and guess.unique):
-        return None, ""
-    words = {"source": "" if header == own else header}
-    if column.dtype != "date":
-        phrase = counted(own) if column.dtype == "integer" else ""
-        words |= {"description": description(own), "phrase": phrase}
-    doubt = guess.doubt
-    if known_late(header):
-        doubt = "its name suggests that it is known only after churning"
-    return column.model_copy(update=words), doubt
+def _counts(values: pd.Series) -> dict[str, int]:
+    counts = values.dropna().astype(str).value_counts()
+    return {str(value): int(rows) for value, rows in counts.items()}

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from churn_platform.contract.parts import Column, KeySpelling
+from churn_platform.contract.columns import Column
+from churn_platform.contract.parts import KeySpelling
 
 OTHER_TYPE = re.compile(
     r"y|n|yes|no|on|off|true|false|null|~|[-+0-9.][-+0-9a-f_.:]*", re.IGNORECASE
@@ -18,6 +19,9 @@ OTHER_TYPE = re.compile(
 """Texts that YAML 1.1, by which the contract is read, may take for another type. ruamel.yaml
 writes by YAML 1.2, where `No` is a text.
 """
+
+LIST = re.compile(r"^( *)[^\s-].*:[ ]*(?:#.*)?\n(?:\s*#.*\n)*( *)- ", re.MULTILINE)
+"""A key and the first line of its list; the indentation of both."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Edit:
     value: Any
     doubt: str = ""
 
+    @property
+    def where(self) -> str:
+        """The path with dots."""
+        return ".".join(self.path)
+
 
 def with_edits(text: str, edits: Sequence[Edit]) -> str:
     """The text with every edit, and a comment where one should be confirmed."""
@@ -37,13 +46,25 @@ def with_edits(text: str, edits: Sequence[Edit]) -> str:
     tool.preserve_quotes = True
     tool.width = 4096
     tool.representer.ignore_aliases = lambda *_: True
+    listed = LIST.search(text)
+    offset = len(listed.group(2)) - len(listed.group(1)) if listed else 0
+    tool.indent(mapping=2, sequence=offset + 2, offset=offset)
     document = tool.load(text)
     before = _dumped(tool, document)
+    doubts: dict[tuple[int, str], list[str]] = {}
     for edit in edits:
-        _set(document, edit)
+        holder, key = _set(document, edit)
+        if edit.doubt:
+            found_doubts = doubts.setdefault((id(holder), key), [])
+            found_doubts.append(edit.doubt)
+            holder.yaml_add_eol_comment(f"# confirm: {'; '.join(found_doubts)}", key)
     after = _dumped(tool, document)
     found = "".join(_in_layout_of(text, before, after))
-    return found if parsed(found) == parsed(after) else after
+    try:
+        same = parsed(found) == parsed(after)
+    except yaml.YAMLError:
+        same = False
+    return found if same else after
 
 
 def parsed(text: str) -> Any:  # noqa: ANN401 - YAML
@@ -57,22 +78,31 @@ def _dumped(tool: Any, document: Any) -> str:  # noqa: ANN401 - ruamel's
     return out.getvalue()
 
 
-def _set(document: Any, edit: Edit) -> None:  # noqa: ANN401 - ruamel's
-    """Set one value; the comment is at the end of its line, not within a mapping on that line."""
+def _set(document: Any, edit: Edit) -> tuple[Any, str]:  # noqa: ANN401 - ruamel's
+    """Set one value, and add to a list that the value begins with.
+
+    Returns:
+        Where a comment goes: the end of the value's line, not within a mapping on that line.
+    """
     from ruamel.yaml.comments import CommentedMap
 
     place = document
     line = (document, edit.path[0])
     inline = False
     for name, below in pairwise(edit.path):
-        place = place.setdefault(name, CommentedMap())
+        if place.get(name) is None:
+            place[name] = CommentedMap()
+        place = place[name]
         inline = inline or bool(place.fa.flow_style())
         if not inline:
             line = (place, below)
-    place[_scalar(edit.path[-1])] = _in_flow(edit.value)
-    if edit.doubt:
-        holder, key = line
-        holder.yaml_add_eol_comment(f"# confirm: {edit.doubt}", key)
+    last = _scalar(edit.path[-1])
+    known = place.get(last)
+    if isinstance(known, list) and known and list(edit.value)[: len(known)] == list(known):
+        known.extend(map(_in_flow, list(edit.value)[len(known) :]))
+    else:
+        place[last] = _in_flow(edit.value)
+    return line
 
 
 def _in_flow(value: Any) -> Any:  # noqa: ANN401 - YAML

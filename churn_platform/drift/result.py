@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from churn_platform.base.stored import Stored
+from churn_platform.contract.columns import AgeUnit
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import AgeUnit
 from churn_platform.contract.policy import DriftMethod, DriftPolicy
 from churn_platform.drift.columns import ColumnCheck
 from churn_platform.drift.measure import DriftEvidence, Measured

@@ -20,8 +20,9 @@ from churn_platform.ingestion.delivered_file import (
     suffix_of,
 )
 from churn_platform.ingestion.drop import Drop
-from churn_platform.ingestion.faults import Fault, fault
+from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, fault
 from churn_platform.ingestion.month_warnings import MonthWarning, of_comparison
+from churn_platform.ingestion.renames import READABLE, likely_renames, likely_spelling
 from churn_platform.ingestion.validation import ValidatedDrop
 from churn_platform.lake.arrow_tables import table_digest, to_arrow
 from churn_platform.lake.deliveries import TableEntry
@@ -39,16 +40,17 @@ from churn_platform.lake.tables import lake_tables
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_VALUES = 10
 Keys = Mapping[str, pd.Series]
 """Table -> the keys of its rows."""
 
 
 def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
-    """The drop with its comparison, or with the faults that the comparison shows; a refused
-    drop is returned as it is.
+    """The drop with its comparison, or with the faults that the comparison shows; a drop that
+    is refused already has the likely renames of values in its faults.
     """
     if found.refusals:
-        return found
+        return _with_likely_renames(lake, found)
     comparison = _comparison(lake, drop, found)
     faults = _faults(lake, found, comparison)
     if faults:
@@ -84,7 +86,7 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     earlier = lake.compared(as_of)
     extra = {} if earlier is None else earlier.extra_columns
     extra = {**extra, **_extra_columns(lake.contract, drop)}
-    return MonthComparison(
+    made = MonthComparison(
         count=len(everyone(features)),
         customers=customers,
         lacking={name: len(keys) for name, keys in absent.items()},
@@ -95,6 +97,32 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
         without_line_end=_without_line_end(drop.files.values()),
         lacking_keys={name: tuple(map(str, keys.head(EXAMPLES))) for name, keys in absent.items()},
     )
+    known = {} if earlier is None else earlier.unlisted_values
+    kept = {name: columns for name, columns in known.items() if name not in found.tables}
+    unlisted = kept | _unlisted_values(lake.contract.delivery(as_of), found)
+    return made.model_copy(update={"unlisted_values": unlisted}) if unlisted else made
+
+
+def _unlisted_values(
+    contract: Contract, found: ValidatedDrop
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Table -> column -> the most frequent values that the contract does not list, with the
+    number of rows. There are some only where `policy.ingestion.new_values` accepts them.
+    """
+    unlisted: dict[str, dict[str, dict[str, int]]] = {}
+    if contract.policy.ingestion.new_values == "refuse":
+        return unlisted
+    for name, table in found.tables.items():
+        for own, column in contract.delivered(name).items():
+            if column.values is None:
+                continue
+            values = table.valid[own].dropna()
+            counts = values[~values.isin(column.values)].value_counts()
+            if len(counts):
+                shown = {str(value)[:EXAMPLE_LENGTH]: int(n) for value, n in counts.items()}
+                most = dict(list(shown.items())[:MOST_VALUES])
+                unlisted.setdefault(name, {})[own] = most
+    return unlisted
 
 
 def known_tables(lake: Lake, as_of: dt.date) -> dict[str, pd.DataFrame]:
@@ -106,6 +134,42 @@ def known_tables(lake: Lake, as_of: dt.date) -> dict[str, pd.DataFrame]:
         for name in parted
         if name in entries
     }
+
+
+def _with_likely_renames(lake: Lake, found: ValidatedDrop) -> ValidatedDrop:
+    """The drop with a question in each fault of unlisted values that probably replace others."""
+    before = lake.month_before(found.as_of)
+    if before is None:
+        return found
+    contract = lake.contract.delivery(found.as_of)
+    tables = {}
+    for name, table in found.tables.items():
+        faults = []
+        for one in table.report.faults:
+            own = contract.column_of_header(name, one.column) if one.counts else None
+            then = None if own is None else _values_of(lake, before, name, own)
+            if then is not None and own is not None:
+                now = set(table.valid[own].dropna()) | set(one.counts)
+                gone = {value: rows for value, rows in then.items() if value not in now}
+                pairs = likely_renames(one.counts, gone)
+                asked = " ".join(
+                    f"{value!r} is new in {one.counts[value]:,} rows, {was!r} is gone: a rename?"
+                    for value, was in pairs.items()
+                )
+                one = replace(one, question=asked)  # noqa: PLW2901
+            faults.append(one)
+        tables[name] = replace(table, report=replace(table.report, faults=tuple(faults)))
+    return replace(found, tables=tables)
+
+
+def _values_of(lake: Lake, month: dt.date, name: str, own: str) -> dict[str, int] | None:
+    """The values of a column of a month, with the number of rows of each; None without it."""
+    owner = lake.contract.owner(name)
+    entry = lake.entries(month).get(owner)
+    if entry is None or own not in lake.contract.published[owner]:
+        return None
+    values = lake.read_table(owner, lake.folder / entry.file, [own])[own].dropna()
+    return {str(value): int(rows) for value, rows in values.value_counts().items()}
 
 
 def _compared_before(lake: Lake, as_of: dt.date) -> MonthComparison | None:
@@ -139,9 +203,38 @@ def _faults(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> li
                 repair=near.spelling.repair,
             )
         )
+    elif policy.near_key_share < READABLE:
+        faults += _other_spelling(lake, found, comparison)
     if comparison.repeated_month is not None and policy.repeated_month == "refuse":
         faults.append(fault("month_repeated", "", same=comparison.repeated_month))
     return faults
+
+
+def _other_spelling(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> list[Fault]:
+    """A fault if most keys are new, and nearly all are known ones with another prefix."""
+    change = comparison.customers
+    delivered = _of_features(lake.contract, _delivered_keys(found))
+    if change is None or not delivered or 2 * change.new <= change.customers:
+        return []
+    keys = everyone(delivered).astype(str)
+    before = everyone(lake.keys(change.before, lake.contract.feature_tables)).astype(str)
+    spelling = likely_spelling(keys, before)
+    if spelling is None:
+        return []
+    read = keys.map(spelling.read)
+    shown = zip(keys.head(EXAMPLES), read.head(EXAMPLES), strict=True)
+    return [
+        fault(
+            "keys_nearly_match",
+            "",
+            examples=[f"{own} for {other}" for own, other in shown],
+            near=f"{int(read.isin(before).sum()):,}",
+            all=f"{len(keys):,}",
+            before=change.before,
+            how="their prefix or zeros are changed",
+            repair="write every key as in that month",
+        )
+    ]
 
 
 def _delivered_customers(

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from churn_platform.contract.parts import Column, Dtype, FileFormat
+from churn_platform.contract.columns import Column, Dtype
+from churn_platform.contract.parts import FileFormat
 from churn_platform.ingestion.faults import Mask
 
 NULL_WORDS = ("", "null", "none", "nan", "-nan", "+nan", "-nan(ind)", "na", "n/a")

@@ -75,7 +75,12 @@ def due_pull(
 
 
 def pull(
-    contract: Contract, as_of: dt.date, folder: Path, skip: Sequence[str] = ()
+    contract: Contract,
+    as_of: dt.date,
+    folder: Path,
+    skip: Sequence[str] = (),
+    *,
+    every_column: bool = False,
 ) -> dict[str, int]:
     """Write every table of the contract that is in a database into `folder`, as Parquet; table
     -> rows.
@@ -88,6 +93,7 @@ def pull(
         as_of: the month, the value of `:as_of`.
         folder: where the files go.
         skip: tables that are not asked for.
+        every_column: also those that the contract does not name; one that it names may lack.
 
     Raises:
         UsageError: a variable is not set, a URL is invalid, or its driver is not installed.
@@ -105,7 +111,9 @@ def pull(
         try:
             with _connected(engine, where) as connection:
                 for name in names:
-                    counts[name] = _write(contract, name, as_of, connection, folder)
+                    counts[name] = _write(
+                        contract, name, as_of, connection, folder, every_column=every_column
+                    )
         finally:
             engine.dispose()
     return counts
@@ -164,7 +172,13 @@ def _connected(engine: "sa.Engine", where: str) -> "sa.Connection":
 
 
 def _write(
-    contract: Contract, name: str, as_of: dt.date, connection: "sa.Connection", folder: Path
+    contract: Contract,
+    name: str,
+    as_of: dt.date,
+    connection: "sa.Connection",
+    folder: Path,
+    *,
+    every_column: bool = False,
 ) -> int:
     """Write one table in order of its key, so the same rows make the same file; how many rows."""
     import pyarrow as pa
@@ -177,18 +191,20 @@ def _write(
     optional = {contract.label.column} if contract.wide and name == contract.label.table else set()
     try:
         result = connection.execution_options(stream_results=True, yield_per=CHUNK).execute(
-            _query(source, headers),
+            _query(source, [] if every_column else headers),
             {"as_of": as_of},
         )
         present = list(result.keys())
         missing = [header for header in headers if header not in present and header not in optional]
-        if missing:
+        if missing and not every_column:
             raise DataError(
                 f"{where}: the query gives no column {', '.join(map(repr, missing))}; it gives"
                 f" {', '.join(present)}.",
                 code="SOURCE_FAILED",
             )
         wanted = [header for header in headers if header in present]
+        if every_column:
+            wanted = [header for header in present if header != source.as_of_column]
         chunks = list(_chunks(result, [present.index(header) for header in wanted], wanted))
     except sa.exc.SQLAlchemyError as error:
         raise DataError(
@@ -208,6 +224,7 @@ def _write(
 
 
 def _query(source: DatabaseSource, headers: Sequence[str]) -> Any:  # noqa: ANN401
+    """The rows of a month with these columns; with all without any."""
     import sqlalchemy as sa
 
     as_of: sa.BindParameter[Any] = sa.bindparam("as_of", type_=sa.Date())
@@ -216,7 +233,8 @@ def _query(source: DatabaseSource, headers: Sequence[str]) -> Any:  # noqa: ANN4
     schema, _, name = source.table.rpartition(".")
     month: sa.ColumnClause[Any] = sa.column(source.as_of_column)
     table = sa.table(name, *(sa.column(header) for header in headers), schema=schema or None)
-    return sa.select(*table.c).where(month == as_of)
+    columns = table.c if headers else [sa.text("*")]
+    return sa.select(*columns).select_from(table).where(month == as_of)
 
 
 def _chunks(result: Any, places: Sequence[int], names: Sequence[str]) -> Iterator["pa.Table"]:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """Every kind of fault that a drop can have, with its message and remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -213,6 +213,10 @@ class Fault:
         default_factory=lambda: np.zeros(0, dtype=np.int64), compare=False, repr=False
     )
     """The rows, counted from 0."""
+    counts: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    """Of values that the contract does not list: each with its number of rows."""
+    question: str = ""
+    """What probably changed in the files; contains values of theirs."""
 
     @property
     def of_cells(self) -> bool:
@@ -267,7 +271,10 @@ class Fault:
         said = f"{self.where}: {self.problem}"
         if found:
             said += f" ({' '.join(found)})"
-        return f"{said}; {self.remedy}."
+        said = f"{said}; {self.remedy}."
+        if examples and self.question:
+            return f"{said} {self.question}"
+        return said
 
 
 def fault(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from churn_platform.base.text import counted
 from churn_platform.contract.policy import IngestionPolicy
 from churn_platform.ledger.receipts import DELIVERED, Act, Receipt
 
@@ -41,6 +42,7 @@ Code = Literal[
     "TABLE_SAME_AS_BEFORE",
     "MONTH_SAME_AS_BEFORE",
     "NEW_COLUMN",
+    "NEW_VALUE",
     "FILE_MAY_BE_CUT",
     "ROWS_QUARANTINED",
     "CHURN_RATE_IMPLAUSIBLE",
@@ -106,6 +108,17 @@ def of_comparison(
         ),
         *(
             MonthWarning(
+                "NEW_VALUE",
+                f"{table}.{column}",
+                f"{table}.{column} has values that the contract does not list: {_rows(values)}."
+                " They are published as they are; add them to `values`, or to `renamed` if they"
+                " replace others.",
+            )
+            for table, columns in compared.unlisted_values.items()
+            for column, values in columns.items()
+        ),
+        *(
+            MonthWarning(
                 "FILE_MAY_BE_CUT",
                 name,
                 f"{name} has no line end after its last row, as the month's other files have:"
@@ -115,6 +128,10 @@ def of_comparison(
             for name in compared.without_line_end
         ),
     ]
+
+
+def _rows(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{value!r} in {counted(rows, 'row')}" for value, rows in values.items())
 
 
 def of_quarantine(sentence: str) -> list[MonthWarning]:

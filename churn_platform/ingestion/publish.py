@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import shlex
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,6 +42,15 @@ from churn_platform.ledger.store import LedgerStore
 
 LONGEST_REASON = 2000
 """Characters of a receipt's reason."""
+CHANGED_FILES = (
+    "missing_column",
+    "missing_table",
+    "unknown_category",
+    "keys_differ_between_tables",
+    "keys_nearly_match",
+    "unmatched_customers",
+)
+"""Faults that files have when the business changed them for good."""
 TEMPLATE = Path(__file__).with_name("drop.html.j2")
 
 
@@ -87,7 +97,7 @@ class Ingestion:
         found = self.judge(drop)
         if found.refusals:
             self._record_refusal(as_of, found.faults, fingerprint)
-            raise self._refusal(found)
+            raise self._refusal(found, [drop.folder])
         tables, quarantines = self._publishable(found)
         publication = self._lake.publish(
             as_of, tables, self._home.now(), fingerprint, quarantines, found.comparison
@@ -113,11 +123,13 @@ class Ingestion:
         found = validate(self._contract, drop, today=today, known=known, published=published)
         return compared(self._lake, drop, found)
 
-    def accept(self, source: Path, as_of: dt.date) -> tuple[Path, ValidatedDrop]:
+    def accept(
+        self, source: Path, as_of: dt.date, named: Sequence[Path] = ()
+    ) -> tuple[Path, ValidatedDrop]:
         """Validate the files in `source` and copy them into the home as the drop of `as_of`.
 
         The copy is marked as incoming until every file is there, so no one processes half of
-        it.
+        it. `named` is what a person named, if the files are gathered elsewhere.
 
         Returns:
             The drop's folder in the home, and what validation found.
@@ -138,7 +150,7 @@ class Ingestion:
             )
         found = self.judge(drop)
         if found.refusals:
-            raise self._refusal(found)
+            raise self._refusal(found, named or ([] if self._contract.pulled else [source]))
         write_page(self._home.reports, found)
         target = self._home.drops / as_of.isoformat()
         target.mkdir(parents=True, exist_ok=True)
@@ -274,12 +286,21 @@ class Ingestion:
             {name: made for name, made in quarantines.items() if made is not None},
         )
 
-    def _refusal(self, found: ValidatedDrop) -> DropRefused:
-        """The refusal with every fault, and the page that shows them."""
+    def _refusal(self, found: ValidatedDrop, named: Sequence[Path]) -> DropRefused:
+        """The refusal with every fault, the page that shows them, and the command that changes
+        the contract instead of the files.
+        """
         page = write_page(self._home.reports, found)
         many = counted(len(found.faults), "fault")
         message = f"The drop of {found.as_of} is refused, nothing was published ({many}):"
         message += "".join(f"\n  - {fault.sentence()}" for fault in found.faults)
+        changed = any(fault.code in CHANGED_FILES for fault in found.faults)
+        if changed and self._lake.month_before(found.as_of) is not None:
+            files = f" --from-drop {shlex.join(map(str, named))}" if named else ""
+            message += (
+                "\nIf the files are right and the business changed, see what would change in the"
+                f" contract: churn contract update{files} --as-of {found.as_of}{self._home.option}"
+            )
         if page is not None:
             message += f"\nAs a page: {page}"
         return DropRefused(message, found.faults, page)

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,7 @@ def schema(contract: Contract, table: str, as_of: dt.date | None = None) -> "pa.
 def _rules(
     contract: Contract, table: str, name: str, spec: Column, as_of: dt.date | None
 ) -> Iterator[tuple[str, Rule]]:
-    if spec.values is not None:
+    if spec.values is not None and contract.policy.ingestion.new_values == "refuse":
         allowed = list(spec.values)
         yield "unknown_category", lambda values: values.notna() & ~values.isin(allowed)
     if spec.min is not None:
@@ -218,7 +219,8 @@ def read_keys(contract: Contract, name: str, keys: pd.Series) -> pd.Series:
     if not table.key_spellings:
         return keys
     [spelling] = table.key_spellings
-    return keys.astype(object).map(lambda key: spelling.read(str(key)), na_action="ignore")
+    text, _ = convert(keys, "string")
+    return text.map(spelling.read, na_action="ignore")
 
 
 def _label_may_come_later(contract: Contract, name: str) -> bool:
@@ -354,7 +356,7 @@ def _cell_fault(
         details["bound"] = f"{bound:g}"
     if code == "excel_date":
         details |= {"first": seen[0], "date": excel_day(seen[0])}
-    return fault(
+    made = fault(
         code,
         table,
         spec.source or column,
@@ -363,3 +365,7 @@ def _cell_fault(
         examples=seen,
         **details,
     )
+    if code != "unknown_category":
+        return made
+    counts = raw.iloc[positions].astype(str).value_counts()
+    return replace(made, counts={str(value): int(rows) for value, rows in counts.items()})

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from churn_platform.contract.columns import Column
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import Column, FileFormat
+from churn_platform.contract.parts import FileFormat
 from churn_platform.ingestion.conversion import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, spellings
 from churn_platform.ingestion.delivered_file import (
     HEAD,

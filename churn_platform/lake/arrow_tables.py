@@ -14,7 +14,7 @@ import pandas as pd
 
 from churn_platform.base.digests import canonical_json
 from churn_platform.base.files import replacing
-from churn_platform.contract.parts import Column, Dtype
+from churn_platform.contract.columns import Column, Dtype
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -53,6 +53,10 @@ class MonthComparison(StoredStrictly):
     """Those of them that the month before did not have."""
     without_line_end: tuple[str, ...] = ()
     """Files whose last row has no line end, where the month's other files end with one."""
+    unlisted_values: dict[str, dict[str, dict[str, int]]] = Field(default={})
+    """Table -> column -> values that the contract does not list, with the number of rows. Absent
+    without any.
+    """
     against: dict[dt.date, dict[str, str]] = Field(default={})
     """Month -> digests of its tables at that time, for the months that are named here. Absent
     in a comparison of an older version, which stays as it is.

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from churn_platform.contract.columns import AgeUnit
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import AgeUnit
 
 CANONICAL = {"integer": "Int64", "float": "float64", "boolean": "boolean"}
 """The one pandas dtype of a column by its dtype in the contract; object for the others."""

@@ -17,7 +17,7 @@ from churn_platform.ingestion.drop import Drop, FileDigests, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, Records
-from churn_platform.lake.window import Months
+from churn_platform.lake.window import Months, Window
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
 from churn_platform.ledger.receipts import Act
 from churn_platform.ledger.store import LedgerStore
@@ -232,7 +232,20 @@ class Progress(Months):
             request=ManualRequest.open_in(self._ledger.state()),
             ended=ended,
             redefined=redefined,
+            added=self._added(as_of, production, window),
         )
+
+    def _added(
+        self, as_of: dt.date, production: ReleaseManifest | None, window: Window | None
+    ) -> tuple[str, ...]:
+        """The features that a candidate would learn from and production does not read."""
+        if production is None or window is None:
+            return ()
+        contract = self._version_contracts.of_candidate(
+            as_of, self.matured(as_of), window.training[-1]
+        )
+        read = {feature.name for feature in production.features}
+        return tuple(feature for feature in contract.features if feature not in read)
 
 
 def in_production(manifest: ReleaseManifest) -> ProductionModel:

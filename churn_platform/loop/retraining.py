@@ -80,6 +80,10 @@ class RetrainingInputs:
     redefined: bool = False
     """Whether the newest labels define churn in another way than those that trained production.
     """
+    untried: tuple[str, ...] = ()
+    """Features that a candidate would learn from now, that production does not read, and that no
+    decided candidate has read.
+    """
 
     @classmethod
     def gather(
@@ -97,6 +101,7 @@ class RetrainingInputs:
         request: ManualRequest | None = None,
         ended: Sequence[str] = (),
         redefined: bool = False,
+        added: Sequence[str] = (),
     ) -> "RetrainingInputs":
         """Gather the inputs of a month, of a home or of a backtest.
 
@@ -113,6 +118,7 @@ class RetrainingInputs:
             request: a person's unanswered request.
             ended: the features of production that the month no longer has.
             redefined: whether the newest labels define churn in another way than production.
+            added: the features that a candidate would learn from and production does not read.
         """
         labelled = None
         newest = ""
@@ -141,7 +147,14 @@ class RetrainingInputs:
             request=request,
             ended=() if _decided_without(ended, newest, decisions) else tuple(ended),
             redefined=redefined,
+            untried=_untried(added, decisions),
         )
+
+
+def _untried(added: Sequence[str], decisions: Sequence[Decision]) -> tuple[str, ...]:
+    """Those of the features that no decided candidate has read."""
+    tried = {name for decision in decisions for name in decision.candidate_features or ()}
+    return tuple(name for name in added if name not in tried)
 
 
 def _decided_without(ended: Sequence[str], labelled: str, decisions: Sequence[Decision]) -> bool:
@@ -210,6 +223,8 @@ def evidence_key(contract: Contract, inputs: RetrainingInputs) -> str:
         evidence["ended"] = ",".join(inputs.ended)
     if inputs.redefined:
         evidence["redefined"] = "label"
+    if inputs.untried:
+        evidence["untried"] = ",".join(inputs.untried)
     return digest_of(evidence)
 
 
@@ -233,6 +248,9 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
     old = _too_old(contract, inputs)
     if old is not None:
         return "schedule", old
+    if inputs.untried:
+        names = ", ".join(inputs.untried)
+        return "contract", f"A candidate can learn from {names}, which production does not read."
     measured = ""
     if inputs.realised is not None and inputs.realised.metrics is not None:
         measured = f", realised AUC {inputs.realised.metrics.auc:.3f} on {inputs.realised.as_of}"

@@ -79,6 +79,7 @@ class DecisionMaker:
             production,
             attempt,
             ended=self._ended(production, as_of),
+            must_replace=contract.policy.scoring.ended_columns == "stand_down",
             not_comparable=self._not_comparable(candidate, production),
         )
         decision = decide(

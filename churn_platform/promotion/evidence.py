@@ -66,6 +66,9 @@ class Evidence:
     production_features: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
     """Features of production whose columns have ended: it was scored with missing values."""
+    must_replace: bool = False
+    """Production stands down because these columns have ended: a candidate need only be no worse.
+    """
     not_comparable: str = ""
     """Why production has no scores although it is there: these labels do not judge it."""
 

@@ -29,6 +29,7 @@ def gather(
     fit: Fit = Recipe.fit,
     *,
     ended: Collection[str] = (),
+    must_replace: bool = False,
     not_comparable: str = "",
 ) -> Evidence:
     """Score candidate, production and the month-older recipe on the holdout rows of `dataset`.
@@ -43,6 +44,7 @@ def gather(
         fit: fits the month-older recipe.
         ended: features of production whose columns have ended. It is scored with missing values
             of them, as it would have to score from now on.
+        must_replace: production stands down because of them.
         not_comparable: why these labels do not judge production, if so.
     """
     rows = dataset.holdout_rows()
@@ -65,6 +67,7 @@ def gather(
                 trained_on(entities, production.training_entities) if known else None
             ),
             "ended": tuple(dtypes),
+            "must_replace": must_replace and bool(dtypes),
         }
     return Evidence(
         policy=contract.policy.promotion,

@@ -54,7 +54,9 @@ CALLS = {
     "bento": (),
     "doctor": (),
     "contract check": (),
+    "contract diff": (),
     "contract schema": (),
+    "contract update": (),
     "retrain": ACT,
 }
 

@@ -212,6 +212,72 @@ def test_the_how_to_page_shows_what_a_user_sees(churn, laundry, tmp_path):
 
 
 @pytest.fixture
+def changed_gym(tmp_path):
+    """A gym with a published January, and the files of a February with a renamed value and header."""
+    home = make_small_home(tmp_path / "home")
+    home.contract_history.record()
+    deliver(home, JANUARY, month_tables(JANUARY, 60))
+    home.ingestion.publish(JANUARY)
+    frames = month_tables(FEBRUARY, 60)
+    frames["members"]["plan"] = frames["members"]["plan"].replace({"basic": "standard"})
+    frames["visits"] = frames["visits"].rename(columns={"hours": "Hours"})
+    folder = tmp_path / "february"
+    folder.mkdir()
+    for name, frame in frames.items():
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    return home, folder
+
+
+def test_a_refused_drop_is_accepted_after_the_command_that_it_names(churn, answer, changed_gym):
+    home, folder = changed_gym
+    code, _, err = churn("ingest", folder, "--as-of", FEBRUARY, home=home)
+    assert code == 1
+    assert "'standard' is new in" in err
+    command = f"churn contract update --from-drop {folder} --as-of {FEBRUARY} --home {home.folder}"
+    assert command in err
+    text = (home.folder / "contract.yaml").read_text()
+    shown = answer("contract", "update", *command.split()[3:7], home=home)
+    assert (shown["written"], shown["remaining"], shown["refused"]) == (False, [], [])
+    assert {change["where"] for change in shown["changes"]} == {
+        "tables.members.columns.plan.renamed",
+        "tables.visits.columns.hours.sources",
+    }
+    assert len(shown["confirm"]) == 2
+    assert (home.folder / "contract.yaml").read_text() == text
+    code, out, _ = churn(*command.split()[1:7], "--yes", home=home)
+    assert (code, f"churn contract update --undo --home {home.folder}" in out) == (0, True)
+    assert churn("ingest", folder, "--as-of", FEBRUARY, home=home)[0] == 0
+    code, out, _ = churn("contract", "update", "--undo", "--yes", home=home)
+    assert code == 0
+    assert (home.folder / "contract.yaml").read_text() == text
+
+
+def test_proposals_are_left_out_and_the_faults_that_remain_are_shown(churn, changed_gym):
+    home, folder = changed_gym
+    update = ("contract", "update", "--from-drop", folder, "--as-of", FEBRUARY)
+    code, out, _ = churn(*update, "--skip", "tables.visits", home=home)
+    assert code == 0
+    assert "--skip tables.members.columns.plan.renamed" in out
+    assert "'hours'" in out.partition("These faults remain:")[2]
+    code, out, _ = churn(*update, home=home)
+    assert "These faults remain" not in out
+    assert "Nothing was written" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--undo", "--skip", "x"), "OPTIONS_CONFLICT"),
+        (("--as-of", "2024-02-29"), "OPTIONS_CONFLICT"),
+        (("--skip", "tables"), "OPTIONS_CONFLICT"),
+        (("--undo",), "USAGE_INVALID"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(churn, changed_gym, options, code):
+    assert wrong(churn("contract", "update", *options, home=changed_gym[0])) == code
+
+
+@pytest.fixture
 def published(tmp_path):
     """A home with January, under the recorded contract."""
     home = make_small_home(tmp_path / "home")

@@ -58,3 +58,34 @@ def test_a_comment_is_not_within_a_mapping_on_one_line():
 
 def test_nothing_to_set_changes_nothing():
     assert with_edits(TEXT, []) == TEXT
+
+
+@pytest.mark.parametrize("word", ["No", "yes", "1", "2024-01-31", "null", "a: b", "# x", "x"])
+def test_a_value_is_read_back_as_the_text_it_was(word):
+    path = ("tables", "members", "columns", "plan")
+    edits = [
+        Edit((*path, "values"), ["basic", "No", word]),
+        Edit((*path, "renamed", word), {"was": word}, "a rename?"),
+    ]
+    read = yaml.safe_load(with_edits(TEXT, edits))["tables"]["members"]["columns"]["plan"]
+    assert read["values"] == ["basic", "No", word]
+    assert read["renamed"] == {word: {"was": word}}
+
+
+def test_doubts_about_one_line_are_one_comment():
+    path = ("tables", "members", "columns")
+    edits = [
+        Edit((*path, "fee", "until"), "2026-07-31", "first"),
+        Edit((*path, "fee", "nullable"), True, "second"),
+        Edit((*path, "town", "nullable"), True, "third"),
+    ]
+    found = with_edits(TEXT, edits)
+    assert found.count("# confirm: ") == 2
+    assert "# confirm: first; second" in found
+
+
+def test_a_list_that_grows_keeps_the_comments_of_its_lines():
+    text = "features:\n      - plan  # first\n      - fee\n"
+    found = with_edits(text, [Edit(("features",), ["plan", "fee", "nps"])])
+    assert yaml.safe_load(found) == {"features": ["plan", "fee", "nps"]}
+    assert "      - plan  # first\n" in found

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from churn_platform.contract.parts import Column, FileFormat
+from churn_platform.contract.columns import Column
+from churn_platform.contract.parts import FileFormat
 from churn_platform.ingestion.conversion import (
     GAP_WORDS,
     NULL_WORDS,

@@ -234,7 +234,8 @@ def test_a_candidate_with_an_informative_new_column_beats_production_on_the_same
     }
     assert home.records.read("scores", FEBRUARY)["stand_down"] is None
     home = open_home(home.folder)
-    home.retraining_requests.request("Ann", "There is a new column.")
+    answer = home.progress().retraining(FEBRUARY)
+    assert answer.retrain
     run(home)
     home = open_home(home.folder)
     decision = home.decisions.newest()
@@ -286,3 +287,18 @@ def test_a_column_that_ends_is_named_by_the_drift_report_and_raises_no_alarm(jan
     assert outcome.alarms == ()
     assert outcome.result.prediction_drift < 0.05
     assert "months" in outcome.html.read_text(encoding="utf-8")
+
+
+def test_a_worthless_new_column_is_tried_once(january_copy):
+    home = with_calls(january_copy)
+    tables, _ = calls(home, FEBRUARY, informative=False)
+    noise = np.random.default_rng(5).poisson(3, CUSTOMERS)
+    deliver(home, FEBRUARY, tables | {"visits": tables["visits"].assign(calls=noise)})
+    assert run(home) == ["monthly 2024-02-29", "retraining 2024-02-29"]
+    home = open_home(home.folder)
+    decision = home.decisions.newest()
+    assert (decision.trigger, decision.decision) == ("contract", "refused")
+    assert "calls" in decision.candidate_features
+    tables, _ = calls(home, MARCH, informative=False)
+    deliver(home, MARCH, tables | {"visits": tables["visits"].assign(calls=noise)})
+    assert run(home) == ["monthly 2024-03-31"]

@@ -111,6 +111,9 @@ def test_the_inputs_are_the_newest_of_production_and_of_the_decisions():
         ({"redefined": True}, "contract", "labels of 2024-04-30 define churn in another way than those that version 3"),
         ({"redefined": True, "last_decision": APRIL}, None, "No labels have matured"),
         ({"redefined": True, "realised": FALLEN}, "contract", "define churn"),
+        ({"untried": ("calls",)}, "contract", "learn from calls"),
+        ({"untried": ("calls",), "drift_alarms": (ALARM,)}, "drift", "visits"),
+        ({"untried": ("calls",), "last_decision": APRIL}, None, "No labels have matured"),
     ],
 )  # fmt: skip
 def test_each_trigger_has_its_reason(gym, changes, trigger, facts):
@@ -151,6 +154,27 @@ def test_an_ended_column_asks_once_until_newer_labels_mature(features, as_of, en
         ended=("plan",),
     )
     assert found.ended == ended
+
+
+@pytest.mark.parametrize(
+    ("read", "untried"),
+    [(None, ("calls", "plan")), (("fee", "plan"), ("calls",)), (("calls", "plan"), ())],
+)
+def test_a_new_column_asks_until_a_candidate_with_it_was_decided_on(read, untried):
+    decisions = [decided(build()).model_copy(update={"candidate_features": read})]
+    decisions.append(decided(build()))
+    found = RetrainingInputs.gather(
+        APRIL,
+        "s",
+        window=Window(training=(MARCH,), holdout=(MARCH,), forward=()),
+        left_out={},
+        production=serving(),
+        drift_alarms=(),
+        performance=[],
+        decisions=decisions,
+        added=("calls", "plan"),
+    )
+    assert found.untried == untried
 
 
 def test_the_first_trigger_that_applies_is_named(aging):
@@ -229,7 +253,7 @@ def test_the_key_changes_with_the_evidence_and_the_policy_and_not_with_the_featu
     assert asked(gym, **changes).key != asked(gym).key == asked(gym).key
     assert evidence_key(declare(policy={}), QUIET) != evidence_key(gym, QUIET)
     assert evidence_key(declare(slices=[]), QUIET) == evidence_key(gym, QUIET)
-    for change in ({"ended": ("plan",)}, {"redefined": True}):
+    for change in ({"ended": ("plan",)}, {"redefined": True}, {"untried": ("calls",)}):
         assert evidence_key(gym, dataclasses.replace(QUIET, **change)) != evidence_key(gym, QUIET)
 
 

@@ -319,6 +319,22 @@ def test_across_definitions_a_candidate_must_still_be_worth_something_and_be_new
     assert too_few.decision == "refused"
 
 
+def test_a_candidate_without_ended_columns_need_only_be_no_worse_than_what_stands_down():
+    ended = {
+        "candidate_features": ("a",),
+        "production_features": ("a", "b"),
+        "ended": ("b",),
+        "must_replace": True,
+    }
+    equal = build(seed=1, candidate=0.5, production=0.5)
+    assert decided(equal).decision == "refused"
+    assert decided(changed(equal, **ended)).decision == "promoted"
+    assert decided(changed(equal, **ended | {"must_replace": False})).decision == "refused"
+    assert decided(changed(build(candidate=2.0, production=0.3), **ended)).decision == "refused"
+    both_worthless = build(candidate=50.0, production=50.0)
+    assert decided(changed(both_worthless, **ended)).decision == "refused"
+
+
 def test_production_without_scores_needs_a_reason():
     with pytest.raises(DataError):
         changed(build(), production=None)

@@ -40,6 +40,16 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         )
     delta = evidence.policy.delta
     prod = evidence.production_auc
+    if evidence.must_replace:
+        worse = evidence.difference.interval.below(0)
+        return (
+            "fail" if worse else "pass",
+            (
+                f"The candidate's AUC is {new:.4f}, production's {prod:.4f} on the same {rows:,}"
+                f" holdout rows. Production stands down without {', '.join(evidence.ended)}, so"
+                f" the candidate need only be no worse: it is {'' if worse else 'not '}worse."
+            ),
+        )
     beats = should_promote(new, prod, delta)
     return (
         "pass" if beats else "fail",

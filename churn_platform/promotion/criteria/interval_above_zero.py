@@ -34,8 +34,9 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         verdict = "lies above 0: more than noise"
     elif interval.below(0):
         verdict = "lies below 0: the candidate ranks worse"
+    passes = interval.above(0) or (evidence.must_replace and not interval.below(0))
     return (
-        "pass" if interval.above(0) else "fail",
+        "pass" if passes else "fail",
         (
             f"The {level:.0%} interval of the difference, [{interval.low:+.3f},"
             f" {interval.high:+.3f}], {verdict}. {_power(evidence)}{_attempts(evidence)}"

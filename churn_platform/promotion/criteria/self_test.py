@@ -26,7 +26,8 @@ def impostors(evidence: Evidence, seed: int) -> Iterator[tuple[str, list[Evidenc
     """What must be refused, each with its name; a name is at fault when all of its evidence
     would be promoted.
     """
-    if evidence.production is not None:
+    # One that need only be no worse may be as good as production.
+    if evidence.production is not None and not evidence.must_replace:
         yield "a copy of production", [evidence.with_scores(evidence.production.copy())]
     yield (
         "a constant score",
@@ -66,7 +67,7 @@ def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -
     faults = [
         f"{name} would have been promoted" for name, fakes in tried if all(map(passes, fakes))
     ]
-    if evidence.production is not None and passes(evidence):
+    if evidence.production is not None and not evidence.must_replace and passes(evidence):
         mirrored = evidence.with_scores(evidence.production, evidence.candidate)
         if passes(mirrored):
             faults.append("the comparison passes in both directions")
