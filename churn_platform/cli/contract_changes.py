@@ -119,6 +119,8 @@ def update(
             f"Written to {opened.contract_path} and recorded in the ledger. Undo it with:"
             f" churn contract update --undo{opened.option}"
         )
+    elif proposal.refused:
+        typer.echo("Nothing was written.")
     elif proposal.changes:
         typer.echo("Nothing was written. Add --yes to write it.")
 
