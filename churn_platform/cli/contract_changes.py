@@ -119,10 +119,9 @@ def update(
             f"Written to {opened.contract_path} and recorded in the ledger. Undo it with:"
             f" churn contract update --undo{opened.option}"
         )
-    elif proposal.refused:
-        typer.echo("Nothing was written.")
     elif proposal.changes:
-        typer.echo("Nothing was written. Add --yes to write it.")
+        how = "" if proposal.refused else " Add --yes to write it."
+        typer.echo(f"Nothing was written.{how}")
 
 
 def _show_rest(proposal: "ContractProposal", *, drafts: bool) -> None:
