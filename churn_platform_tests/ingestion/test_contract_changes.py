@@ -246,6 +246,7 @@ class TestATableInSeveralFiles:
         pd.testing.assert_frame_equal(after[others], before[others])
 
     def test_a_faulty_row_of_a_part_refuses_the_drop(self, parted):
+        parted = with_changes(parted, {"policy.ingestion.quarantine_share": 0.5})
         delivered = self.split()
         delivered["profiles"].loc[3, "town"] = "moon"
         found = codes(refused(parted, FEBRUARY, delivered))
