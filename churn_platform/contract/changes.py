@@ -107,6 +107,12 @@ def _table(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
         since = new.key_spellings[-1].since if new.key_spellings else None
         yield ContractChange(where, f"the keys of {name} are written in another way{_from(since)}")
     apart = {"columns", "ages", "parts", "key_spellings"}
+    for file, since in new.files.items():
+        if old.files.get(file) != since:
+            text = f"table {name} is in the file {file!r} from {since} on"
+            yield ContractChange(f"tables.{name}.files", text)
+    if set(old.files) <= set(new.files):
+        apart.add("files")
     if old.until != new.until and new.until is not None:
         yield ContractChange(
             f"tables.{name}.until", f"table {name} ends: {new.until} is without it"
@@ -143,6 +149,12 @@ def _column(where: str, name: str, old: Column, new: Column) -> Iterator[Contrac
     if old.until != new.until and new.until is not None:
         yield ContractChange(f"{where}.until", f"column {name} ends: {new.until} is without it")
         old = old.model_copy(update={"until": new.until})
+    for header, since in new.sources.items():
+        if old.sources.get(header) != since:
+            text = f"column {name} has the header {header!r} from {since} on"
+            yield ContractChange(f"{where}.sources", text)
+    if set(old.sources) <= set(new.sources):
+        old = old.model_copy(update={"sources": new.sources})
     for value in _both(old.renamed, new.renamed):
         if old.renamed.get(value) != new.renamed.get(value) and value in new.renamed:
             kept = new.renamed[value]
