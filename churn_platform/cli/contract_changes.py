@@ -121,7 +121,8 @@ def update(
             f" churn contract update --undo{opened.option}"
         )
     elif proposal.changes:
-        typer.echo("Nothing was written. Add --yes to write it.")
+        how = "" if proposal.refused else " Add --yes to write it."
+        typer.echo(f"Nothing was written.{how}")
 
 
 def _show_rest(proposal: "ContractProposal", *, drafts: bool) -> None:

@@ -264,7 +264,10 @@ def commands(january, tmp_path_factory):
         updates.write(updates.propose([files.drops / str(MARCH)], MARCH))
 
     made["contract"] = Command(
-        "contract", stages["contract"], updated, lambda home: (updated(home), run(home))
+        "contract",
+        stages["contract"],
+        updated,
+        lambda home: (updated(home), run(open_home(home.folder))),
     )
     made["contract then run"] = Command(
         "contract then run",

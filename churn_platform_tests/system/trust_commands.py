@@ -206,7 +206,7 @@ class Business(Driver):
             updates = home.contract_updates
             updates.write(updates.propose([source], month))
 
-        end = self.do(Command("contract", act, 14), death)
+        end = self.do(Command("contract", act, 16), death)
         changed = self.course.said["contract"] != before
         assert changed == (column in shape_of(self.course.home, month))
         if end == "done":
