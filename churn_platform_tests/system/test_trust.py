@@ -244,6 +244,7 @@ def people_act(business: Business, death: Death | None) -> None:
     for column in CHANGES:
         business.change_contract(column, death)
     business.month_comes()
+    business.repair(None if death is None else Death(0, again=True))
     business.put_broken(business.course.month(0))
     business.run()
 
