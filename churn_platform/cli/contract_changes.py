@@ -1,5 +1,6 @@
 """The commands contract diff and contract update."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,7 +129,7 @@ def _show_rest(proposal: "ContractProposal", *, drafts: bool) -> None:
     """What the changes leave out, and why the drop would still be refused."""
     if proposal.confirm:
         place = proposal.confirm[0].partition(":")[0]
-        typer.echo(f"To leave one out: --skip, such as --skip {place}")
+        typer.echo(f"To leave one out: --skip, such as --skip {shlex.quote(place)}")
     if proposal.left_out:
         typer.echo("Left out:")
     for one in proposal.left_out:

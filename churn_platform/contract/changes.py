@@ -107,6 +107,12 @@ def _table(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
         since = new.key_spellings[-1].since if new.key_spellings else None
         yield ContractChange(where, f"the keys of {name} are written in another way{_from(since)}")
     apart = {"columns", "ages", "parts", "key_spellings"}
+    for file, since in new.files.items():
+        if old.files.get(file) != since:
+            text = f"table {name} is in the file {file!r} from {since} on"
+            yield ContractChange(f"tables.{name}.files", text)
+    if set(old.files) <= set(new.files):
+        apart.add("files")
     if old.until != new.until and new.until is not None:
         yield ContractChange(
             f"tables.{name}.until", f"table {name} ends: {new.until} is without it"
@@ -143,14 +149,10 @@ def _column(where: str, name: str, old: Column, new: Column) -> Iterator[Contrac
     if old.until != new.until and new.until is not None:
         yield ContractChange(f"{where}.until", f"column {name} ends: {new.until} is without it")
         old = old.model_copy(update={"until": new.until})
-    for value in _both(old.renamed, new.renamed):
-        if old.renamed.get(value) != new.renamed.get(value) and value in new.renamed:
-            kept = new.renamed[value]
-            if isinstance(kept, str):
-                text = f"{value!r} in {name} is the new name of {kept!r}"
-            else:
-                text = f"{value!r} in {name} is the new name of {kept.was!r}{_from(kept.since)}"
-            yield ContractChange(f"{where}.renamed", text)
+    yield from _later_headers(where, name, old, new)
+    if old.sources.items() <= new.sources.items():
+        old = old.model_copy(update={"sources": new.sources})
+    yield from _renamed_values(where, name, old, new)
     if set(old.renamed) <= set(new.renamed):
         old = old.model_copy(update={"renamed": new.renamed})
     if old.values is not None and new.values is not None:
@@ -163,6 +165,24 @@ def _column(where: str, name: str, old: Column, new: Column) -> Iterator[Contrac
         if added or gone:
             old = old.model_copy(update={"values": new.values})
     yield from _fields(where, old, new)
+
+
+def _renamed_values(where: str, name: str, old: Column, new: Column) -> Iterator[ContractChange]:
+    for value in _both(old.renamed, new.renamed):
+        if old.renamed.get(value) != new.renamed.get(value) and value in new.renamed:
+            kept = new.renamed[value]
+            if isinstance(kept, str):
+                text = f"{value!r} in {name} is the new name of {kept!r}"
+            else:
+                text = f"{value!r} in {name} is the new name of {kept.was!r}{_from(kept.since)}"
+            yield ContractChange(f"{where}.renamed", text)
+
+
+def _later_headers(where: str, name: str, old: Column, new: Column) -> Iterator[ContractChange]:
+    for header, since in new.sources.items():
+        if old.sources.get(header) != since:
+            text = f"column {name} has the header {header!r} from {since} on"
+            yield ContractChange(f"{where}.sources", text)
 
 
 def _view(old: "Contract", new: "Contract", name: str) -> Iterator[ContractChange]:

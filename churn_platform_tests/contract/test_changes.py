@@ -79,3 +79,19 @@ def test_a_column_that_a_version_reads_cannot_be_removed():
     fewer = gym(tables__visits={"columns": {"classes": {"dtype": "integer", "since": JULY}}},
                 feature_views__use__features=["classes"])  # fmt: skip
     assert [f.where for f in refused_changes(gym(), fewer, [JUNE], {3: version})] == ["tables"]
+
+
+def test_later_headers_and_files_are_said_in_words():
+    new = gym(
+        tables__members__columns__fee={"dtype": "float", "min": 0, "sources": {"Price": JULY}},
+        tables__visits__files={"usage": JULY},
+    )
+    assert [(one.where, one.sentence) for one in changes_between(gym(), new)] == [
+        (
+            "tables.members.columns.fee.sources",
+            "column members.fee has the header 'Price' from 2026-07-31 on",
+        ),
+        ("tables.visits.files", "table visits is in the file 'usage' from 2026-07-31 on"),
+    ]
+    (back,) = [one for one in changes_between(new, gym()) if one.where.endswith("sources")]
+    assert "Price" in back.sentence

@@ -228,3 +228,19 @@ def test_a_period_without_an_entity_frame_reads_its_snapshots(three):
         created_timestamp_column="created_timestamp", start_date=moment(MONTHS[1]), end_date=moment(MONTHS[2]),
     )  # fmt: skip
     assert sorted(job.to_arrow()["number"].to_pylist()) == [2, 3, 20]
+
+
+@pytest.mark.parametrize("lacking", [MONTHS[:1], MONTHS[:2], MONTHS])
+def test_a_feature_that_a_snapshot_lacks_is_missing_as_if_every_value_were_null(three, lacking):
+    for day in lacking:
+        path = three.folder / "one" / f"{day}.parquet"
+        pq.write_table(pq.read_table(path).drop_columns(["flag"]), path)
+    asked = [(key, moment(day)) for key in ("ann", "bob") for day in MONTHS]
+    job, (schema, rows) = three.historical(OURS, asked)
+    assert own_way(job)
+    for day in lacking:
+        path = three.folder / "one" / f"{day}.parquet"
+        table = pq.read_table(path)
+        null = pa.nulls(len(table), pa.bool_())
+        pq.write_table(table.append_column("flag", null), path)
+    assert (schema, rows) == three.historical(FEASTS, asked)[1]

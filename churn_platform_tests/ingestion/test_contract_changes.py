@@ -43,6 +43,8 @@ def tables(month, **changes):
 
 def publish(home, month, frames, parquet=()):
     """Deliver tables, those named in `parquet` as Parquet, and publish the month in a run."""
+    for path in (home.drops / month.isoformat()).glob("*"):
+        path.unlink()
     folder = deliver(home, month, {n: f for n, f in frames.items() if n not in parquet})
     for name in parquet:
         frames[name].to_parquet(folder / f"{name}.parquet", index=False)
@@ -236,8 +238,6 @@ class TestATableInSeveralFiles:
         delivered = self.split()
         publish(parted, FEBRUARY, delivered)
         before = lake_table(parted, FEBRUARY, "members")
-        for path in (parted.drops / FEBRUARY.isoformat()).glob("*.csv"):
-            path.unlink()
         correction = publish(parted, FEBRUARY, {file: delivered[file].assign(**{column: value})})
         assert (correction.kind, correction.tables) == ("correction", ("members",))
         after = lake_table(parted, FEBRUARY, "members")
@@ -246,6 +246,7 @@ class TestATableInSeveralFiles:
         pd.testing.assert_frame_equal(after[others], before[others])
 
     def test_a_faulty_row_of_a_part_refuses_the_drop(self, parted):
+        parted = with_changes(parted, {"policy.ingestion.quarantine_share": 0.5})
         delivered = self.split()
         delivered["profiles"].loc[3, "town"] = "moon"
         found = codes(refused(parted, FEBRUARY, delivered))
