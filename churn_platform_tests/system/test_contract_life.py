@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from churn_platform.promotion import promotions
 from churn_platform.services import Services
 from churn_platform_tests.api_client import client, running
 from churn_platform_tests.small_business import make_home, open_home
@@ -220,8 +221,16 @@ class Life:
         assert len(self.opened().ledger.receipts()) == receipts + 1
 
 
+@pytest.fixture(scope="module", autouse=True)
+def at_once():
+    """Servers change to a version when it is promoted, not some seconds later."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(promotions, "ACTIVATION_DELAY", dt.timedelta(0))
+        yield
+
+
 @pytest.fixture(scope="module", params=["automatic", "approval"])
-def life(request, tmp_path_factory):
+def life(request, at_once, tmp_path_factory):
     """The twelve months under one promotion mode."""
     folder = tmp_path_factory.mktemp(request.param)
     policy = CONTRACT["policy"]
