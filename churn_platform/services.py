@@ -307,6 +307,7 @@ class Services(Home):
             self.contract,
             self.ledger,
             self.contract_history,
+            lambda: read_contract(self.contract_path),
             completions,
             self.approvals.record_lapse,
         )

@@ -14,6 +14,7 @@ from churn_platform.cli.base import HomeOption, JsonOption, open_home, print_jso
 if TYPE_CHECKING:
     from churn_platform.contract.changes import ContractChange
     from churn_platform.drafting.home_update import ContractProposal
+    from churn_platform.services import Services
 
 
 def diff(
@@ -96,13 +97,23 @@ def update(
     else:
         proposal = opened.contract_updates.edited()
     if not as_json:
-        _show_changes(proposal.changes, proposal.refused, proposal.confirm)
+        # With --yes the refusals are the error that ends the command.
+        _show_changes(proposal.changes, () if yes else proposal.refused, proposal.confirm)
         _show_rest(proposal, drafts=drafts)
     write = bool(proposal.changes) and (
         yes or (not proposal.refused and _confirmed(as_json=as_json))
     )
     if write:
         opened.contract_updates.write(proposal)
+    _show_outcome(opened, proposal, written=write, as_json=as_json)
+    if proposal.refused:
+        raise typer.Exit(1)
+
+
+def _show_outcome(
+    opened: "Services", proposal: "ContractProposal", *, written: bool, as_json: bool
+) -> None:
+    """Whether the changes were written, and what to type next."""
     if as_json:
         print_json(
             {
@@ -112,10 +123,10 @@ def update(
                 "confirm": list(proposal.confirm),
                 "left_out": list(proposal.left_out),
                 "remaining": list(proposal.remaining),
-                "written": write,
+                "written": written,
             }
         )
-    elif write:
+    elif written:
         typer.echo(
             f"Written to {opened.contract_path} and recorded in the ledger. Undo it with:"
             f" churn contract update --undo{opened.option}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from churn_platform.base.errors import ContractError
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.lake.contract_history import ContractHistory
@@ -32,6 +33,7 @@ class RunStart:
         contract: the contract in use.
         ledger: the receipts.
         contract_history: the contracts of the home over time.
+        read_contract: reads the contract in use again.
         completions: each completes one kind of work that a kill may have cut off, in order.
         record_lapse: records that a request for approval has lapsed.
     """
@@ -39,11 +41,21 @@ class RunStart:
     contract: Contract
     ledger: LedgerStore
     contract_history: ContractHistory
+    read_contract: Callable[[], Contract]
     completions: Sequence[Callable[[], object]]
     record_lapse: Callable[[], object]
 
     def complete(self) -> None:
-        """Do it all. The caller holds the home."""
+        """Do it all. The caller holds the home.
+
+        Raises:
+            ContractError: the contract changed while the caller waited for the home.
+        """
+        if self.read_contract().written() != self.contract.written():
+            raise ContractError(
+                "The contract changed while this command waited for the home: type it again.",
+                code="CONTRACT_CHANGED",
+            )
         for complete in self.completions:
             complete()
         self.contract_history.record()

@@ -1,7 +1,9 @@
 """The start of a run: a changed policy is recorded once, by whichever run sees it first."""
 
+import pytest
 import yaml
 
+from churn_platform.base.errors import ContractError
 from churn_platform.base.provenance import provenance
 from churn_platform.loop.home_run import FIRST
 from churn_platform_tests.small_business import DECLARED, make_home, open_home
@@ -42,3 +44,17 @@ def test_a_changed_policy_is_a_receipt_with_every_field_and_both_values(tmp_path
     back = with_policy(home, **DECLARED["policy"])
     back.run_start.record_policy()
     assert (back.ledger.head().before, back.ledger.head().after) == (receipt.after, before)
+
+
+def test_a_contract_that_changed_while_a_run_waited_is_not_taken_back(tmp_path):
+    home = make_home(tmp_path / "home")
+    waiting = open_home(home.folder)
+    assert waiting.contract.name == "gym"
+    changed = {**DECLARED, "slices": []}
+    (home.folder / "contract.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
+    open_home(home.folder).run_start.complete()
+    receipts = home.ledger.receipts("contract changed")
+    with pytest.raises(ContractError) as refused:
+        waiting.run_start.complete()
+    assert refused.value.code == "CONTRACT_CHANGED"
+    assert home.ledger.receipts("contract changed") == receipts
