@@ -180,7 +180,7 @@ class Predictor:
         """The customer, or why there is no prediction."""
         if row is None:
             message = f"The online store has no customer {key!r}."
-            return ApiError(404, "unknown_customer", message, f"Check the {self.key}.")
+            return ApiError(404, "unknown_customer", message, self.contract.advice_on_key(key))
         behind = [name for name in row.behind if name not in assumed]
         if behind and not self.answers_stale:
             return ApiError(

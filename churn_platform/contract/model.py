@@ -97,6 +97,17 @@ class Contract(ContractPart):
         """The contract of one month as its drop has the tables (`views.as_delivered`)."""
         return self.at(as_of).as_delivered
 
+    def advice_on_key(self, key: object) -> str:
+        """What to do about a key that no one has: check it, or give it in the spelling of the
+        first months, if files write it in another way now.
+        """
+        for table in self.tables.values():
+            spelling = table.key_spelling(dt.date.max)
+            if spelling is not None and spelling.read(str(key)) != str(key):
+                known = spelling.read(str(key))
+                return f"Files write keys in another way since {spelling.since}: try {known!r}."
+        return f"Check the {self.entity.column}."
+
     def has_column(self, table: str, column: str, as_of: dt.date) -> bool:
         """Whether a month has a column or an age of a table."""
         spec = self.tables[table]

@@ -222,7 +222,8 @@ class Erasure:
         for receipt in self.ledger.receipts("customer forgotten"):
             if receipt.evidence["customer"] == salted(str(receipt.evidence["salt"]), key):
                 return f"This {column} was erased on {receipt.time[:10]}. No data is left."
-        return f"There is no customer {key!r} in {self.home.folder}. Check the {column}."
+        advice = self.contract.advice_on_key(key)
+        return f"There is no customer {key!r} in {self.home.folder}. {advice}"
 
     @contextlib.contextmanager
     def _cleared_without_plan(self) -> Iterator[None]:

@@ -357,7 +357,8 @@ class Status:
         row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
         if row.empty:
             raise UsageError(
-                f"There is no customer {entity!r} in the snapshot of {month}: check the {key}.",
+                f"There is no customer {entity!r} in the snapshot of {month}."
+                f" {contract.advice_on_key(entity)}",
                 code="CUSTOMER_UNKNOWN",
             )
         sentences = reasons(contract, row, version.model, contract.policy.scoring.reasons)

@@ -148,6 +148,14 @@ def test_a_key_is_read_in_the_earlier_spelling(spelling, key):
     assert contract.tables["members"].key_spelling(JULY).read("CUST-12a") == key
 
 
+def test_an_unknown_key_in_the_newest_spelling_is_answered_with_the_one_that_is_known():
+    spellings = [{"since": JULY, "remove_prefix": "CUST-"}]
+    contract = gym(tables__visits__key_spellings=spellings)
+    assert "'12a'" in contract.advice_on_key("CUST-12a")
+    assert "member" in contract.advice_on_key("12a")
+    assert "member" in gym().advice_on_key("CUST-12a")
+
+
 def test_each_month_has_its_own_definition_of_churn():
     label = {
         "table": "labels", "column": "cancelled", "horizon": {"months": 2}, "since": JULY,
