@@ -39,6 +39,19 @@ def test_only_an_interval_above_zero_passes(evidence, outcome, fact):
     assert fact in found.detail
 
 
+@pytest.mark.parametrize(
+    ("evidence", "outcome"),
+    [
+        (noisy_pair(), "pass"),
+        (EVIDENCE, "pass"),
+        (build(seed=0, candidate=2.0, production=0.3), "fail"),
+    ],
+)
+def test_in_place_of_a_version_that_stands_down_only_a_worse_candidate_fails(evidence, outcome):
+    found = finding(changed(evidence, must_replace=True), "interval_above_zero")
+    assert (found.outcome, found.refuses) == (outcome, outcome == "fail")
+
+
 def test_the_finding_has_the_interval_and_the_detectable_gain():
     assert finding(noisy_pair(), "beats_production").outcome == "pass"
     detail = finding(EVIDENCE, "interval_above_zero").detail
