@@ -95,7 +95,10 @@ class Contract(ContractPart):
 
     def delivery(self, as_of: dt.date) -> "Contract":
         """The contract of one month as its drop has the tables (`views.as_delivered`)."""
-        return self.at(as_of).as_delivered
+        month = self.at(as_of)
+        if any(table.parts for table in month.tables.values()):
+            return month.as_delivered
+        return month
 
     def advice_on_key(self, key: object) -> str:
         """What to do about a key that no one has: check it, or give it in the spelling of the
@@ -122,10 +125,11 @@ class Contract(ContractPart):
 
     @cached_property
     def as_delivered(self) -> "Contract":
-        """The contract of one month with a table for each file (`views.as_delivered`)."""
-        if any(table.parts for table in self.tables.values()):
-            return as_delivered(self)
-        return self
+        """The contract of one month with a table for each file (`views.as_delivered`).
+
+        Never the contract itself: a model that holds itself cannot be compared with an equal one.
+        """
+        return as_delivered(self)
 
     @cached_property
     def boundaries(self) -> list[dt.date]:

@@ -62,6 +62,24 @@ def test_a_contract_without_dates_is_that_of_every_month():
     assert contract.delivery(JULY) is contract
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tables__visits__columns__classes": {"dtype": "integer", "since": JULY}},
+        {"tables__members__parts": {"prices": {"columns": ["fee"], "since": JULY}}},
+    ],
+)
+def test_equal_contracts_are_equal_after_their_months_were_read(changes):
+    one = gym(**changes)
+    other = gym(**changes)
+    for month in (JUNE, JULY):
+        one.delivery(month)
+        other.delivery(month)
+    assert one == other
+    assert one != gym(**changes, cadence="week")
+
+
 @given(since=DAYS, until=DAYS, month=DAYS)
 def test_a_month_has_a_column_from_since_on_and_before_until(since, until, month):
     spec = {"dtype": "integer", "since": since, "until": until}
