@@ -269,6 +269,18 @@ def test_a_contract_of_the_same_meaning_changes_nothing(watched):
     assert (made.activated, made.prepared) == ([2], [])
 
 
+def test_a_promotion_under_a_contract_with_dates_is_followed(watched):
+    made, home = watched
+    tables = json.loads(json.dumps(DECLARED["tables"]))
+    tables["visits"]["columns"]["survey"] = {"dtype": "integer", "since": "2030-01-31"}
+    with_contract(home, tables=tables)
+    made.watch.poll()
+    assert made.watch.held.contract.boundaries
+    point(home, 3)
+    made.watch.poll()
+    assert (made.version, made.watch.refusal) == (3, None)
+
+
 def test_a_worker_that_starts_before_the_instant_follows_to_another_contract(served_copy):
     home = with_contract(served_copy, feature_views=FEWER)
     publish(home, 4, boosted(home))
