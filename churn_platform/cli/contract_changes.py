@@ -174,7 +174,7 @@ def _show_changes(
     for one in changes:
         typer.echo(f"  {one.sentence}")
     for one in refused:
-        typer.echo(f"Refused: {one.where}: {one.sentence}. {one.refused}")
+        typer.echo(f"Refused: {one.refusal}")
     if confirm:
         typer.echo("Confirm:")
     for doubt in confirm:

@@ -16,8 +16,6 @@ from churn_platform.contract.views import why_not_readable
 if TYPE_CHECKING:
     from churn_platform.contract.model import Contract
 
-DATED = ("since", "until", "renamed", "parts", "key_spellings", "earlier")
-
 
 @dataclass(frozen=True)
 class ContractChange:
@@ -32,6 +30,11 @@ class ContractChange:
     where: str
     sentence: str
     refused: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Where, what changed, and why it cannot be applied."""
+        return f"{self.where}: {self.sentence}. {self.refused}"
 
 
 def changes_between(old: "Contract", new: "Contract") -> list[ContractChange]:

@@ -199,9 +199,7 @@ class ContractUpdates:
         """
         if proposal.refused:
             raise ContractError(
-                "\n".join(
-                    f"{one.where}: {one.sentence}. {one.refused}" for one in proposal.refused
-                ),
+                "\n".join(one.refusal for one in proposal.refused),
                 code="CONTRACT_CHANGED",
             )
         with self._home.exclusive("churn contract update"):

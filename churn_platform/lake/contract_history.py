@@ -83,7 +83,7 @@ class ContractHistory:
         refused = self.refused()
         if refused:
             raise ContractError(
-                "\n".join(f"{found.where}: {found.sentence}. {found.refused}" for found in refused),
+                "\n".join(found.refusal for found in refused),
                 code="CONTRACT_CHANGED",
             )
         if self.recorded() is None and (lacking := self._lake.behind()):

@@ -133,9 +133,12 @@ class VersionContracts:
         """The features of a version whose columns have ended by a month; none of a version
         that cannot score.
         """
-        if not self._contract.boundaries or self.why_not(card):
+        if not self._contract.boundaries:
             return ()
-        contract = self.of(card)
+        try:
+            contract = self.of(card)
+        except ContractError:
+            return ()
         places = {f: view.table for view in contract.feature_views.values() for f in view.features}
         return tuple(
             feature for feature in contract.features
