@@ -101,13 +101,19 @@ class Population:
 
     def tables(self, latent: dict[Key, Floats], churned: Flags) -> dict[str, pd.DataFrame]:
         """Every table of the contract for this month, rows in the order of the keys."""
-        # In the order of the rows, new customers could be recognised by their position.
-        order = np.argsort(self._keys)
+        order = self.order()
         entities = self.entities()[order]
         return {
             name: self._table(name, entities, latent, churned, order)
             for name in self._contract.tables
         }
+
+    def order(self) -> npt.NDArray[np.intp]:
+        """The customers in the order of their keys; (users,).
+
+        In the order of the rows, new customers could be recognised by their position.
+        """
+        return np.argsort(self._keys)
 
     def _table(
         self,
