@@ -47,7 +47,10 @@ def test_a_contract_without_contacts_keeps_its_digests() -> None:
     ("parts", "place"),
     [
         ({"contacts": {"table": "calls", "contacted_on": "a", "action": "b"}}, "contacts.table"),
-        ({"contacts": {"table": "subscriptions", "contacted_on": "a", "action": "b"}}, "contacts.table"),
+        (
+            {"contacts": {"table": "subscriptions", "contacted_on": "a", "action": "b"}},
+            "contacts.table",
+        ),
         (
             {"contacts": {"table": "contacts", "contacted_on": "action", "action": "action"}},
             "contacts.contacted_on",
