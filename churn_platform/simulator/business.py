@@ -60,8 +60,9 @@ class Opening:
     """A month before anybody has left; arrays have one number per customer."""
 
     as_of: dt.date
-    before: Conditions
-    now: Conditions
+    conditions: Conditions
+    earlier: Conditions
+    """Those of the month before."""
     latent: dict[Key, Floats]
     chance: Floats
 
@@ -101,29 +102,31 @@ class Business:
         self._scenario = scenario
         self._first = first
         self._number = 0
-        self._before: Conditions | None = None
+        self._earlier: Conditions | None = None
 
-    def open(self) -> Opening:
+    def begin(self) -> Opening:
         """The next month: features and true chances of its customers."""
         self._number += 1
         as_of = as_of_at(self.contract, self._first, self._number)
-        now = self._scenario.at(self._number, as_of)
-        latent = self.people.latent(self.world.distances(now.features, now.covariates))
-        chance = with_log_odds(self.people.chance(latent, now.relation), now.log_odds)
+        conditions = self._scenario.at(self._number, as_of)
+        latent = self.people.latent(
+            self.world.distances(conditions.features, conditions.covariates)
+        )
+        chance = with_log_odds(self.people.chance(latent, conditions.relation), conditions.log_odds)
         step_days = (self.contract.step.after(as_of) - as_of).days
         self.people.set_start_days(as_of, step_days, chance)
-        opening = Opening(as_of, self._before or now, now, latent, chance)
-        self._before = now
+        opening = Opening(as_of, conditions, self._earlier or conditions, latent, chance)
+        self._earlier = conditions
         return opening
 
-    def close(self, churned: Flags) -> None:
+    def end(self, churned: Flags) -> None:
         """Replace the churners by new customers."""
         self.people.replace_churners(churned)
 
     def tables(self, opening: Opening, churned: Flags) -> dict[str, pd.DataFrame]:
         """Every table of the contract, without any contact."""
         latent = opening.latent
-        if opening.now.leak:
+        if opening.conditions.leak:
             leak = self.world.leak
             latent = {**latent, leak: leaked_feature(latent[leak], churned)}
         drawn = self.people.tables(latent, churned)
@@ -140,24 +143,25 @@ class Business:
 
     def truth(self, opening: Opening, churned: Flags) -> MonthTruth:
         """The truth of a month in which these customers left."""
-        now = opening.now
+        conditions = opening.conditions
         return MonthTruth(
             opening.as_of,
             best_auc(churned, opening.chance),
             float(churned.mean()),
-            self.world.drivers(now.relation),
-            what_changed(self.world, opening.before, now),
-            self.world.leak[1] if now.leak else None,
+            self.world.drivers(conditions.relation),
+            what_changed(self.world, opening.earlier, conditions),
+            self.world.leak[1] if conditions.leak else None,
         )
 
     def by_entity(self, values: Floats | Flags) -> pd.Series:
-        """Numbers of all customers, indexed and sorted by entity."""
-        return pd.Series(values, index=self.people.entities()).sort_index()
+        """Numbers of all customers by entity, in the order of the keys."""
+        order = self.people.order()
+        return pd.Series(values[order], index=self.people.entities()[order])
 
     def months(self) -> Iterator[SimulatedMonth]:
         """Months in which nobody is contacted, without end."""
         while True:
-            opening = self.open()
+            opening = self.begin()
             churned = self.people.draw_churners(opening.chance)
             yield SimulatedMonth(
                 opening.as_of,
@@ -165,7 +169,7 @@ class Business:
                 self.by_entity(opening.chance),
                 self.truth(opening, churned),
             )
-            self.close(churned)
+            self.end(churned)
 
 
 def check_least(name: str, value: int, least: int) -> None:

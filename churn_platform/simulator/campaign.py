@@ -86,7 +86,7 @@ class OpenMonth:
     """A drop without its labels, which depend on who is contacted.
 
     `tables` holds the contacts made since the month before. `chances` is the true churn
-    probability by entity without any contact.
+    probability by entity without any contact, `objecting` who objects to being contacted.
     """
 
     as_of: dt.date
@@ -160,7 +160,7 @@ class Campaign:
         if self._opening is not None:
             raise UsageError("simulate: work the list of the month before, then ask for the next.")
         business = self._business
-        self._opening = opening = business.open()
+        self._opening = opening = business.begin()
         self._leaves = business.people.draw_churners(opening.chance)
         self._tables = business.tables(opening, self._leaves)
         self._tables[self._named.table] = self._contacts
@@ -174,7 +174,7 @@ class Campaign:
             opening.as_of,
             unlabelled,
             business.by_entity(opening.chance),
-            business.by_entity(business.objecting),
+            self._objecting(),
         )
 
     def work(self, contact: Keys, untouched: Keys = (), explore: Keys = ()) -> WorkedMonth:
@@ -194,22 +194,32 @@ class Campaign:
         outcomes = self._outcomes(opening, Assignment(contact, untouched, explore))
         left = outcomes["left"].to_numpy()
         self._contacts = self._contact_rows(opening, outcomes)
+        ordered = outcomes.iloc[self._business.people.order()]
         tables = dict(self._tables)
-        labelled = self._labelled(tables[self.contract.label.table], outcomes)
+        labelled = self._labelled(tables[self.contract.label.table], ordered)
         tables[self.contract.label.table] = labelled
-        ordered = outcomes.sort_index()
         worked = WorkedMonth(
             opening.as_of,
             tables,
             ordered["chance"].rename(None),
-            self._truth(opening, outcomes),
+            self._truth(opening, outcomes, ordered),
             outcomes=ordered,
             contacts=self._contacts,
             labels=labelled[[self.contract.entity.column, self.contract.label.column]],
         )
-        self._business.close(left)
+        self._business.end(left)
         self._opening = None
         return worked
+
+    def _objecting(self) -> pd.Series:
+        """Who objects to being contacted, in the order of the keys."""
+        people = self._business.people
+        entities = people.entities()[people.order()]
+        if self.contract.do_not_contact is None:
+            return pd.Series(np.zeros(entities.size, dtype=bool), index=entities)
+        table, _, column = self.contract.do_not_contact.partition(".")
+        flags = self._tables[table][column].eq(other=True)
+        return pd.Series(flags.to_numpy(dtype=bool, na_value=False), index=entities)
 
     def _outcomes(self, opening: Opening, assignment: Assignment) -> pd.DataFrame:
         """The potential outcomes and what happened; rows in the order of the population.
@@ -308,14 +318,17 @@ class Campaign:
         ordered = rows.sort_values([self._named.contacted_on, key], kind="stable")
         return ordered[[key, *columns]].reset_index(drop=True)
 
-    def _labelled(self, table: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
-        """The label's table with the labels that followed."""
+    def _labelled(self, table: pd.DataFrame, ordered: pd.DataFrame) -> pd.DataFrame:
+        """The label's table with the labels that followed; both in the order of the keys."""
         label = self.contract.label
-        left = outcomes["left"][table[self.contract.entity.column]].to_numpy()
-        given = (left != label.inverted).astype(table[label.column].to_numpy().dtype)
+        given = (ordered["left"].to_numpy() != label.inverted).astype(
+            table[label.column].to_numpy().dtype
+        )
         return table.assign(**{label.column: given})
 
-    def _truth(self, opening: Opening, outcomes: pd.DataFrame) -> CampaignTruth:
+    def _truth(
+        self, opening: Opening, outcomes: pd.DataFrame, ordered: pd.DataFrame
+    ) -> CampaignTruth:
         left = outcomes["left"].to_numpy()
         leaves = outcomes["leaves"].to_numpy()
         if_reached = outcomes["leaves_if_reached"].to_numpy()
@@ -338,8 +351,8 @@ class Campaign:
             effect_of_assignment=_mean(change * (contacted.astype(int) - anyway), on_list),
             saved=int((leaves.astype(int) - left)[assigned].sum()),
             left_because_contacted=int(because.sum()),
-            leaves_if_not_contacted=tuple(np.sort(outcomes.index[leaves]).tolist()),
-            leaves_if_contacted=tuple(np.sort(outcomes.index[if_reached]).tolist()),
+            leaves_if_not_contacted=tuple(ordered.index[ordered["leaves"]].tolist()),
+            leaves_if_contacted=tuple(ordered.index[ordered["leaves_if_reached"]].tolist()),
         )
 
 

@@ -49,6 +49,7 @@ class Population:
         self._keys = FIRST_KEY + np.arange(users)
         self._next_key = FIRST_KEY + users
         self._joined = np.full(users, np.datetime64("NaT", "D"))
+        self._entities: npt.NDArray[Any] | None = None
 
     def latent(self, distances: Mapping[Key, float]) -> dict[Key, Floats]:
         """The normal numbers behind this month's columns, each moved by its distance."""
@@ -94,6 +95,7 @@ class Population:
         arrivals = int(churned.sum())
         self._keys[churned] = self._next_key + np.arange(arrivals)
         self._next_key += arrivals
+        self._entities = None
         self._joined[churned] = np.datetime64("NaT", "D")
         for variation in self._variation.values():
             fresh = self._rng.standard_normal(variation.size)
@@ -147,5 +149,6 @@ class Population:
         """The keys in the contract's dtype; (users,)."""
         if self._contract.entity.dtype == "integer":
             return self._keys.copy()
-        names: npt.NDArray[Any] = ("C" + pd.Series(self._keys).astype(str)).to_numpy(dtype=object)
-        return names
+        if self._entities is None:
+            self._entities = ("C" + pd.Series(self._keys).astype(str)).to_numpy(dtype=object)
+        return self._entities

@@ -234,8 +234,8 @@ BROKEN_FILE = Scenario(
 )
 CAMPAIGN = Scenario(
     "campaign",
-    "customers on the list are contacted, which saves some, drives a few away and changes the"
-    " labels, which come a month late",
+    "the customers on the list are contacted, which saves some and drives a few away; labels"
+    " come a month late",
     "see that the model is as good as before although labels say otherwise, and show how many"
     " customers were saved",
     late_labels=True,
