@@ -30,6 +30,7 @@ PURE = (
     "ingestion/faults.py", "ingestion/conversion.py", "ingestion/rules.py",
     "ingestion/month_warnings.py", "features/labels.py", "features/training_dataset.py", "evaluation/statistics.py",
     "evaluation/comparison.py", "evaluation/curves.py", "evaluation/metrics.py",
+    "contacts/value.py",
     "evaluation/leaks.py", "evaluation/costs.py", "evaluation/gain.py", "drift/columns.py", "drift/measure.py",
     "drift/result.py", "drift/statistics.py", "training/model.py", "training/estimator.py", "training/candidate.py",
     "training/release.py", "training/scorer.py", "promotion/decision.py",

@@ -1,0 +1,1 @@
+"""Contacts: who is assigned, what labels are then worth, what contacts achieve."""
