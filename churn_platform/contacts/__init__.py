@@ -1,0 +1,1 @@
+"""Contacts: who is contacted and who is left untouched, and what contacting was worth."""
