@@ -1,1 +1,1 @@
-"""Contacts: who is assigned, what labels are then worth, what contacts achieve."""
+"""Contacts: who is contacted and who is left untouched, and what contacting was worth."""

@@ -21,6 +21,7 @@ from churn_platform.evaluation.statistics import (
     checked_labels,
     checked_scores,
 )
+from churn_platform.evaluation.weights import checked_weights, effective_size
 
 PRIOR_SAVED = 6.0
 PRIOR_LOST = 14.0
@@ -496,7 +497,7 @@ class _Rows:
             )
             total += value
         counted = self.weights * share
-        effective = float(counted.sum()) ** 2 / float(counted @ counted)
+        effective = effective_size(counted)
         customers = np.unique(self.customers[share > 0]).size
         if effective < max(least_contacts, FEWEST) or customers < FEWEST:
             return None
@@ -566,10 +567,7 @@ def _profit_at_cut(weights: FloatArray, profit: FloatArray, spent: float) -> flo
 def _checked_weights(weights: FloatArray | None, rows: int) -> FloatArray:
     if weights is None:
         return np.ones(rows)
-    values = checked_scores("weights", weights, rows)
-    if (values < 0).any():
-        raise DataError(f"{int((values < 0).sum())} of {rows} weights are below 0")
-    return values
+    return checked_weights(weights, (rows,))
 
 
 def _checked_values(value: float | FloatArray, rows: int) -> FloatArray:
