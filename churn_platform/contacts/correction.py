@@ -23,7 +23,6 @@ class RegisteredPlan:
     """
 
     as_of: str
-    experiment: str
     rows: pd.DataFrame
 
 
@@ -55,11 +54,10 @@ def correct(
     Args:
         keys: (rows,) the customers.
         plans: those that were worked between the as_of and the date at which its label is
-            known. A customer stays in one arm within an experiment, so the plans of one count
-            once, those of several experiments are independent.
+            known. Each month draws anew.
         contacted: the customers who were contacted in that time.
     """
-    left_alone: dict[str, FloatArray] = {}
+    left_alone = np.ones(len(keys))
     assigned = np.zeros(len(keys), dtype=bool)
     untouched = np.zeros(len(keys), dtype=bool)
     known = np.zeros(len(keys), dtype=bool)
@@ -72,11 +70,9 @@ def correct(
         untouched |= arms == UNTOUCHED
         known |= found[ARM].isin([*ASSIGNED, UNTOUCHED]).to_numpy()
         measurable &= bool((plan.rows[PROBABILITY] < 1).all())
-        before = left_alone.get(plan.experiment, np.ones(len(keys)))
-        left_alone[plan.experiment] = np.minimum(before, 1 - probability)
-    chance = np.prod([*left_alone.values(), np.ones(len(keys))], axis=0)
+        left_alone *= 1 - probability
     weights = np.zeros(len(keys))
-    kept = ~assigned & (chance > 0)
-    weights[kept] = 1 / chance[kept]
+    kept = ~assigned & (left_alone > 0)
+    weights[kept] = 1 / left_alone[kept]
     outside = keys.isin(list(contacted)).to_numpy() & ~known
     return Correction(weights, assigned, untouched, outside, measurable)

@@ -117,23 +117,12 @@ class ContactPlans:
         key = self.contract.entity.column
         found = []
         for month in self.months():
-            record = self.record(month)
-            if record is not None and after <= month < until:
+            if after <= month < until:
                 rows = self.rows(month).set_index(key)
-                found.append(RegisteredPlan(month.isoformat(), record.experiment or "", rows))
+                found.append(RegisteredPlan(month.isoformat(), rows))
         return found
 
-    def experiment(self, as_of: dt.date) -> str:
-        """The experiment that a plan of a month belongs to: that of the plan before, until it
-        has lasted `policy.contacts.months` drops; then a new one, named after the month.
-        """
-        earlier = [month for month in self.months() if month < as_of]
-        names = [found.experiment for month in earlier if (found := self.record(month))]
-        if names and names.count(names[-1]) < self.contract.policy.contacts.months:
-            return names[-1] or as_of.isoformat()
-        return as_of.isoformat()
-
-    def register(self, as_of: dt.date, experiment: str, made: ContactPlan, version: int) -> str:
+    def register(self, as_of: dt.date, made: ContactPlan, version: int) -> str:
         """Record a plan in the ledger, before its file exists; once for each content.
 
         Returns:
@@ -152,7 +141,7 @@ class ContactPlans:
                     " left untouched at random."
                 ),
                 digest=digest,
-                experiment=experiment,
+                experiment=experiment_of(as_of),
                 salt=policy.salt,
                 untouched_share=policy.untouched_share,
                 explore_share=policy.explore_share,
@@ -167,3 +156,10 @@ class ContactPlans:
             )
         )
         return digest
+
+
+def experiment_of(as_of: dt.date) -> str:
+    """The name under which the arms of a month are drawn. Each month draws anew: who is
+    compared is then exactly who was drawn, whoever has left since the month before.
+    """
+    return as_of.isoformat()

@@ -64,10 +64,10 @@ class ContactPolicy(ContractPart):
     Example: `10`
     """
     cooldown_cadences: int = Field(default=1, ge=0)
-    """Number of drops for which a customer who was on the list, contacted or untouched, is not
+    """Number of drops for which a customer who was on a list, contacted or untouched, is not
     on it again. Example: `2`
     """
     months: int = Field(default=12, ge=1)
-    """Number of drops that one experiment lasts: who is untouched stays so, and its effect is
-    judged at most this often. The next one draws anew. Example: `6`
+    """Number of drops over which the effect is judged: it is looked at with each, and all looks
+    together have the error rate of `policy.promotion.level`. Example: `6`
     """

@@ -16,7 +16,7 @@ from churn_platform.features.online.reader import read_month
 from churn_platform.ingestion.drop import Drop, FileDigests, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
 from churn_platform.lake.lake import Lake
-from churn_platform.lake.records import KINDS, OF_CONTACTS, Records
+from churn_platform.lake.records import OF_CONTACTS, OF_EVERY_MONTH, Records
 from churn_platform.lake.window import Months, Window
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
 from churn_platform.ledger.receipts import Act
@@ -160,7 +160,7 @@ class Progress(Months):
             absent = self._absent_from(as_of)
         elif published:
             inputs = self.lake.digest(as_of)
-        kinds = [kind for kind in KINDS if kind not in OF_CONTACTS]
+        kinds = [*OF_EVERY_MONTH]
         if compared == "inputs" and self.contract.at(as_of).contacts is not None:
             kinds += OF_CONTACTS
         records = [self._records.read(kind, as_of) for kind in kinds]

@@ -19,7 +19,7 @@ from churn_platform.contacts.plan import (
     ContactPlan,
     plan,
 )
-from churn_platform.contacts.plans import KIND, ContactPlanRecord, ContactPlans
+from churn_platform.contacts.plans import KIND, ContactPlanRecord, ContactPlans, experiment_of
 from churn_platform.contract.model import ColumnCost, Contract
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.evaluation.statistics import FloatArray
@@ -96,16 +96,14 @@ class ContactPlanning:
         ranked = self.records.frame("scores", as_of)
         tables = self.lake.tables(as_of)
         customers = ranked[[key, "probability"]].assign(value=self._values(tables, ranked[key]))
-        experiment = self.plans.experiment(as_of)
-        made = plan(
-            policy, experiment, key, customers, self._excluded(as_of, experiment, ranked, tables)
-        )
-        digest = self.plans.register(as_of, experiment, made, version)
+        excluded = self._excluded(as_of, ranked, tables)
+        made = plan(policy, experiment_of(as_of), key, customers, excluded)
+        digest = self.plans.register(as_of, made, version)
         csv = self._write_list(as_of, made, version, tables)
         record = ContactPlanRecord(
             **made_from,
             version=version,
-            experiment=experiment,
+            experiment=experiment_of(as_of),
             digest=digest,
             budget=made.budget,
             contact=made.count(CONTACT),
@@ -117,8 +115,7 @@ class ContactPlanning:
             explore_share=policy.explore_share,
             list_digest=sha256_file(csv),
         )
-        rows = made.rows.assign(as_of=as_of.isoformat(), experiment=experiment)
-        self.records.write(KIND, as_of, record.as_json(), rows)
+        self.records.write(KIND, as_of, record.as_json(), made.rows)
         return record
 
     def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
@@ -144,7 +141,6 @@ class ContactPlanning:
     def _excluded(
         self,
         as_of: dt.date,
-        experiment: str,
         ranked: pd.DataFrame,
         tables: dict[str, pd.DataFrame],
     ) -> pd.Series:
@@ -155,7 +151,7 @@ class ContactPlanning:
         key = self.contract.entity.column
         keys = ranked[key].reset_index(drop=True)
         why = pd.Series(None, index=keys.index, dtype=object)
-        recent, ever = self._listed_before(as_of, experiment)
+        recent, ever = self._listed_before(as_of)
         contacted = self._contacted_before(as_of)
         why[keys.isin(contacted - ever)] = "contacted recently"
         why[keys.isin(recent)] = "on a recent list"
@@ -165,23 +161,21 @@ class ContactPlanning:
         why[ranked["already_left"].to_numpy(dtype=bool)] = "has left"
         return why
 
-    def _listed_before(self, as_of: dt.date, experiment: str) -> tuple[set[object], set[object]]:
-        """Who was on a list within the cooldown, in any arm, and who ever was in the experiment."""
+    def _listed_before(self, as_of: dt.date) -> tuple[set[object], set[object]]:
+        """Who was on a list within the cooldown, in any arm, and who ever was on one."""
         key = self.contract.entity.column
         months = [month for month in self.lake.months() if month < as_of]
         wait = self.contract.policy.contacts.cooldown_cadences
         recent: set[object] = set()
         ever: set[object] = set()
         for month in self.plans.months():
-            record = self.plans.record(month)
-            if month >= as_of or record is None:
+            if month >= as_of:
                 continue
             rows = self.plans.rows(month)
             listed = set(rows.loc[rows[ARM].isin(ON_A_LIST), key])
             if wait and month in months[-wait:]:
                 recent |= listed
-            if record.experiment == experiment:
-                ever |= listed
+            ever |= listed
         return recent, ever
 
     def _contacted_before(self, as_of: dt.date) -> set[object]:
