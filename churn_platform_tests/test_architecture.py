@@ -30,7 +30,7 @@ PURE = (
     "ingestion/faults.py", "ingestion/conversion.py", "ingestion/rules.py",
     "ingestion/month_warnings.py", "features/labels.py", "features/training_dataset.py", "evaluation/statistics.py",
     "evaluation/comparison.py", "evaluation/curves.py", "evaluation/metrics.py",
-    "evaluation/leaks.py", "evaluation/costs.py", "evaluation/gain.py", "evaluation/sequential.py", "drift/columns.py", "drift/measure.py",
+    "evaluation/leaks.py", "evaluation/costs.py", "evaluation/gain.py", "evaluation/weights.py", "evaluation/bounds.py", "evaluation/sequential.py", "drift/columns.py", "drift/measure.py",
     "drift/result.py", "drift/statistics.py", "training/model.py", "training/estimator.py", "training/candidate.py",
     "training/release.py", "training/scorer.py", "promotion/decision.py",
     "promotion/evidence.py", "promotion/gate.py", "promotion/criteria/*.py", "monitoring/performance.py",
