@@ -7,7 +7,7 @@ import pandas as pd
 
 from churn_platform.lake.lake import Lake
 
-FIELDS = ("contacted_on", "action", "outcome", "cost", "assigned")
+FIELDS = ("contacted_on", "action", "outcome", "cost", "assigned", "reached")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class ContactLog:
 
     def known(self, known_at: dt.datetime) -> pd.DataFrame:
         """Every contact once: the key, then contacted_on (datetime64), action, outcome, cost,
-        assigned; null where the contract names no column.
+        assigned; null where the contract names no column. And whether the customer was
+        reached: `contacts.not_reached` lists the outcomes that say no.
 
         Rows that several months deliver alike are one contact.
         """
@@ -35,6 +36,7 @@ class ContactLog:
         named = {field: rows[column] for field, column in contacts.columns.items()}
         found = pd.DataFrame({columns[0]: rows[columns[0]], **named}).reindex(columns=columns)
         found["contacted_on"] = pd.to_datetime(found["contacted_on"])
+        found["reached"] = ~found["outcome"].isin(contacts.not_reached)
         return found
 
     def between(self, known_at: dt.datetime, after: dt.date, until: dt.date) -> pd.DataFrame:

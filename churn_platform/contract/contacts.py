@@ -18,6 +18,11 @@ class Contacts(ContractPart):
     """Column with what was done. Example: `action`"""
     outcome: Name | None = None
     """Column with what came of it. Example: `outcome`"""
+    not_reached: tuple[str, ...] = ()
+    """Values of `outcome` that mean that the customer was not reached.
+
+    Example: `[no answer]`
+    """
     cost: Name | None = None
     """Number column with the cost of the contact. Example: `cost`"""
     assigned: Name | None = None
@@ -29,7 +34,7 @@ class Contacts(ContractPart):
     @property
     def columns(self) -> dict[str, str]:
         """The fields that name a column -> the column."""
-        named = self.model_dump(exclude={"table"}, exclude_none=True)
+        named = self.model_dump(exclude={"table", "not_reached"}, exclude_none=True)
         return {field: str(column) for field, column in named.items()}
 
 
