@@ -23,8 +23,6 @@ from churn_platform.simulator import (
     assignment_of,
 )
 
-UNLABELLED = "without labels, which follow from who is contacted"
-
 
 @dataclass
 class WorkedCampaign:
@@ -55,7 +53,7 @@ class WorkedCampaign:
         for _ in range(self.months):
             month = campaign.month()
             day = month.as_of.isoformat()
-            yield self._written(Delivery(day, month.as_of, month.tables, UNLABELLED))
+            yield self._written(Delivery(day, month.as_of, month.tables))
             if labels is not None:
                 yield self._written(labels)
             if month.as_of not in worked:
@@ -64,7 +62,7 @@ class WorkedCampaign:
             self.truths.append(done.truth)
             self._write_truth()
             table = {self.contract.label_table: done.labels}
-            labels = Delivery(f"labels/{day}", month.as_of, table, f"the labels of {day}")
+            labels = Delivery(f"labels/{day}", month.as_of, table)
 
     def _worked_before(self) -> dict[dt.date, Assignment]:
         known = read_truth(self.folder)

@@ -226,7 +226,8 @@ def test_contacts_arrive_with_the_next_drop_and_are_dated_between_the_two(worked
     outcomes = first.outcomes
     assigned = outcomes["arm"].isin(["contact", "explore"])
     assert set(contacts[KEY]) == set(outcomes.index[assigned | outcomes["reached"]])
-    answered = contacts[contacts[CONTRACT.contacts.outcome] != "no answer"]
+    unanswered = contacts[CONTRACT.contacts.outcome].isin(CONTRACT.contacts.not_reached)
+    answered = contacts[~unanswered]
     assert sorted(answered[KEY]) == sorted(outcomes.index[outcomes["reached"]])
     per_customer = contacts.groupby(KEY).size()
     assert set(per_customer) == {1, 2}
