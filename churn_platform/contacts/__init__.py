@@ -1,1 +1,1 @@
-"""Contacts: who is contacted and who is left untouched, and what contacting was worth."""
+"""Contacts: whom to contact, what labels mean after a contact, and what contacts were worth."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from churn_platform.contract.outcome import Span
+
 if TYPE_CHECKING:
     from churn_platform.contract.contacts import Contacts
     from churn_platform.contract.model import Contract
@@ -273,6 +275,13 @@ def _contact_table_faults(contract: "Contract", contacts: "Contacts") -> list[st
         faults.append(
             f"contacts.table: {readers[contacts.table]} reads {contacts.table!r}, which has"
             " several rows a customer"
+        )
+    if contacts.not_reached and contacts.outcome is None:
+        faults.append("contacts.not_reached: name the column `outcome` that has these values")
+    if contract.label.horizon == Span() or contract.label.period == "before":
+        faults.append(
+            "contacts: the label is known at the as_of, so no contact after it can change it;"
+            " set label.horizon, and label.period to after"
         )
     for field, name in contacts.columns.items():
         column = table.columns.get(name)

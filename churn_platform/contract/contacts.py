@@ -18,6 +18,11 @@ class Contacts(ContractPart):
     """Column with what was done. Example: `action`"""
     outcome: Name | None = None
     """Column with what came of it. Example: `outcome`"""
+    not_reached: tuple[str, ...] = ()
+    """Values of `outcome` that mean that the customer was not reached.
+
+    Example: `[no answer]`
+    """
     cost: Name | None = None
     """Number column with the cost of the contact. Example: `cost`"""
     assigned: Name | None = None
@@ -29,7 +34,7 @@ class Contacts(ContractPart):
     @property
     def columns(self) -> dict[str, str]:
         """The fields that name a column -> the column."""
-        named = self.model_dump(exclude={"table"}, exclude_none=True)
+        named = self.model_dump(exclude={"table", "not_reached"}, exclude_none=True)
         return {field: str(column) for field, column in named.items()}
 
 
@@ -64,10 +69,10 @@ class ContactPolicy(ContractPart):
     Example: `10`
     """
     cooldown_cadences: int = Field(default=1, ge=0)
-    """Number of drops for which a customer who was on the list, contacted or untouched, is not
+    """Number of drops for which a customer who was on a list, contacted or untouched, is not
     on it again. Example: `2`
     """
     months: int = Field(default=12, ge=1)
-    """Number of drops that one experiment lasts: who is untouched stays so, and its effect is
-    judged at most this often. The next one draws anew. Example: `6`
+    """Number of drops over which the effect is judged: it is looked at with each, and all looks
+    together have the error rate of `policy.promotion.level`. Example: `6`
     """

@@ -143,6 +143,7 @@ def _add_contacts(declared: dict[str, Any], contract: Contract) -> None:
             "contacted_on": "contacted_on",
             "action": "contact_action",
             "outcome": "contact_outcome",
+            "not_reached": ["no answer"],
             "cost": "contact_cost",
         }
         declared.setdefault("policy", {}).setdefault("contacts", {"budget": 0.15})

@@ -25,6 +25,7 @@ def mapping(**parts: object) -> dict[str, object]:
             "planned": {"dtype": "boolean", "nullable": True},
         }
     }
+    declared["label"] |= {"horizon": {"months": 1}, "period": "after"}
     declared["contacts"] = {
         "table": "contacts", "contacted_on": "contacted_on", "action": "action",
         "outcome": "outcome", "cost": "cost", "assigned": "planned",
@@ -33,13 +34,14 @@ def mapping(**parts: object) -> dict[str, object]:
 
 
 def test_a_contract_without_contacts_keeps_its_digests() -> None:
-    plain = Contract.model_validate(yaml.safe_load(default_contract_path().read_text()))
+    without = {name: part for name, part in mapping().items() if name != "contacts"}
+    plain = Contract.model_validate(without)
     with_contacts = Contract.model_validate(mapping())
     assert "contacts" not in plain.written()
     assert "contacts" not in plain.decided_by["policy"]
     assert with_contacts.policy_hash == plain.policy_hash
     assert with_contacts.model_hash == plain.model_hash
-    assert with_contacts.feature_tables == plain.feature_tables
+    assert {*with_contacts.feature_tables, "contacts"} == {*plain.feature_tables}
     assert with_contacts.event_tables == ("contacts",)
 
 
@@ -55,6 +57,18 @@ def test_a_contract_without_contacts_keeps_its_digests() -> None:
             {"contacts": {"table": "contacts", "contacted_on": "action", "action": "action"}},
             "contacts.contacted_on",
         ),
+        (
+            {
+                "contacts": {
+                    "table": "contacts",
+                    "contacted_on": "contacted_on",
+                    "action": "action",
+                    "not_reached": ["no answer"],
+                }
+            },
+            "contacts.not_reached",
+        ),
+        ({"label": {"table": "labels", "column": "churn_label"}}, "contacts: the label"),
         ({"do_not_contact": "users.nothing"}, "do_not_contact"),
         ({"do_not_contact": "contacts.planned"}, "do_not_contact"),
         ({"policy": {"contacts": {"salt": "churn-platform"}}}, "policy.contacts.salt"),
@@ -79,8 +93,10 @@ def test_months_without_the_table_have_no_contacts() -> None:
 
 
 def test_contacts_are_added_to_a_home_without_a_date_and_told() -> None:
-    old = Contract.model_validate(yaml.safe_load(default_contract_path().read_text()))
-    new = Contract.model_validate(mapping(do_not_contact=None))
+    new = Contract.model_validate(mapping())
+    without = {name: part for name, part in mapping().items() if name != "contacts"}
+    del without["tables"]["contacts"]  # type: ignore[attr-defined]
+    old = Contract.model_validate(without)
     assert refused_changes(old, new, DAYS, {}) == []
     assert {change.where for change in changes_between(old, new)} >= {"contacts"}
 

@@ -352,7 +352,12 @@ GYM = {
             }
         },
     },
-    "label": {"table": "members", "column": "active", "inverted": True},
+    "label": {
+        "table": "members",
+        "column": "active",
+        "inverted": True,
+        "horizon": {"weeks": 1},
+    },
     "feature_views": {"wide": {"table": "members", "features": ["visits", "balance"]}},
     "contacts": {
         "table": "calls",
