@@ -168,6 +168,8 @@ MUTANTS = (
            "spending(min(share, 1.0), error)", "spending(share, error)", SEQUENTIAL),
     Mutant("every look has the level of the last", "evaluation/sequential.py",
            "planned[min(look, looks) - 1]", "planned[-1]", SEQUENTIAL),
+    Mutant("challengers compared on all months", "monitoring/performance_monitor.py",
+           "matured[-policy.verdict.months :]", "matured", ("monitoring/test_performance_monitor.py",)),
     Mutant("challengers of a round do not share the error", "monitoring/challengers.py",
            "(1 - level) / (versions * rounds)", "(1 - level) / rounds", CHALLENGERS),
     Mutant("rounds of challenger evaluation do not share the error", "monitoring/challengers.py",
