@@ -165,9 +165,9 @@ def test_the_model_finds_the_effect_and_is_the_same_again():
 
 
 def test_the_rows_of_a_customer_are_in_one_fold():
-    folds = _folds(np.tile(np.arange(200), 4), 0).reshape(4, 200)
-    assert (folds == folds[0]).all()
-    assert set(folds[0]) == set(range(5))
+    folds = _folds(np.repeat(np.arange(200), 4), 0).reshape(200, 4)
+    assert (folds == folds[:, :1]).all()
+    assert set(folds[:, 0]) == set(range(5))
 
 
 def test_doubly_robust_scores_average_to_the_effect_however_wrong_the_model():
@@ -227,6 +227,13 @@ def test_the_interval_of_autoc_covers_the_truth():
 
 def benefit(place):
     return 0.3 * (1 - place) ** 2 - 0.05
+
+
+def test_where_everyone_gains_the_same_autoc_is_certain():
+    """Other customers would take other places, and gain as much there."""
+    found = autoc(np.arange(1_000.0), np.ones(1_000))
+    assert found.estimate == pytest.approx(0, abs=1e-12)
+    assert found.standard_error < 0.1 / np.sqrt(1_000)
 
 
 def test_a_customer_who_comes_twice_counts_once():
