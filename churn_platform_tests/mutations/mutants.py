@@ -26,6 +26,7 @@ GATE, EVIDENCE, PROMOTION = (
     ("promotion/test_decision.py",),
 )
 PLAUSIBLE = CRITERIA.format("plausible_labels")
+CONTACT_LIST = ("scoring/test_contact_list.py",)
 PROFIT, VALUE = ("contacts/test_profit.py",), ("contacts/test_value.py",)
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
 
@@ -175,4 +176,9 @@ MUTANTS = (
     Mutant("the pairing of two rankings forgotten", "contacts/value.py",
            "influence = ours.influence - theirs.influence",
            "influence = np.hypot(ours.influence, theirs.influence)", VALUE),
+    # what the team sees
+    Mutant("the list shows untouched customers", "scoring/contact_list.py",
+           "planned[planned[ARM].isin(ASSIGNED)]", 'planned[planned[ARM] != "below"]', CONTACT_LIST),
+    Mutant("a gap in the list shows who is untouched", "scoring/contact_list.py",
+           'pd.Series(range(1, len(listed) + 1), dtype="int64")', 'listed["rank"]', CONTACT_LIST),
 )  # fmt: skip
