@@ -95,7 +95,7 @@ class ContactList:
             writer.writerow([*map(self._cell, row), *empty])
         return BYTE_ORDER_MARK + text.getvalue()
 
-    def _cell(self, value: object) -> str:
+    def _cell(self, value: Any) -> str:  # noqa: ANN401 - whatever a frame holds
         if isinstance(value, str):
             return safe(value)
         if value is None or pd.isna(value):
