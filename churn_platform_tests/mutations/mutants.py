@@ -26,6 +26,7 @@ GATE, EVIDENCE, PROMOTION = (
     ("promotion/test_decision.py",),
 )
 PLAUSIBLE = CRITERIA.format("plausible_labels")
+CONTACT_LIST = ("scoring/test_contact_list.py",)
 PROFIT, VALUE = ("contacts/test_profit.py",), ("contacts/test_value.py",)
 UPLIFT = ("contacts/test_uplift.py",)
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
@@ -231,4 +232,9 @@ MUTANTS = (
     Mutant("the ranks taken for fixed", "contacts/uplift.py",
            "(ordered * weight - moved + values.mean() - estimate) / rows",
            "(ordered * weight - estimate) / rows", UPLIFT),
+    # what the team sees
+    Mutant("the list shows untouched customers", "scoring/contact_list.py",
+           "planned[planned[ARM].isin(ASSIGNED)]", 'planned[planned[ARM] != "below"]', CONTACT_LIST),
+    Mutant("a gap in the list shows who is untouched", "scoring/contact_list.py",
+           'pd.Series(range(1, len(listed) + 1), dtype="int64")', 'listed["rank"]', CONTACT_LIST),
 )  # fmt: skip
