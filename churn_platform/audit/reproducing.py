@@ -111,7 +111,10 @@ class Reproduction:
         if changed := self._changed_lake(lake, window, known_at, made_from.tables):
             return _result(version, [], [*changed, *code], noted)
         with tempfile.TemporaryDirectory() as folder:
-            dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
+            labels = CorrectedLabels.of_home(
+                lake, Records(self.folder), self.ledger, lambda: known_at
+            )
+            dataset = join(labels, FeatureStore(Path(folder), contract), window, known_at)
         found = [compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
         if found[0].same:
             again = fit_candidate(recipe, dataset, code_digest(), made_with())

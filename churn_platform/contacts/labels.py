@@ -1,9 +1,9 @@
 """The labels of a month as every reader takes them: corrected for contacts."""
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from churn_platform.contacts.correction import Correction, correct
@@ -11,7 +11,9 @@ from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plans import ContactPlans
 from churn_platform.evaluation.weights import effective_count
 from churn_platform.lake.lake import Lake
-from churn_platform.lake.window import Classes
+from churn_platform.lake.records import Records
+from churn_platform.lake.window import Classes, Months
+from churn_platform.ledger.store import LedgerStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,13 @@ class MonthLabels:
             return None
         return pd.Series(self.correction.outside, index=self.churned.index)
 
+    @property
+    def kept(self) -> pd.Series:
+        """The labels of the customers who were not assigned to be contacted."""
+        if self.correction is None:
+            return self.churned
+        return self.churned[self.correction.weights > 0]
+
     def classes(self) -> Classes:
         """How many customers churned and stayed, in effective numbers, rounded down."""
         churned = self.churned.to_numpy(dtype=bool)
@@ -50,24 +59,40 @@ class MonthLabels:
 
 @dataclass(frozen=True)
 class CorrectedLabels:
-    """The labels of one home."""
+    """The labels of one home: what every step that reads labels takes."""
 
     lake: Lake
     plans: ContactPlans
     log: ContactLog
+    now: Callable[[], dt.datetime]
+
+    @classmethod
+    def of_home(
+        cls, lake: Lake, records: Records, ledger: LedgerStore, now: Callable[[], dt.datetime]
+    ) -> "CorrectedLabels":
+        """The labels in a lake, with the plans of its home."""
+        return cls(lake, ContactPlans(lake.contract, records, ledger), ContactLog(lake), now)
+
+    @property
+    def corrected(self) -> bool:
+        """Whether labels have weights: the contract names contacts."""
+        return self.lake.contract.contacts is not None
 
     def of(self, month: dt.date, known_at: dt.datetime) -> MonthLabels | None:
-        """The labels of a month as known at an instant; None before they are.
-
-        A plan of a later month changes no earlier label: contacts count from the as_of to the
-        date at which the label is known.
-        """
+        """The labels of a month as known at an instant; None before they are."""
         churned = self.lake.labels(month, known_at)
         if churned is None:
             return None
-        contract = self.lake.contract
-        if contract.at(month).contacts is None and not self.plans.months():
+        return self.correct(month, churned, known_at)
+
+    def correct(self, month: dt.date, churned: pd.Series, known_at: dt.datetime) -> MonthLabels:
+        """Labels of a month, (rows,) booleans by customer, with what they stand for.
+
+        Contacts from the as_of to the date at which the label is known can have changed it.
+        """
+        if not self.corrected:
             return MonthLabels(churned)
+        contract = self.lake.contract
         known = contract.matures(month)
         contacts = self.log.between(known_at, month, known)
         correction = correct(
@@ -77,14 +102,13 @@ class CorrectedLabels:
         )
         return MonthLabels(churned, correction)
 
-    def classes(self, month: dt.date, known_at: dt.datetime) -> Classes:
-        """How many labelled customers churned and stayed; the lake's own count without contacts."""
-        if self.lake.contract.contacts is None:
-            return self.lake.classes(month)
-        found = self.of(month, known_at)
+    def months(self) -> Months:
+        """The published months, each counted by the labels that count."""
+        if not self.corrected:
+            return Months(self.lake, self.lake.contract)
+        return Months(self.lake, self.lake.contract, self.classes)
+
+    def classes(self, month: dt.date) -> Classes:
+        """How many labelled customers of a month churned and stayed, in effective numbers."""
+        found = self.of(month, self.now())
         return Classes(0, 0) if found is None else found.classes()
-
-
-def aligned(values: pd.Series | None, keys: pd.Series) -> np.ndarray | None:
-    """Values by customer in the order of `keys` (rows,)."""
-    return None if values is None else values.reindex(keys).to_numpy()
