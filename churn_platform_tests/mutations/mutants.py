@@ -26,6 +26,7 @@ GATE, EVIDENCE, PROMOTION = (
     ("promotion/test_decision.py",),
 )
 PLAUSIBLE = CRITERIA.format("plausible_labels")
+PROFIT, VALUE = ("contacts/test_profit.py",), ("contacts/test_value.py",)
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
 
 REFIT_SIGMOID = """model = fit(recipe, rows, rows[LABEL], rows[key])
@@ -150,4 +151,28 @@ MUTANTS = (
            '"refused" if refusals else', '"refused" if len(refusals) > 1 else', PROMOTION),
     Mutant("another candidate than the approved one", "promotion/decision.py",
            "if digest != self.candidate_digest:", "if not digest:", PROMOTION),
+    # what contacts are worth
+    Mutant("class 0 taken for the churner", "contacts/profit.py",
+           "np.cumsum(np.where(churned, weights, 0.0)[order])[ends]",
+           "np.cumsum(np.where(~churned, weights, 0.0)[order])[ends]", PROFIT),
+    Mutant("stayers take no incentive in the EMPC", "contacts/profit.py",
+           "spent = contact_cost * contacted + incentive * stayers", "spent = contact_cost * contacted", PROFIT),
+    Mutant("the incentive paid only to churners", "contacts/value.py",
+           "- terms.contact_cost - terms.incentive", "- terms.contact_cost - terms.incentive * churned", VALUE),
+    Mutant("the assumption replaced by a handful of churners", "contacts/profit.py",
+           "if saves + failures < least_churners:", "if saves + failures < 1:", PROFIT),
+    Mutant("the budget ignores the weights", "contacts/value.py",
+           "of_group = np.add.reduceat(weights[order], first)",
+           "of_group = np.add.reduceat(np.ones_like(weights), first)", VALUE),
+    Mutant("the value of one customer for all", "contacts/value.py",
+           "customer_values(value, given.size)[kept], 0.0)",
+           "customer_values(value, given.size)[kept].mean(), 0.0)", VALUE),
+    Mutant("months of one customer taken for several customers", "contacts/value.py",
+           "sums = np.bincount(pd.factorize(self.customers)[0], weights=influence)", "sums = influence", VALUE),
+    Mutant("the end of the budget taken for fixed", "contacts/value.py",
+           "weights * (share * (profit - at_cut) - per_customer)",
+           "weights * (share * profit - value / customers)", VALUE),
+    Mutant("the pairing of two rankings forgotten", "contacts/value.py",
+           "influence = ours.influence - theirs.influence",
+           "influence = np.hypot(ours.influence, theirs.influence)", VALUE),
 )  # fmt: skip
