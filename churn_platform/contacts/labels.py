@@ -4,11 +4,13 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from churn_platform.contacts.correction import Correction, correct
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plans import ContactPlans
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.evaluation.weights import effective_count
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
@@ -33,12 +35,18 @@ class MonthLabels:
             return None
         return pd.Series(self.correction.weights, index=self.churned.index)
 
-    @property
-    def outside(self) -> pd.Series | None:
-        """(rows,) by customer: contacted without a plan that knew them. None: nobody was."""
+    def weights_of(self, keys: pd.Series) -> FloatArray:
+        """How many customers the label of each key (rows,) stands for; 0 without a label."""
+        known = pd.Series(1.0, index=self.churned.index) if self.weights is None else self.weights
+        return np.asarray(known.reindex(keys).fillna(0.0), dtype=float)
+
+    def of_customers(self, keys: pd.Series) -> "MonthLabels":
+        """The labels of some of the customers (rows,), in their order."""
+        places = pd.Index(self.churned.index).get_indexer(pd.Index(keys))
+        churned = self.churned.iloc[places]
         if self.correction is None:
-            return None
-        return pd.Series(self.correction.outside, index=self.churned.index)
+            return MonthLabels(churned)
+        return MonthLabels(churned, self.correction.of(places))
 
     @property
     def kept(self) -> pd.Series:
@@ -104,11 +112,11 @@ class CorrectedLabels:
 
     def months(self) -> Months:
         """The published months, each counted by the labels that count."""
-        if not self.corrected:
-            return Months(self.lake, self.lake.contract)
         return Months(self.lake, self.lake.contract, self.classes)
 
     def classes(self, month: dt.date) -> Classes:
         """How many labelled customers of a month churned and stayed, in effective numbers."""
+        if not self.corrected:
+            return self.lake.classes(month)
         found = self.of(month, self.now())
         return Classes(0, 0) if found is None else found.classes()

@@ -3,6 +3,8 @@
 import dagster as dg
 
 from churn_platform.alerting.dagster_ui import report_url
+from churn_platform.contacts.campaign import CampaignRecord
+from churn_platform.defs.features import training_dataset
 from churn_platform.defs.resources import (
     HomeResource,
     as_of_partitions,
@@ -48,3 +50,32 @@ def contact_plan(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
             "list file": dg.MetadataValue.path(str(csv)),
         }
     )
+
+
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="contacts",
+    deps=[training_dataset],
+    kinds={"numpy"},
+)
+def campaign_effect(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """What contacting was worth: customers assigned to be contacted against those left untouched
+    at random, by intention to treat, over all months whose labels are known.
+    """
+    record = home.open().month.campaign_effect(month_of(context))
+    if record is None or record.effect is None:
+        note = NO_CONTACTS if record is None else record.note
+        return dg.MaterializeResult(metadata={"note": note or ""})
+    return dg.MaterializeResult(metadata=_effect_metadata(record))
+
+
+def _effect_metadata(record: CampaignRecord) -> dict[str, object]:
+    effect = record.effect or {}
+    return {
+        "look": f"{record.look} of {record.looks}",
+        "verdict": str(effect["state"]),
+        "assigned": effect["assigned"],
+        "untouched": effect["untouched"],
+        "churn of the assigned": effect["assigned_churn"],
+        "churn of the untouched": effect["untouched_churn"],
+    }

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.monitoring.performance import ServedPerformance, realised
+from churn_platform.monitoring.performance import ServedPerformance
 from churn_platform.monitoring.served_performance import review
 
 MARCH = "2024-03-31"
+from churn_platform_tests.monitoring.labelled import realised
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.replay.history import PastMonth, PastMonths
 
 JANUARY = dt.date(2024, 1, 31)
@@ -29,12 +30,12 @@ def january(month):
 def history(month, january):
     """January's labels are known at once and corrected in March, February's come in March."""
     february = month(FEBRUARY, seed=2)
-    corrected = ~labels_of(january)
+    corrected = MonthLabels(~labels_of(january))
     return PastMonths(
         {
-            FEBRUARY: PastMonth(rows_of(february), ((MARCH, labels_of(february)),)),
+            FEBRUARY: PastMonth(rows_of(february), ((MARCH, MonthLabels(labels_of(february))),)),
             JANUARY: PastMonth(
-                rows_of(january), ((JANUARY, labels_of(january)), (MARCH, corrected))
+                rows_of(january), ((JANUARY, MonthLabels(labels_of(january))), (MARCH, corrected))
             ),
             MARCH: PastMonth(rows_of(month(MARCH, seed=3))),
         }
@@ -73,7 +74,7 @@ def test_the_dataset_is_the_one_that_the_platform_assembles(
 
 def test_labelled_rows_are_matched_by_customer_whatever_the_order(month, gym, january):
     labels = labels_of(january).iloc[::-2]
-    history = PastMonths({JANUARY: PastMonth(rows_of(january), ((JANUARY, labels),))})
+    history = PastMonths({JANUARY: PastMonth(rows_of(january), ((JANUARY, MonthLabels(labels)),))})
     found = history.labelled(gym, JANUARY)
     assert found.known.sum() == len(labels) == found.labelled.entities.size
     assert (
@@ -91,7 +92,9 @@ def test_all_rows_of_some_months_come_with_the_labels_known_then(history, gym, j
 
 def test_a_labelled_customer_without_a_row_is_kept_with_nothing_known_of_them(month, gym, january):
     rows = rows_of(january)
-    history = PastMonths({JANUARY: PastMonth(rows.iloc[1:], ((JANUARY, labels_of(january)),))})
+    history = PastMonths(
+        {JANUARY: PastMonth(rows.iloc[1:], ((JANUARY, MonthLabels(labels_of(january))),))}
+    )
     frame = history.dataset(gym, JANUARY).frame
     assert len(frame) == 1000
     lost = frame[frame["member"] == rows["member"].iloc[0]]

@@ -18,11 +18,11 @@ from churn_platform_tests.small_business import (
 
 
 def backtests(home, files):
-    return replay_home(home.contract, home.lake, home.now(), files)
+    return replay_home(home.contract, home.labels, home.now(), files)
 
 
 def past_of(home):
-    return history_of(home.contract, home.lake, home.now())
+    return history_of(home.labels, home.now())
 
 
 def content(home):
