@@ -167,9 +167,9 @@ def rows_of(months: Sequence[AssignedMonth]) -> AssignedRows:
         raise DataError("The same month of one experiment is passed twice.")
     sizes = [len(month.entities) for month in ordered]
     probability = _joined([month.probability for month in ordered], np.float64)
-    experiments = pd.MultiIndex.from_arrays(
-        [np.repeat([month.experiment for month in ordered], sizes), probability]
-    )
+    named = np.repeat(pd.factorize(np.array([name for _, name in names], object))[0], sizes)
+    chances, chance = np.unique(probability, return_inverse=True)
+    drawn_alike = np.unique(named * chances.size + chance, return_inverse=True)[1]
     slices = {
         name: np.concatenate(
             [
@@ -183,7 +183,7 @@ def rows_of(months: Sequence[AssignedMonth]) -> AssignedRows:
         month=np.repeat(
             np.unique([month.as_of for month in ordered], return_inverse=True)[1], sizes
         ),
-        experiment=experiments.factorize(sort=True)[0],
+        experiment=drawn_alike.astype(np.int64),
         customer=pd.factorize(_joined([month.entities for month in ordered], np.object_))[0],
         assigned=_joined([month.assigned for month in ordered], np.bool_),
         probability=probability,

@@ -33,11 +33,9 @@ EXPECTED_IN_ARM = 10.0
 """Strata are joined until each arm expects ten rows: finer strata gain less than they cost."""
 FEWEST_IN_ARM = 2
 """A stratum with fewer rows in an arm has no variance and is left out."""
-FEWEST_UNTOUCHED = 20
-"""With fewer untouched customers there is no interval."""
-FEWEST_OF_A_KIND = 5
-"""With fewer churners or stayers in an arm there is no interval: a proportion is not yet
-normal (Cochran 1954).
+FEWEST_OF_A_KIND = 10
+"""With fewer churners or stayers among the untouched, the smaller arm, there is no interval:
+their churn rate is not yet normal.
 """
 SAMPLE_RATIO_LEVEL = 0.001
 """p-value below which the arms are not as they were drawn (Fabijan et al., KDD 2019)."""
@@ -211,18 +209,12 @@ class Comparison:
         parts = (self.parts(self.rows.churned) - value * reach_parts) / reach
         return _estimate(value, self.standard_error(parts), critical)
 
-    def why_too_small(self) -> str | None:
-        """Why there is no interval, or None."""
-        untouched = ~self.rows.assigned
-        customers = pd.unique(self.rows.customer[untouched]).size
-        if customers < FEWEST_UNTOUCHED:
-            return f"{customers} untouched customers, {FEWEST_UNTOUCHED} are needed"
-        for name, arm in (("assigned", self.rows.assigned), ("untouched", untouched)):
-            churners = int(self.rows.churned[arm].sum())
-            fewest = min(churners, int(arm.sum()) - churners)
-            if fewest < FEWEST_OF_A_KIND:
-                return f"{fewest} {name} churners or stayers, {FEWEST_OF_A_KIND} are needed"
-        return None
+    @property
+    def large_enough(self) -> bool:
+        """Whether enough untouched customers churned and enough stayed."""
+        untouched = self.rows.churned[~self.rows.assigned]
+        churners = int(untouched.sum())
+        return min(churners, untouched.size - churners) >= FEWEST_OF_A_KIND
 
 
 def effect_of(months: Sequence[AssignedMonth], critical: float) -> Effect | None:
@@ -261,7 +253,7 @@ def effect_of(months: Sequence[AssignedMonth], critical: float) -> Effect | None
     saved = None
     money = None
     spent = float(rows.cost[assigned].sum())
-    if whole.why_too_small() is None:
+    if whole.large_enough:
         treated = int(assigned.sum())
         effect = whole.estimate(rows.churned, critical)
         complier_effect = whole.complier_effect(critical)
@@ -348,7 +340,7 @@ def _by_slice(rows: AssignedRows, critical: float) -> tuple[PartEffect, ...]:
         inside = rows.only(rows.slices[name] == group)
         comparison = comparison_of(inside)
         effect = None
-        if comparison is not None and comparison.why_too_small() is None:
+        if comparison is not None and comparison.large_enough:
             effect = comparison.estimate(comparison.rows.churned, shared)
         assigned = int(inside.assigned.sum())
         found.append(
@@ -376,7 +368,7 @@ def _by_action(whole: Comparison, critical: float) -> tuple[PartEffect, ...]:
         untouched = 0
         if comparison is not None:
             untouched = int((~comparison.rows.assigned).sum())
-            if comparison.why_too_small() is None:
+            if comparison.large_enough:
                 effect = comparison.estimate(comparison.rows.churned, shared)
         found.append(
             PartEffect(

@@ -36,7 +36,7 @@ class Run:
     months: tuple[AssignedMonth, ...]
     true_effects: tuple[np.ndarray, ...]
     """Outcome when untouched less outcome when assigned, each month's rows."""
-    auc_rows: tuple[np.ndarray, np.ndarray]
+    first_month: tuple[np.ndarray, np.ndarray]
     """Scores and churn without contacts, all customers of the first month."""
 
     def true_effect(self, rows: str = "first") -> float:

@@ -169,16 +169,27 @@ def test_an_early_look_asks_for_more():
     assert effect_of([one], early).state == EffectState.NOT_YET_SHOWN
 
 
-def test_too_few_untouched_customers_give_no_interval():
-    found = effect_of([month(rows=150, share=0.1)], CRITICAL)
-    assert (found.untouched, found.effect, found.saved, found.money) == (15, None, None, None)
-    assert found.state == EffectState.NOT_YET_SHOWN
-
-
-def test_an_arm_in_which_nearly_nobody_churned_gives_no_interval():
+@pytest.mark.parametrize("kind", [True, False])
+def test_ten_untouched_churners_and_ten_stayers_give_an_interval(kind):
     one = month()
-    churned = one.churned & (one.assigned | (np.cumsum(one.churned & ~one.assigned) <= 4))
-    assert effect_of([replace(one, churned=churned)], CRITICAL).effect is None
+    others = np.flatnonzero((one.churned == kind) & ~one.assigned)
+    churned = one.churned.copy()
+    churned[others[10:]] = not kind
+    found = effect_of([replace(one, churned=churned)], CRITICAL)
+    assert found.effect is not None
+    churned[others[9:]] = not kind
+    found = effect_of([replace(one, churned=churned)], CRITICAL)
+    assert (found.effect, found.saved, found.money, found.complier_effect) == (None,) * 4
+    assert found.state == EffectState.NOT_YET_SHOWN
+    assert found.untouched_churn > 0
+
+
+def test_saving_every_churner_is_shown():
+    one = month()
+    assert (
+        effect_of([replace(one, churned=one.churned & ~one.assigned)], CRITICAL).state
+        == EffectState.SHOWN
+    )
 
 
 def test_strata_are_joined_by_what_was_expected_and_the_rest_is_counted():

@@ -336,6 +336,7 @@ def test_registered_probabilities_give_back_the_auc_and_an_interval_that_covers_
         interval = auc_interval(spoiled, latent, weights=weights)
         covered += interval.low <= truth <= interval.high
     assert np.mean(naive) < truth - 0.06
-    error = np.std(found) / math.sqrt(500)
-    assert np.mean(found) == pytest.approx(truth, abs=3 * error)
+    # A ratio of weighted sums is off by the order of one over the effective size: 0.1 standard
+    # errors with these 140 effective churners.
+    assert np.mean(found) == pytest.approx(truth, abs=0.2 * np.std(found))
     assert 0.93 <= covered / 500 <= 0.97
