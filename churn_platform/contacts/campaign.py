@@ -1,17 +1,15 @@
 """What contacting was worth: the customers of matured plans compared, and the record of it."""
 
 import datetime as dt
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
 
 from churn_platform.base.stored import Stored
 from churn_platform.contacts.assigned import AssignedMonth
-from churn_platform.contacts.effect import effect_of
+from churn_platform.contacts.effect import Doubt, Effect, EffectState, effect_of
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
 from churn_platform.contacts.plans import experiment_of
@@ -39,8 +37,14 @@ class CampaignRecord(Stored):
     """The planned number of looks: `policy.contacts.months`."""
     level: float | None = None
     """Confidence level of the intervals at this look."""
-    effect: dict[str, JsonValue] | None = None
-    """The fields of `Effect`; an interval is `{low, high}`."""
+    effect: Effect | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What contacting was worth, for the retention team."""
+        if self.effect is None:
+            return self.note or NOTHING
+        return f"{_verdict(self.effect)} {_basis(self.effect)}"
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,7 @@ class Campaigns:
         effect = effect_of(compared, quantile_of_normal(level))
         if effect is None:
             return CampaignRecord(note=NOTHING, look=look, looks=looks, level=level)
-        return CampaignRecord(
-            look=look, looks=looks, level=level, effect=to_jsonable_python(asdict(effect))
-        )
+        return CampaignRecord(look=look, looks=looks, level=level, effect=effect)
 
     def assigned(self, month: dt.date) -> AssignedMonth | None:
         """The customers above the cut of a month's plan whose label is known; None if the plan
@@ -109,7 +111,7 @@ class Campaigns:
         rows = rows[rows[key].isin(churned.index)].reset_index(drop=True)
         contacts = self._contacts(month)
         own = contacts.reindex(rows[key])
-        contacted = own["reached"].fillna(value=False).to_numpy(dtype=bool)
+        contacted = own["reached"].eq(other=True).to_numpy(dtype=bool)
         slices = feature_frame(contract, lake.tables(month)).set_index(key).reindex(rows[key])
         return AssignedMonth(
             as_of=month.isoformat(),
@@ -142,3 +144,43 @@ class Campaigns:
         return by_customer.agg(
             reached=("reached", "any"), action=("action", "first"), cost=("cost", "sum")
         )
+
+
+def _verdict(effect: Effect) -> str:
+    saved = effect.saved
+    if effect.state is EffectState.WITHHELD:
+        return f"No verdict: {' '.join(WHY_WITHHELD[doubt] for doubt in effect.doubts)}"
+    if saved is None or effect.state is EffectState.NOT_YET_SHOWN:
+        between = ""
+        if saved is not None:
+            between = f": between {saved.interval.low:+,.0f} and {saved.interval.high:+,.0f} saved"
+        return f"An effect is not yet shown{between}."
+    low, high = abs(saved.interval.low), abs(saved.interval.high)
+    if effect.state is EffectState.HARMFUL:
+        return (
+            f"Contacting makes customers leave: {-saved.value:,.0f} [{high:,.0f}, {low:,.0f}] of"
+            f" {effect.assigned:,} left because they were to be contacted. Stop contacting."
+        )
+    return f"{saved.value:,.0f} customers were saved [{low:,.0f}, {high:,.0f}]."
+
+
+def _basis(effect: Effect) -> str:
+    months = effect.months[0]
+    if len(effect.months) > 1:
+        months = f"{effect.months[0]} to {effect.months[-1]}"
+    return (
+        f"Of {effect.assigned:,} customers on the lists of {months}, {effect.assigned_churn:.1%}"
+        f" left; of {effect.untouched:,} who were left untouched, {effect.untouched_churn:.1%}."
+    )
+
+
+WHY_WITHHELD: Final = {
+    Doubt.SAMPLE_RATIO: (
+        "the untouched customers are not as many as were drawn. Somebody may have changed the list."
+    ),
+    Doubt.SAMPLE_RATIO_IN_STRATA: (
+        "the untouched customers are not spread over the list as they were drawn. Somebody may"
+        " have changed the list."
+    ),
+    Doubt.MULTIPLE_EXPOSURE: "too many customers are both assigned and untouched.",
+}

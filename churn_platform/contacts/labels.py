@@ -101,13 +101,10 @@ class CorrectedLabels:
         if not self.corrected:
             return MonthLabels(churned)
         contract = self.lake.contract
-        known = contract.matures(month)
-        contacts = self.log.between(known_at, month, known)
-        correction = correct(
-            pd.Series(churned.index),
-            self.plans.worked_between(month, known),
-            set(contacts[contract.entity.column]),
-        )
+        until = contract.matures(month)
+        contacts = self.log.between(known_at, month, until)
+        plans = self.plans.worked_between(month, until)
+        correction = correct(pd.Series(churned.index), plans, set(contacts[contract.entity.column]))
         return MonthLabels(churned, correction)
 
     def months(self) -> Months:

@@ -16,6 +16,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.features.labels import judge_labels
 from churn_platform.features.training_dataset import (
     AS_OF,
+    HOLDOUT,
     LABEL,
     OUTSIDE,
     WEIGHT,
@@ -212,8 +213,9 @@ def typed(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of a published dataset with the types that its digest covers."""
     dtypes = {n: dtype for n, dtype in canonical_dtypes(contract).items() if n in frame}
     frame = frame.astype({**dtypes, LABEL: "boolean"})
-    for name in (LABEL, "holdout"):
-        frame[name] = frame[name].astype(bool)
+    for name in (LABEL, HOLDOUT, OUTSIDE):
+        if name in frame:
+            frame[name] = frame[name].astype(bool)
     return frame
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from churn_platform.monitoring.performance import ServedPerformance
 from churn_platform.monitoring.served_performance import review
+from churn_platform_tests.monitoring.labelled import realised
 
 MARCH = "2024-03-31"
-from churn_platform_tests.monitoring.labelled import realised
 
 
 @pytest.fixture(scope="module")
