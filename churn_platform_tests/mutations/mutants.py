@@ -26,7 +26,9 @@ GATE, EVIDENCE, PROMOTION = (
     ("promotion/test_decision.py",),
 )
 PLAUSIBLE = CRITERIA.format("plausible_labels")
+CONTACT_LIST = ("scoring/test_contact_list.py",)
 PROFIT, VALUE = ("contacts/test_profit.py",), ("contacts/test_value.py",)
+UPLIFT = ("contacts/test_uplift.py",)
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
 
 REFIT_SIGMOID = """model = fit(recipe, rows, rows[LABEL], rows[key])
@@ -168,6 +170,8 @@ MUTANTS = (
            "spending(min(share, 1.0), error)", "spending(share, error)", SEQUENTIAL),
     Mutant("every look has the level of the last", "evaluation/sequential.py",
            "planned[min(look, looks) - 1]", "planned[-1]", SEQUENTIAL),
+    Mutant("challengers compared on all months", "monitoring/performance_monitor.py",
+           "matured[-policy.verdict.months :]", "matured", ("monitoring/test_performance_monitor.py",)),
     Mutant("challengers of a round do not share the error", "monitoring/challengers.py",
            "(1 - level) / (versions * rounds)", "(1 - level) / rounds", CHALLENGERS),
     Mutant("rounds of challenger evaluation do not share the error", "monitoring/challengers.py",
@@ -203,4 +207,34 @@ MUTANTS = (
     Mutant("the pairing of two rankings forgotten", "contacts/value.py",
            "influence = ours.influence - theirs.influence",
            "influence = np.hypot(ours.influence, theirs.influence)", VALUE),
+    # when uplift may rank
+    Mutant("AUTOC on the training months", "contacts/uplift.py",
+           "if min(test.tested_on) <= max(test.trained_on):", "if not test.tested_on:", UPLIFT),
+    Mutant("one later month is enough", "contacts/uplift.py",
+           "min(test.tested_on) <= max(test.trained_on)", "max(test.tested_on) <= max(test.trained_on)", UPLIFT),
+    Mutant("the difference asked for its estimate", "contacts/uplift.py",
+           "if not test.interval.above(0):", "if test.difference <= 0:", UPLIFT),
+    Mutant("better than risk but no better than chance", "contacts/uplift.py",
+           "if not test.uplift.interval.above(0):", "if test.uplift.estimate < 0:", UPLIFT),
+    Mutant("the observed share for the registered probability", "contacts/uplift.py",
+           "        e = rows.probability\n", "        e = np.full(rows.churned.size, rows.assigned.mean())\n", UPLIFT),
+    Mutant("the effect turned over", "contacts/uplift.py",
+           "unexplained = out_of_fold - rows.churned", "unexplained = rows.churned - out_of_fold", UPLIFT),
+    Mutant("few untouched churners do not matter", "contacts/uplift.py",
+           "if assigned < least_assigned or untouched < least_untouched:", "if assigned < least_assigned:", UPLIFT),
+    Mutant("the gain of each customer counts the same", "contacts/uplift.py",
+           "scores = model.doubly_robust_scores(rows) * rows.value", "scores = model.doubly_robust_scores(rows)", UPLIFT),
+    Mutant("uplift against risk without value", "contacts/uplift.py",
+           "by_risk = risk * rows.value", "by_risk = risk", UPLIFT),
+    Mutant("a customer in several folds of the effect model", "contacts/uplift.py",
+           "folds: IntArray = of_customer[customers]",
+           "folds: IntArray = np.resize(of_customer, customers.size)", UPLIFT),
+    Mutant("the ranks taken for fixed", "contacts/uplift.py",
+           "(ordered * weight - moved + values.mean() - estimate) / rows",
+           "(ordered * weight - estimate) / rows", UPLIFT),
+    # what the team sees
+    Mutant("the list shows untouched customers", "scoring/contact_list.py",
+           "planned[planned[ARM].isin(ASSIGNED)]", 'planned[planned[ARM] != "below"]', CONTACT_LIST),
+    Mutant("a gap in the list shows who is untouched", "scoring/contact_list.py",
+           'pd.Series(range(1, len(listed) + 1), dtype="int64")', 'listed["rank"]', CONTACT_LIST),
 )  # fmt: skip
