@@ -45,9 +45,9 @@ def history(month, january):
 def test_months_are_in_order_and_labels_are_those_known_then(history, january):
     assert list(history.months) == [JANUARY, FEBRUARY, MARCH]
     first = labels_of(january)
-    assert history.labels(JANUARY, FEBRUARY).equals(first)
-    assert history.labels(JANUARY, MARCH).equals(~first)
-    assert history.labels(JANUARY).equals(~first)
+    assert history.labels(JANUARY, FEBRUARY).churned.equals(first)
+    assert history.labels(JANUARY, MARCH).churned.equals(~first)
+    assert history.labels(JANUARY).churned.equals(~first)
     assert history.labels(FEBRUARY, FEBRUARY) is None
     assert history.labels(MARCH) is None
 
@@ -84,7 +84,8 @@ def test_labelled_rows_are_matched_by_customer_whatever_the_order(month, gym, ja
 
 
 def test_all_rows_of_some_months_come_with_the_labels_known_then(history, gym, january):
-    rows, labels = history.known(gym, [JANUARY, FEBRUARY], FEBRUARY)
+    rows, columns = history.known(gym, [JANUARY, FEBRUARY], FEBRUARY)
+    labels = columns.churned
     assert len(rows) == len(labels) == 2000
     assert np.array_equal(labels[:1000].astype(bool), january["label"])
     assert labels[1000:].isna().all()

@@ -100,7 +100,7 @@ def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_jud
     again = leavers.assign(has_left=True)
     corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=6), leavers=again)
     history = past_of(open_home(home.folder))
-    before, then, now = (history.labels(JANUARY, at) for at in (JANUARY, FEBRUARY, None))
+    before, then, now = (history.labels(JANUARY, at).churned for at in (JANUARY, FEBRUARY, None))
     assert before.tolist() == leavers["has_left"].tolist()
     assert then.tolist() == flipped["has_left"].tolist()
     assert now.all()
