@@ -21,7 +21,7 @@ Spending = Callable[[float, float], float]
 """The error of one side that is spent at information t, 0 to 1: `spending(t, error)`."""
 
 HIGHEST = 8.0
-"""Highest boundary, in standard errors. Beyond it a level cannot be told from 1."""
+"""Highest boundary, in standard errors. Beyond it a level rounds to 1."""
 SMALLEST_STEP = 0.001
 """Share of the planned information that a look must add. A look that adds less has the highest
 boundary and spends nothing.
@@ -41,8 +41,8 @@ def obrien_fleming(information: float, error: float) -> float:
 def boundaries(
     information: Sequence[float], level: float = 0.95, spending: Spending = obrien_fleming
 ) -> tuple[float, ...]:
-    """The boundary of |z| at each look; without an effect it is crossed once with probability
-    1 - `level` over all looks up to information 1.
+    """The boundary of |z| at each look. Without an effect, |z| crosses one of them with
+    probability 1 - `level` up to information 1.
 
     A look's boundary depends on the looks before it alone, so the looks to come need not be
     known. Later boundaries account for what earlier ones have really spent. The boundaries of

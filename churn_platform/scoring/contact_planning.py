@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from churn_platform.base.files import replacing, sha256_file
+from churn_platform.base.files import sha256_file
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plan import (
     ARM,
@@ -28,6 +28,7 @@ from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
 from churn_platform.lake.window import Months
 from churn_platform.monitoring.versions import Versions
+from churn_platform.scoring.contact_list import ContactList, contact_list
 from churn_platform.scoring.ranking import reasons
 from churn_platform.scoring.scoring import ScoresRecord, scores_record
 from churn_platform.training.version_contracts import VersionContracts
@@ -66,7 +67,7 @@ class ContactPlanning:
         if known is not None and known.digest is not None:
             kept = known.model_copy(update=made_from)
             self.records.write(KIND, as_of, kept.as_json())
-            return kept
+            return self.restored(as_of)
         scored = scores_record(self.records, as_of) or ScoresRecord()
         record = ContactPlanRecord(**made_from)
         note = self._why_not(as_of, scored)
@@ -78,6 +79,20 @@ class ContactPlanning:
             self.records.write(KIND, as_of, record.as_json())
             return record
         return self._made(as_of, scored.version, made_from)
+
+    def restored(self, as_of: dt.date) -> ContactPlanRecord | None:
+        """The record of a month, after a list whose files are lost is made again from the rows
+        of the plan.
+        """
+        record = self.plans.record(as_of)
+        csv = contact_list(self.reports, as_of)
+        lost = not (csv.exists() and csv.with_suffix(".xlsx").exists())
+        if record is None or record.digest is None or not lost:
+            return record
+        self._write_list(as_of, self.plans.rows(as_of))
+        record = record.model_copy(update={"list_digest": sha256_file(csv)})
+        self.records.write(KIND, as_of, record.as_json())
+        return record
 
     def _why_not(self, as_of: dt.date, scored: ScoresRecord) -> str:
         """Why no plan is made for the month; empty if one is."""
@@ -99,7 +114,8 @@ class ContactPlanning:
         excluded = self._excluded(as_of, ranked, tables)
         made = plan(policy, experiment_of(as_of), key, customers, excluded)
         digest = self.plans.register(as_of, made, version)
-        csv = self._write_list(as_of, made, version, tables)
+        rows = self._with_reasons(made, version, tables)
+        csv = self._write_list(as_of, rows)
         record = ContactPlanRecord(
             **made_from,
             version=version,
@@ -115,7 +131,7 @@ class ContactPlanning:
             explore_share=policy.explore_share,
             list_digest=sha256_file(csv),
         )
-        self.records.write(KIND, as_of, record.as_json(), made.rows)
+        self.records.write(KIND, as_of, record.as_json(), rows)
         return record
 
     def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
@@ -187,23 +203,20 @@ class ContactPlanning:
         found = self.log.between(self.now(), months[-wait:][0], as_of)
         return set(found[self.contract.entity.column])
 
-    def _write_list(
-        self, as_of: dt.date, made: ContactPlan, version: int, tables: dict[str, pd.DataFrame]
-    ) -> Path:
-        """Write the list for the team, without a word of who is untouched."""
+    def _with_reasons(
+        self, made: ContactPlan, version: int, tables: dict[str, pd.DataFrame]
+    ) -> pd.DataFrame:
+        """The rows of a plan, with the reasons of the customers who are on the list."""
         candidate = self.versions().load(version)
         contract = self.version_contracts.of(candidate.card)
         key = contract.entity.column
-        listed = made.rows[made.rows[ARM].isin(ASSIGNED)].reset_index(drop=True)
+        listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
         rows = feature_frame(contract, tables).set_index(key).loc[listed[key]].reset_index()
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
-        shown = listed[[key, "probability", "value"]].assign(as_of=as_of.isoformat())
-        csv = contact_list(self.reports, as_of)
-        with replacing(csv) as temporary:
-            pd.concat([shown, why], axis=1).to_csv(temporary, index=False)
-        return csv
+        return made.rows.join(why.set_axis(listed.index))
 
-
-def contact_list(reports: Path, as_of: dt.date) -> Path:
-    """The month's list of customers to contact, as CSV."""
-    return reports / as_of.isoformat() / "contact_list.csv"
+    def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> Path:
+        """Write the list for the team; the path of its CSV file."""
+        path = contact_list(self.reports, as_of)
+        ContactList.of(self.contract, as_of, rows).write(path)
+        return path
