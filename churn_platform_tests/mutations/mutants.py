@@ -29,6 +29,7 @@ PLAUSIBLE = CRITERIA.format("plausible_labels")
 EFFECT, PLANNING = ("contacts/test_effect.py",), ("contacts/test_planning.py",)
 CONTACT_LIST = ("scoring/test_contact_list.py",)
 PROFIT, VALUE = ("contacts/test_profit.py",), ("contacts/test_value.py",)
+UPLIFT = ("contacts/test_uplift.py",)
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
 
 REFIT_SIGMOID = """model = fit(recipe, rows, rows[LABEL], rows[key])
@@ -252,6 +253,31 @@ MUTANTS = (
     Mutant("a plan that waits for ever", "contacts/planning.py", "if lists > _lists(design, LONGEST):", "if lists < 0:", PLANNING),
     Mutant("a plan without enough untouched churners", "contacts/planning.py",
            "/ needed) ** 2, _fewest_lists(design))", "/ needed) ** 2, 0.0)", PLANNING),
+    # when uplift may rank
+    Mutant("AUTOC on the training months", "contacts/uplift.py",
+           "if min(test.tested_on) <= max(test.trained_on):", "if not test.tested_on:", UPLIFT),
+    Mutant("one later month is enough", "contacts/uplift.py",
+           "min(test.tested_on) <= max(test.trained_on)", "max(test.tested_on) <= max(test.trained_on)", UPLIFT),
+    Mutant("the difference asked for its estimate", "contacts/uplift.py",
+           "if not test.interval.above(0):", "if test.difference <= 0:", UPLIFT),
+    Mutant("better than risk but no better than chance", "contacts/uplift.py",
+           "if not test.uplift.interval.above(0):", "if test.uplift.estimate < 0:", UPLIFT),
+    Mutant("the observed share for the registered probability", "contacts/uplift.py",
+           "        e = rows.probability\n", "        e = np.full(rows.churned.size, rows.assigned.mean())\n", UPLIFT),
+    Mutant("the effect turned over", "contacts/uplift.py",
+           "unexplained = out_of_fold - rows.churned", "unexplained = rows.churned - out_of_fold", UPLIFT),
+    Mutant("few untouched churners do not matter", "contacts/uplift.py",
+           "if assigned < least_assigned or untouched < least_untouched:", "if assigned < least_assigned:", UPLIFT),
+    Mutant("the gain of each customer counts the same", "contacts/uplift.py",
+           "scores = model.doubly_robust_scores(rows) * rows.value", "scores = model.doubly_robust_scores(rows)", UPLIFT),
+    Mutant("uplift against risk without value", "contacts/uplift.py",
+           "by_risk = risk * rows.value", "by_risk = risk", UPLIFT),
+    Mutant("a customer in several folds of the effect model", "contacts/uplift.py",
+           "folds: IntArray = of_customer[customers]",
+           "folds: IntArray = np.resize(of_customer, customers.size)", UPLIFT),
+    Mutant("the ranks taken for fixed", "contacts/uplift.py",
+           "(ordered * weight - moved + values.mean() - estimate) / rows",
+           "(ordered * weight - estimate) / rows", UPLIFT),
     # what the team sees
     Mutant("the list shows untouched customers", "scoring/contact_list.py",
            "planned[planned[ARM].isin(ASSIGNED)]", 'planned[planned[ARM] != "below"]', CONTACT_LIST),
