@@ -309,7 +309,7 @@ def _influence(priority: FloatArray, scores: FloatArray) -> tuple[float, FloatAr
 def _standard_error(influence: FloatArray, entities: KeyArray | None) -> float:
     sums = influence
     if entities is not None:
-        codes = entity_codes(entities, influence.size)
+        codes = entity_codes(entities, influence.size, sort=False)
         sums = np.bincount(codes, weights=influence).astype(np.float64)
     if sums.size < FEWEST:
         raise DataError("all rows are of one customer: a standard error needs two")
