@@ -10,6 +10,7 @@ import dagster as dg
 from churn_platform.base.settings import dagster_is_temporary
 from churn_platform.defs import (
     automation,
+    contacts,
     features,
     ingestion,
     monitoring,
@@ -43,6 +44,7 @@ def defs() -> dg.Definitions:
             monitoring.drift_report,
             monitoring.performance,
             scoring.scores,
+            contacts.contact_plan,
         ],
         asset_checks=[
             features.training_dataset_checks,

@@ -12,6 +12,9 @@ from churn_platform.audit.verifying import Verification
 from churn_platform.base.files import write_json
 from churn_platform.base.home import FOLDERS, LAYOUT, VERSION_FILE, Home
 from churn_platform.base.provenance import provenance
+from churn_platform.contacts.labels import CorrectedLabels
+from churn_platform.contacts.log import ContactLog
+from churn_platform.contacts.plans import ContactPlans
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import (
     chosen_contract_path,
@@ -27,7 +30,7 @@ from churn_platform.features.online.address import (
 )
 from churn_platform.features.online.upkeep import count_rows, delete_rows
 from churn_platform.features.training_datasets import TrainingDatasets
-from churn_platform.ingestion.drop import FileDigests
+from churn_platform.ingestion.drop import FileDigests, newest_drop
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
@@ -55,6 +58,7 @@ from churn_platform.promotion.rollbacks import Rollbacks
 from churn_platform.replay.home_replay import Scoreboard
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.reports.status import Status
+from churn_platform.scoring.contact_planning import ContactPlanning
 from churn_platform.scoring.scoring import Scoring
 from churn_platform.serving.bento_build import Bundles
 from churn_platform.training.registry import ModelRegistry
@@ -285,6 +289,32 @@ class Services(Home):
             self.version_contracts, self.reports,
         )  # fmt: skip
 
+    @cached_property
+    def contact_log(self) -> ContactLog:
+        """Every contact with a customer."""
+        return ContactLog(self.lake)
+
+    @cached_property
+    def contact_plans(self) -> ContactPlans:
+        """The registered contact plans."""
+        return ContactPlans(self.contract, self.records, self.ledger)
+
+    @cached_property
+    def labels(self) -> CorrectedLabels:
+        """Labels corrected for contacts."""
+        return CorrectedLabels(self.lake, self.contact_plans, self.contact_log)
+
+    @cached_property
+    def contact_planning(self) -> ContactPlanning:
+        """Plans contacts."""
+        return ContactPlanning(
+            self.contract, self.lake, self.records, self.contact_plans, self.contact_log,
+            self.versions, self.version_contracts, self.reports,
+            retraining_due=lambda as_of: self.progress().retraining(as_of).trigger is not None,
+            newest_drop=lambda: newest_drop(self.drops, self.contract),
+            now=self.now,
+        )  # fmt: skip
+
     def progress(self) -> Progress:
         """How far the home is now."""
         return Progress(
@@ -335,6 +365,7 @@ class Services(Home):
             drift_report=self.drift_monitor.report,
             performance=self.performance_monitor.measure,
             scores=self.scoring.score,
+            contact_plan=self.contact_planning.make,
             retraining=lambda as_of: self.progress().retraining(as_of),
             candidate=self.candidate_training.train,
             decision=self.decision_maker.decide,

@@ -22,7 +22,7 @@ from churn_platform.base.text import counted
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.lake import Lake
-from churn_platform.lake.records import KINDS, Records
+from churn_platform.lake.records import KINDS, OF_EVERY_MONTH, Records
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import DELIVERED, Anchor, Break, Receipt, version_of
@@ -299,7 +299,7 @@ def _missing(records: Records, receipts: Sequence[Receipt]) -> Iterator[str]:
             for r in receipts[receipt.sequence :]
             if r.act == "recovery" and r.subject == month
         }
-        for kind in KINDS:
+        for kind in OF_EVERY_MONTH:
             path = records.path(kind, dt.date.fromisoformat(month), ".json")
             if not path.exists() and removed.isdisjoint((kind, None)):
                 yield (

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from churn_platform.base.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     from pydantic import BaseModel, JsonValue
 
@@ -64,6 +67,25 @@ def hashed_values(model: "BaseModel") -> "dict[str, JsonValue]":
         elif hasattr(type(value), "model_fields"):
             values[name] = hashed_values(value)
     return values
+
+
+def key_hashes(keys: "Iterable[object]", salt: str = "") -> "npt.NDArray[np.uint64]":
+    """The first 64 bits of sha256(salt + key) of each key (rows,), as a number."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(keys, pd.Series):
+        column = keys
+    else:
+        column = pd.Series(list(keys), dtype=object)
+    codes, distinct = pd.factorize(column, use_na_sentinel=False)
+    salted = hashlib.sha256(salt.encode())
+    digests = bytearray()
+    for text in map(str, distinct):
+        digest = salted.copy()
+        digest.update(text.encode())
+        digests += digest.digest()[:8]
+    return np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64)[codes]
 
 
 def frame_digest(frame: "pd.DataFrame") -> str:

@@ -47,6 +47,14 @@ ERROR_CODES = {
         "No backup was found at this path.",
         "Check the path.",
     ),
+    "CONTACT_PLAN_CHANGED": ErrorCode(
+        "The rows of a contact plan are not those that the ledger registered.",
+        "Restore the file from a backup; `churn verify` names the month.",
+    ),
+    "CONTACT_VALUE": ErrorCode(
+        "A customer has no usable value, so the list cannot be ranked.",
+        "Correct the column that `policy.contacts.value` names, or give one number for all.",
+    ),
     "CONTRACT_CHANGED": ErrorCode(
         "Published months or released versions do not allow this change of the contract.",
         "Change it in the way that the message names. [changing-the-contract.md]"

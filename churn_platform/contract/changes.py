@@ -216,6 +216,14 @@ def _label(old: Label, new: Label) -> Iterator[ContractChange]:
 def _rest(old: "Contract", new: "Contract") -> Iterator[ContractChange]:
     if old.slices != new.slices:
         yield ContractChange("slices", f"slices are {', '.join(new.slices) or 'none'}")
+    if old.contacts != new.contacts:
+        recorded = "not recorded"
+        if new.contacts is not None:
+            recorded = f"recorded in table {new.contacts.table}"
+        yield ContractChange("contacts", f"contacts with customers are {recorded}")
+    if old.do_not_contact != new.do_not_contact:
+        text = f"customers who object are in {new.do_not_contact or 'no column'}"
+        yield ContractChange("do_not_contact", text)
 
 
 def _other_business(old: "Contract", new: "Contract") -> Iterator[ContractChange]:
@@ -251,6 +259,8 @@ def _months_read_otherwise(
         before = old.at(month)
         now = new.at(month)
         for table, columns in now.tables.items():
+            if table in now.event_tables and table not in before.tables:
+                continue  # a drop need not have it
             held = before.tables[table].columns if table in before.tables else {}
             for own, column in columns.columns.items():
                 where = f"tables.{table}.columns.{own}"

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from churn_platform.contract.outcome import Span
+
 if TYPE_CHECKING:
+    from churn_platform.contract.contacts import Contacts
     from churn_platform.contract.model import Contract
 
 RESERVED = ("as_of", "label", "holdout", "event_timestamp", "created_timestamp")
@@ -32,6 +35,7 @@ def faults_of(contract: "Contract") -> Iterator[str]:
         _slice_faults,
         _cost_faults,
         _part_faults,
+        _contact_faults,
     ):
         yield from rule(contract)
 
@@ -216,3 +220,89 @@ def _part_faults(contract: "Contract") -> list[str]:
         if name == contract.label.table and contract.label.column in held:
             faults.append(f"tables.{name}.parts: the label stays in the table's own file")
     return faults
+
+
+CONTACT_DTYPES = {
+    "contacted_on": ("date",),
+    "action": ("string", "category"),
+    "outcome": ("string", "category"),
+    "cost": ("integer", "float"),
+    "assigned": ("boolean",),
+}
+
+
+def _contact_faults(contract: "Contract") -> list[str]:
+    faults = []
+    contacts = contract.contacts
+    policy = contract.policy.contacts
+    if contacts is not None:
+        faults += _contact_table_faults(contract, contacts)
+        if policy.salt == contract.policy.training.salt:
+            faults.append(
+                "policy.contacts.salt: it is policy.training.salt, so the untouched customers"
+                " would be those of the holdout; choose another text"
+            )
+        if policy.budget > 1 and policy.budget != int(policy.budget):
+            faults.append(
+                f"policy.contacts.budget: {policy.budget:g} is neither a number of customers nor"
+                " a share below 1"
+            )
+    if contract.do_not_contact is not None:
+        faults += _named_column_faults(
+            contract, "do_not_contact", contract.do_not_contact, ("boolean",)
+        )
+    if isinstance(policy.value, str):
+        faults += _named_column_faults(
+            contract, "policy.contacts.value", policy.value, ("integer", "float")
+        )
+    elif policy.value is not None and policy.value <= 0:
+        faults.append("policy.contacts.value: it must be above 0")
+    return faults
+
+
+def _contact_table_faults(contract: "Contract", contacts: "Contacts") -> list[str]:
+    table = contract.tables.get(contacts.table)
+    if table is None:
+        return [f"contacts.table: there is no table {contacts.table!r}"]
+    faults = []
+    readers: dict[str | None, str] = {
+        view.table: f"feature_views.{name}" for name, view in contract.feature_views.items()
+    }
+    readers |= {contract.table_of(name): "slices" for name in contract.slices}
+    readers |= {contract.table_of(name): "costs" for name in contract.costs.columns}
+    readers[contract.label.table] = "label"
+    if contacts.table in readers:
+        faults.append(
+            f"contacts.table: {readers[contacts.table]} reads {contacts.table!r}, which has"
+            " several rows a customer"
+        )
+    if contacts.not_reached and contacts.outcome is None:
+        faults.append("contacts.not_reached: name the column `outcome` that has these values")
+    if contract.label.horizon == Span() or contract.label.period == "before":
+        faults.append(
+            "contacts: the label is known at the as_of, so no contact after it can change it;"
+            " set label.horizon, and label.period to after"
+        )
+    for field, name in contacts.columns.items():
+        column = table.columns.get(name)
+        if column is None:
+            faults.append(f"contacts.{field}: table {contacts.table!r} has no column {name!r}")
+        elif column.dtype not in CONTACT_DTYPES[field]:
+            wanted = " or ".join(CONTACT_DTYPES[field])
+            faults.append(f"contacts.{field}: {name!r} is {column.dtype}, not {wanted}")
+    return faults
+
+
+def _named_column_faults(
+    contract: "Contract", field: str, named: str, dtypes: tuple[str, ...]
+) -> list[str]:
+    """What is wrong with a column that is named as `table.column`."""
+    table, _, name = named.partition(".")
+    if table not in contract.tables or table in contract.event_tables:
+        return [f"{field}: there is no table {table!r} with one row a customer"]
+    column = contract.columns_of(table).get(name)
+    if column is None:
+        return [f"{field}: table {table!r} has no column {name!r}"]
+    if column.dtype not in dtypes:
+        return [f"{field}: {named!r} is {column.dtype}, not {' or '.join(dtypes)}"]
+    return []

@@ -8,9 +8,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
-from churn_platform.base.digests import digest_of, hashed_values
+from churn_platform.base.digests import ADDED, digest_of, hashed_values
 from churn_platform.contract.columns import Age, Column, ContractPart, Dtype, Name
 from churn_platform.contract.consistency import faults_of, month_faults
+from churn_platform.contract.contacts import Contacts
 from churn_platform.contract.outcome import ColumnCost, Costs, Label, Span
 from churn_platform.contract.parts import DatabaseSource, Entity, FeatureView, FileFormat, Table
 from churn_platform.contract.policy import Policy
@@ -71,6 +72,17 @@ class Contract(ContractPart):
     """
     costs: Costs = Costs()
     """What a wrong prediction costs."""
+    contacts: Contacts | None = Field(default=None, json_schema_extra=ADDED)
+    """Where contacts with customers are recorded. With it the platform plans contacts, corrects
+    labels for them and measures what they were worth.
+    """
+    do_not_contact: str | None = Field(
+        default=None, pattern=r"^[A-Za-z]\w*\.[A-Za-z]\w*$", json_schema_extra=ADDED
+    )
+    """Boolean column, as `table.column`, of customers who object to being contacted.
+
+    Example: `members.no_marketing`
+    """
     policy: Policy = Policy()
     """The thresholds that decide what the platform does."""
 
@@ -244,8 +256,16 @@ class Contract(ContractPart):
 
     @cached_property
     def feature_tables(self) -> tuple[str, ...]:
-        """The tables that a month needs before it can be scored: all but the label's."""
-        return tuple(name for name in self.published if name != self.label_table)
+        """The tables that a month needs before it can be scored: all but the label's and those
+        of events.
+        """
+        others = {self.label_table, *self.event_tables}
+        return tuple(name for name in self.published if name not in others)
+
+    @cached_property
+    def event_tables(self) -> tuple[str, ...]:
+        """The tables with any number of rows a customer, which a drop need not have."""
+        return () if self.contacts is None else (self.contacts.table,)
 
     @cached_property
     def carried(self) -> dict[str, str]:

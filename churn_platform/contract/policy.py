@@ -6,6 +6,7 @@ from pydantic import Field
 
 from churn_platform.base.digests import ADDED
 from churn_platform.contract.columns import ContractPart
+from churn_platform.contract.contacts import ContactPolicy
 
 Algorithm = Literal["lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest"]
 DriftMethod = Literal["wasserstein", "jensenshannon"]
@@ -254,3 +255,5 @@ class Policy(ContractPart):
     """How the API answers."""
     verdict: VerdictPolicy = VerdictPolicy()
     """How versions that are not in production are compared with production."""
+    contacts: ContactPolicy = Field(default=ContactPolicy(), json_schema_extra=ADDED)
+    """Whom to contact, and who is left alone. Used if the contract has `contacts`."""

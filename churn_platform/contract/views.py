@@ -54,7 +54,10 @@ def of_month(contract: "Contract", as_of: dt.date) -> "Contract":
         )
     }
     known = {name for table in tables.values() for name in (*table.columns, *table.ages)}
+    contacts = contract.contacts
     return contract.changed(
+        contacts=contacts if contacts is not None and contacts.table in tables else None,
+        do_not_contact=_named_in(tables, contract.do_not_contact),
         tables=tables,
         label=contract.label.at(as_of).model_copy(update={"since": None}),
         feature_views=views,
@@ -108,7 +111,14 @@ def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) 
     }
     tables[label.table] = _always(tables[label.table], label.column)
     return contract.changed(
-        tables=tables, label=label, feature_views=views, slices=(), costs=None, policy=None
+        tables=tables,
+        label=label,
+        feature_views=views,
+        slices=(),
+        costs=None,
+        policy=None,
+        contacts=None,
+        do_not_contact=None,
     )
 
 
@@ -242,6 +252,12 @@ def ended_features(contract: "Contract", features: Iterable[str], as_of: dt.date
         for feature in features
         if feature in places and not contract.has_column(places[feature], feature, as_of)
     ]
+
+
+def _named_in(tables: dict[str, Table], named: str | None) -> str | None:
+    """A column that is named as `table.column`, if the tables have it."""
+    table, _, column = (named or "").partition(".")
+    return named if table in tables and column in tables[table].columns else None
 
 
 def _of_month(table: Table, as_of: dt.date) -> Table:

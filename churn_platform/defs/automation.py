@@ -8,6 +8,7 @@ import dagster as dg
 
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.text import parse_as_of
+from churn_platform.defs.contacts import contact_plan
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
@@ -49,6 +50,8 @@ REMEDY = (
     "Check its last run in Dagster and fix the problem, then type `churn run` or start the job"
     " there."
 )
+LIST = [dg.AssetKey("scores"), dg.AssetKey("contact_plan")]
+"""What is made again when production changed and no month is due."""
 SERVERS = {"retraining": "The MLflow server", "monthly": "The database of Feast"}
 """The server that a step waits for while it does not answer."""
 DATABASE = "The customers' database"
@@ -56,17 +59,23 @@ DATABASE = "The customers' database"
 monthly = dg.define_asset_job(
     "monthly",
     selection=dg.AssetSelection.assets(
-        snapshot, feature_views, training_dataset, drift_report, performance, scores
+        snapshot,
+        feature_views,
+        training_dataset,
+        drift_report,
+        performance,
+        scores,
+        contact_plan,
     ),
     description=(
         "For every drop, in order of as_of: publish it, join the training dataset, report drift,"
-        " measure performance, score."
+        " measure performance, score, plan contacts."
     ),
 )  # fmt: skip
 retraining = dg.define_asset_job(
     "retraining",
     selection=dg.AssetSelection.assets(
-        candidate_model, promotion_decision, production_model, scores
+        candidate_model, promotion_decision, production_model, scores, contact_plan
     ),
     description=(
         "When the policy asks: fit a candidate, decide, promote it or keep production, score again."
@@ -165,7 +174,7 @@ def run_request(step: Step, attempt: int) -> dg.RunRequest:
         partition_key=step.as_of.isoformat(),
         run_config=config,
         tags=_tags(step),
-        asset_selection=[dg.AssetKey("scores")] if step.kind == "scores" else None,
+        asset_selection=LIST if step.kind == "scores" else None,
     )
 
 

@@ -8,15 +8,14 @@ their rows are not independent: the variance is that of sums over a customer's r
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import DataError
-from churn_platform.evaluation.comparison import FEWEST, placements
+from churn_platform.evaluation.comparison import FEWEST, influence
 from churn_platform.evaluation.statistics import (
-    BoolArray,
     FloatArray,
     Interval,
     KeyArray,
@@ -26,17 +25,27 @@ from churn_platform.evaluation.statistics import (
     checked_scores,
     normal_interval,
 )
+from churn_platform.evaluation.weights import (
+    checked_weights,
+    effective_count,
+    rows_with_weight,
+)
 
 CHANCE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class AucParts:
-    """An AUC on one month's rows, and each row's part of its error, shape (rows,)."""
+    """An AUC on one month's rows, and each row's part of its error, shape (rows,).
+
+    Where the rows have weights, `churners` is their effective number, rounded down, and
+    `left_out` is the number of rows of weight 0, whose parts are 0.
+    """
 
     auc: float
     parts: FloatArray
     churners: int
+    left_out: int = 0
 
     def interval(self, level: float) -> Interval:
         """Two-sided interval of the AUC at `level`, within [0, 1]."""
@@ -46,32 +55,57 @@ class AucParts:
     @property
     def rows(self) -> int:
         """How many customers were ranked."""
-        return int(self.parts.size)
+        return int(self.parts.size) - self.left_out
 
     @classmethod
-    def of(cls, labels: LabelArray, scores: FloatArray) -> "AucParts | None":
+    def of(
+        cls, labels: LabelArray, scores: FloatArray, weights: FloatArray | None = None
+    ) -> "AucParts | None":
         """Rank one month's customers; None where fewer than two churned or fewer than two
         stayed.
 
         Args:
             labels: shape (rows,), 0 or 1.
             scores: shape (rows,), finite; only their order matters.
+            weights: shape (rows,), finite and >= 0; rows of weight 0 are left out. None: all
+                alike. With weights the effective numbers must be two at least.
 
         Raises:
-            NotANumber: a label or a score is NaN.
-            DataError: no rows, unlike shapes, or an infinite score.
+            NotANumber: a label, a score or a weight is NaN.
+            DataError: no rows, unlike shapes, an infinite score, or a weight that is negative
+                or infinite.
         """
+        if weights is not None:
+            return cls._weighted(labels, scores, weights)
         churned = checked_labels(labels, two_classes=False)
         values = checked_scores("scores", scores, churned.size)
         churners = int(churned.sum())
         if min(churners, churned.size - churners) < FEWEST:
             return None
         area = auc(churned, values)
-        return cls(area, _parts(churned, values, area), churners)
+        return cls(area, influence(churned, values, area), churners)
+
+    @classmethod
+    def _weighted(
+        cls, labels: LabelArray, scores: FloatArray, weights: FloatArray
+    ) -> "AucParts | None":
+        kept = checked_weights(weights, np.shape(labels)) > 0
+        if not kept.any():
+            return None
+        labels, scores, own = rows_with_weight(weights, labels, scores)
+        churned = checked_labels(labels, two_classes=False)
+        values = checked_scores("scores", scores, churned.size)
+        churners = effective_count(own[churned])
+        if min(churners, effective_count(own[~churned])) < FEWEST:
+            return None
+        area = auc(churned, values, own)
+        parts = np.zeros(kept.size)
+        parts[kept] = influence(churned, values, area, own)
+        return cls(area, parts, churners, int((~kept).sum()))
 
     def of_chance(self) -> "AucParts":
         """A model without information on the same rows: the state before the first version."""
-        return AucParts(CHANCE, np.zeros_like(self.parts), self.churners)
+        return replace(self, auc=CHANCE, parts=np.zeros_like(self.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +120,7 @@ class MonthPair:
     incumbent: AucParts
 
     def __post_init__(self) -> None:
-        sizes = {len(self.entities), self.candidate.rows, self.incumbent.rows}
+        sizes = {len(self.entities), self.candidate.parts.size, self.incumbent.parts.size}
         if len(sizes) > 1:
             raise DataError(
                 f"The rows of {self.as_of} do not line up ({sorted(sizes)}): pass the same rows"
@@ -97,7 +131,8 @@ class MonthPair:
 @dataclass(frozen=True)
 class Gain:
     """Candidate minus incumbent over `months`, oldest first; AUCs are means over months,
-    weighted by churners.
+    weighted by churners. Where rows have weights, `churners` are effective numbers, rounded
+    down.
     """
 
     months: tuple[str, ...]
@@ -137,14 +172,5 @@ def gain_over(pairs: Sequence[MonthPair]) -> Gain | None:
         incumbent_auc=float(weights @ [pair.incumbent.auc for pair in ordered]),
         standard_error=math.sqrt(float(sums @ sums)),
         churners=int(churners.sum()),
-        rows=int(customers.size),
+        rows=sum(pair.candidate.rows for pair in ordered),
     )
-
-
-def _parts(churned: BoolArray, scores: FloatArray, area: float) -> FloatArray:
-    """How far each row moves the AUC, with DeLong's n - 1 in place of n."""
-    parts = np.empty(scores.size)
-    beaten, beating = placements(churned, scores)
-    for own, placed in ((churned, beaten), (~churned, beating)):
-        parts[own] = (placed - area) / math.sqrt(placed.size * (placed.size - 1))
-    return parts

@@ -50,6 +50,9 @@ class Alone:
 def judge_alone(contract: Contract, rows: pd.DataFrame, labels: pd.Series) -> Alone:
     """Judge every feature of the contract on training rows.
 
+    The rows count alike even where contacts give them weights: a leak predicts the label as it
+    was recorded, and a weight says nothing about that.
+
     Args:
         contract: features, and the policy's `training.leak_auc` and `promotion.level`.
         rows: (rows, any columns) holding at least the features.

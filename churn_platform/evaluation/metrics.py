@@ -18,6 +18,7 @@ from churn_platform.evaluation.statistics import (
     checked_labels,
     checked_probabilities,
 )
+from churn_platform.evaluation.weights import effective_count, rows_with_weight, weighted_mean
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Metrics:
     `pr_auc` is average precision; `log_loss` is in nats; `lift_at_10` and `recall_at_10` are of
     the ceil(n / 10) rows with the highest probability, equal ones in the order of the rows;
     `baseline_brier` is the Brier score of predicting the churn rate of these rows for everyone.
+
+    With weights, `rows` counts those of weight above 0, `churners` is their effective number,
+    rounded down, and the top tenth is a tenth of the weight.
     """
 
     rows: int
@@ -52,6 +56,7 @@ def evaluate(
     probabilities: FloatArray,
     threshold: float,
     entities: KeyArray | None = None,
+    weights: FloatArray | None = None,
 ) -> Metrics:
     """Every metric of one model on these rows.
 
@@ -61,30 +66,39 @@ def evaluate(
         threshold: contact at or above it, in [0, 1]; moves f1 and accuracy only.
         entities: shape (n,), the key of each row where months are pooled; widens the interval
             of the AUC.
+        weights: shape (n,), finite and >= 0; rows of weight 0 are left out. None: all alike.
 
     Raises:
-        NotANumber: a label, a probability or the threshold is NaN.
+        NotANumber: a label, a probability, a weight or the threshold is NaN.
         DataError: no rows, one class, unlike shapes, a probability or a threshold outside [0,
-            1].
+            1], or a weight that is negative or infinite.
     """
     from sklearn.metrics import average_precision_score, f1_score, log_loss
 
+    if weights is not None:
+        labels, probabilities, entities, weights = rows_with_weight(
+            weights, labels, probabilities, entities
+        )
     churned = checked_labels(labels)
     values = checked_probabilities("probabilities", probabilities, churned.size)
     contacted = values >= checked_probabilities("thresholds", np.array([threshold]), 1)[0]
-    top = lift_table(churned, values).iloc[0]
-    rate = float(churned.mean())
+    top = lift_table(churned, values, weights).iloc[0]
+    rate = weighted_mean(churned, weights)
+    if weights is None:
+        churners = int(churned.sum())
+    else:
+        churners = effective_count(weights[churned])
     return Metrics(
         rows=churned.size,
-        churners=int(churned.sum()),
-        auc=auc(churned, values),
-        auc_interval=auc_interval(churned, values, entities=entities),
-        pr_auc=float(average_precision_score(churned, values)),
-        f1=float(f1_score(churned, contacted, zero_division=0.0)),
-        accuracy=float((contacted == churned).mean()),
-        brier=float(((values - churned) ** 2).mean()),
+        churners=churners,
+        auc=auc(churned, values, weights),
+        auc_interval=auc_interval(churned, values, entities=entities, weights=weights),
+        pr_auc=float(average_precision_score(churned, values, sample_weight=weights)),
+        f1=float(f1_score(churned, contacted, zero_division=0.0, sample_weight=weights)),
+        accuracy=weighted_mean(contacted == churned, weights),
+        brier=weighted_mean((values - churned) ** 2, weights),
         baseline_brier=rate * (1 - rate),
-        log_loss=float(log_loss(churned, values, labels=[False, True])),
+        log_loss=float(log_loss(churned, values, labels=[False, True], sample_weight=weights)),
         lift_at_10=float(top["lift"]),
         recall_at_10=float(top["cumulative_recall"]),
     )
@@ -95,6 +109,7 @@ def cheapest_threshold(
     probabilities: FloatArray,
     missed_churner: float | FloatArray,
     needless_contact: float | FloatArray,
+    weights: FloatArray | None = None,
 ) -> float:
     """The threshold of least total cost on these rows; of equally cheap ones the largest.
 
@@ -104,19 +119,28 @@ def cheapest_threshold(
         missed_churner: cost of each churner below the threshold, >= 0, in any unit; one for
             all, or shape (n,).
         needless_contact: cost of each stayer at or above it, likewise, in the same unit.
+        weights: shape (n,), finite and >= 0, by which the costs of a row count; rows of weight
+            0 are left out. None: all alike.
 
     Returns:
         0, 1, or the middle between two neighbouring probabilities.
 
     Raises:
-        NotANumber: a label, a probability or a cost is NaN.
+        NotANumber: a label, a probability, a cost or a weight is NaN.
         DataError: no rows, unlike shapes, a probability outside [0, 1], a negative or infinite
-            cost.
+            cost or weight.
     """
+    if weights is not None:
+        labels, probabilities, missed_churner, needless_contact, weights = rows_with_weight(
+            weights, labels, probabilities, missed_churner, needless_contact
+        )
     churned = checked_labels(labels, two_classes=False)
     values = checked_probabilities("probabilities", probabilities, churned.size)
     missing = _checked_costs("a missed churner", missed_churner, churned)
     contacting = _checked_costs("a needless contact", needless_contact, ~churned)
+    if weights is not None:
+        missing = missing * weights
+        contacting = contacting * weights
     distinct = np.unique(values)
     middle = (distinct[:-1] + distinct[1:]) / 2
     # The middle of two neighbouring floats rounds to one of them, and the lower one would not

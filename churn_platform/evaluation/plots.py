@@ -18,12 +18,14 @@ QUIET = "#9ca3af"
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def candidate_plots(labels: Array, probabilities: Array) -> dict[str, bytes]:
+def candidate_plots(
+    labels: Array, probabilities: Array, weights: Array | None = None
+) -> dict[str, bytes]:
     """ROC, calibration and lift of a candidate on the holdout rows: name -> PNG."""
     return {
-        "roc": _roc(labels, probabilities),
-        "calibration": _calibration(labels, probabilities),
-        "lift": _lift(labels, probabilities),
+        "roc": _roc(labels, probabilities, weights),
+        "calibration": _calibration(labels, probabilities, weights),
+        "lift": _lift(labels, probabilities, weights),
     }
 
 
@@ -32,26 +34,26 @@ def markdown_image(png: bytes, alt: str) -> str:
     return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
-def _roc(labels: Array, probabilities: Array) -> bytes:
+def _roc(labels: Array, probabilities: Array, weights: Array | None) -> bytes:
     figure, axes = _axes("False positive rate", "True positive rate")
-    points = roc_curve_points(labels, probabilities)
+    points = roc_curve_points(labels, probabilities, weights)
     axes.plot(points.iloc[:, 0], points.iloc[:, 1], color=ACCENT, lw=2)
     axes.plot([0, 1], [0, 1], color=QUIET, ls="--", lw=1)
     return _png(figure, "ROC on the holdout")
 
 
-def _calibration(labels: Array, probabilities: Array) -> bytes:
+def _calibration(labels: Array, probabilities: Array, weights: Array | None) -> bytes:
     figure, axes = _axes("Predicted churn probability", "Observed churn rate")
-    bins = calibration_bins(labels, probabilities)
+    bins = calibration_bins(labels, probabilities, weights)
     top = max(float(bins["predicted"].max()), float(bins["observed"].max())) * 1.1
     axes.plot([0, top], [0, top], color=QUIET, ls="--", lw=1)
     axes.plot(bins["predicted"], bins["observed"], color=ACCENT, marker="o", lw=2)
     return _png(figure, "Calibration on the holdout")
 
 
-def _lift(labels: Array, probabilities: Array) -> bytes:
+def _lift(labels: Array, probabilities: Array, weights: Array | None) -> bytes:
     figure, axes = _axes("Decile, highest risk first", "Lift over the churn rate")
-    table = lift_table(labels, probabilities)
+    table = lift_table(labels, probabilities, weights)
     axes.bar(table["decile"], table["lift"], color=ACCENT)
     axes.axhline(1, color=QUIET, ls="--", lw=1)
     axes.set_xticks(table["decile"])

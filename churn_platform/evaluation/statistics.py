@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from churn_platform.base.errors import DataError, NotANumber
+from churn_platform.evaluation.weights import rows_with_weight, weight_below
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -114,13 +115,17 @@ def checked_probabilities(name: str, probabilities: FloatArray, rows: int) -> Fl
     return values
 
 
-def auc(labels: LabelArray, scores: FloatArray) -> float:
+def auc(labels: LabelArray, scores: FloatArray, weights: FloatArray | None = None) -> float:
     """Probability that a churner scores above a stayer, ties counting half (Mann and Whitney
     1947).
+
+    With weights, the share of pairs of a churner and a stayer, each weighing the product of the
+    two weights.
 
     Args:
         labels: shape (n,), 0 or 1, both classes present.
         scores: shape (n,), finite; only their order matters.
+        weights: shape (n,), finite and >= 0; rows of weight 0 are left out. None: all alike.
 
     Raises:
         NotANumber: a label or a score is NaN.
@@ -128,6 +133,8 @@ def auc(labels: LabelArray, scores: FloatArray) -> float:
     """
     from scipy.stats import rankdata
 
+    if weights is not None:
+        return _weighted_auc(*rows_with_weight(weights, labels, scores))
     churned = checked_labels(labels)
     ranks = rankdata(checked_scores("scores", scores, churned.size))
     churners = int(churned.sum())
@@ -135,6 +142,20 @@ def auc(labels: LabelArray, scores: FloatArray) -> float:
     # Half-integers add up exactly to 2**52, so two orders of the same rows never differ in the
     # last digit.
     return float((ranks[churned].sum() - churners * (churners + 1) / 2) / pairs)
+
+
+def _weighted_auc(labels: LabelArray, scores: FloatArray, weights: FloatArray) -> float:
+    churned = checked_labels(labels)
+    values = checked_scores("scores", scores, churned.size)
+    # Of equal scores the lighter comes first, so the order of the rows changes no digit.
+    order = np.lexsort((weights, values))
+    churned = churned[order]
+    values = values[order]
+    weights = weights[order]
+    churners = weights[churned]
+    stayers = weights[~churned]
+    wins = churners * weight_below(values[~churned], stayers, values[churned])
+    return float(wins.sum() / (churners.sum() * stayers.sum()))
 
 
 def quantile_of_normal(level: float) -> float:
@@ -176,11 +197,19 @@ def detectable_difference(standard_error: float, power: float = 0.8, level: floa
     return (quantile_of_normal(level) + NormalDist().inv_cdf(power)) * standard_error
 
 
-def chance_p_value(labels: LabelArray, scores: FloatArray) -> float:
+def chance_p_value(
+    labels: LabelArray, scores: FloatArray, weights: FloatArray | None = None
+) -> float:
     """Two-sided p-value of an AUC against 0.5, for independent rows (one per entity).
 
     The Mann-Whitney test with the correction for ties (Lehmann 1975, 1.4). At the sizes of a
-    holdout its normal approximation needs no correction for continuity.
+    holdout its normal approximation needs no correction for continuity. With weights, the same
+    test on weighted ranks: equal weights give the same p-value.
+
+    Args:
+        labels: shape (n,), 0 or 1, both classes present.
+        scores: shape (n,), finite; only their order matters.
+        weights: shape (n,), finite and >= 0; rows of weight 0 are left out. None: all alike.
 
     Raises:
         NotANumber: a label or a score is NaN.
@@ -188,11 +217,27 @@ def chance_p_value(labels: LabelArray, scores: FloatArray) -> float:
     """
     from scipy.stats import mannwhitneyu
 
+    if weights is not None:
+        labels, scores, weights = rows_with_weight(weights, labels, scores)
     churned = checked_labels(labels)
     values = checked_scores("scores", scores, churned.size)
     if (values == values[0]).all():
         return 1.0
+    if weights is not None:
+        return _weighted_chance_p_value(churned, values, weights)
     test = mannwhitneyu(
         values[churned], values[~churned], use_continuity=False, method="asymptotic"
     )
     return float(test.pvalue)
+
+
+def _weighted_chance_p_value(churned: BoolArray, scores: FloatArray, weights: FloatArray) -> float:
+    """The permutation test of AUC - 0.5, which is the difference of the two classes' weighted
+    mean ranks (Pitman 1937), by its normal approximation.
+    """
+    total = weights.sum()
+    ranks = weight_below(scores, weights, scores) / total - 0.5
+    # Labels are dealt out among rows that keep both score and weight.
+    dealt = weights * ranks / weights.mean()
+    variance = float(dealt.var(ddof=1)) * (1 / churned.sum() + 1 / (~churned).sum())
+    return two_sided_p(_weighted_auc(churned, scores, weights) - 0.5, math.sqrt(variance))

@@ -1,7 +1,6 @@
 """The training dataset: which rows train, which rows are the holdout, and their digests."""
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from churn_platform.base.digests import frame_digest
+from churn_platform.base.digests import frame_digest, key_hashes
 from churn_platform.base.errors import IntegrityError
 from churn_platform.contract.model import Contract
 from churn_platform.lake.tables import canonical_dtypes
@@ -28,7 +27,7 @@ def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
     Returns:
         (entities,) booleans that depend only on salt and entity.
     """
-    hashes = _hashed(entities, salt)
+    hashes = key_hashes(entities, salt)
     limit = int(fraction * 2**64)
     if limit < 2**64:
         return hashes < np.uint64(limit)
@@ -37,28 +36,12 @@ def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
 
 def entity_hashes(entities: Iterable[object]) -> Hashes:
     """The first 64 bits of each entity's sha256, sorted and unique, to be intersected."""
-    return np.unique(_hashed(entities))
+    return np.unique(key_hashes(entities))
 
 
 def trained_on(entities: pd.Series, hashes: Hashes) -> Mask:
     """Which of the entities (rows,) are among the hashed training entities."""
-    return np.isin(_hashed(entities), hashes)
-
-
-def _hashed(entities: Iterable[object], salt: str = "") -> Hashes:
-    """The first 64 bits of sha256(salt + entity) of each entity (rows,)."""
-    if isinstance(entities, pd.Series):
-        column = entities
-    else:
-        column = pd.Series(list(entities), dtype=object)
-    codes, distinct = pd.factorize(column, use_na_sentinel=False)
-    salted = hashlib.sha256(salt.encode())
-    digests = bytearray()
-    for text in map(str, distinct):
-        digest = salted.copy()
-        digest.update(text.encode())
-        digests += digest.digest()[:8]
-    return np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64)[codes]
+    return np.isin(key_hashes(entities), hashes)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     customers = None
     if before is not None and features:
         customers = _customers(lake, features, before)
-    valid = {name: table.valid for name, table in found.tables.items()}
+    events = lake.contract.event_tables
+    valid = {name: table.valid for name, table in found.tables.items() if name not in events}
     content = _content(
         lake, as_of, lake_tables(lake.contract, valid, as_of, known_tables(lake, as_of))
     )
@@ -270,7 +271,8 @@ class _Content:
 def _content(lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> _Content:
     """Digests without the ages, which change with the calendar."""
     others = {month: lake.entries(month) for month in lake.months() if month != as_of}
-    known = lake.entries(as_of)
+    events = lake.contract.event_tables
+    known = {name: entry for name, entry in lake.entries(as_of).items() if name not in events}
     published = lake.contract.at(as_of).published
     own = {}
     for name, table in tables.items():

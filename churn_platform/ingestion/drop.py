@@ -216,6 +216,11 @@ def find_drops(folder: Path, contract: Contract, digests: FileDigests | None = N
     return drops
 
 
+def newest_drop(folder: Path, contract: Contract) -> dt.date | None:
+    """The newest as_of that has a drop; None without one."""
+    return max((drop.as_of for drop in find_drops(folder, contract)), default=None)
+
+
 def open_drop(
     folder: Path, as_of: dt.date, contract: Contract, digests: FileDigests | None = None
 ) -> Drop:

@@ -176,15 +176,16 @@ def conform(
         file: the file's name, for the sentences.
 
     Returns:
-        The rows without a fault: typed, sorted by entity, columns in the contract's order, of
-        exact duplicates the first one. And all faults; a fault of the file leaves the table as
-        it came. What is in neither was an exact duplicate.
+        The rows without a fault: typed, sorted by entity (events by all columns), columns in
+        the contract's order, of exact duplicates the first one. And all faults; a fault of the
+        file leaves the table as it came. What is in neither was an exact duplicate.
     """
     columns = contract.delivered(name)
     header = header_faults(contract, name, [str(column) for column in raw.columns], file)
     if header:
         return raw, header
-    if raw.empty:
+    events = name in contract.event_tables
+    if raw.empty and not events:
         return raw, [fault("no_rows", name, file=file)]
     values = _by_own_names(raw, columns)
     key = contract.entity.column
@@ -199,6 +200,9 @@ def conform(
         broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
     order = sorting.result()
     extra, conflicting = _repeated_keys(key, frame, order, unreadable)
+    if events:
+        conflicting[:] = False
+        order = frame.sort_values(list(frame.columns), kind="stable").index.to_numpy()
     extra |= _repeated_headers(contract, name, raw)
     if conflicting.any():
         broken[key, "conflicting_key"] = conflicting

@@ -235,6 +235,8 @@ def _validated(
         return ValidatedTable(report, valid, None, pd.Series(dtype=object))
     report = replace(report, duplicates=len(raw) - len(valid) - len(report.faulty))
     keys = valid[contract.entity.column]
+    if name in contract.event_tables:
+        keys = keys.drop_duplicates(ignore_index=True)
     quarantined = None
     if len(report.faulty):
         lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]

@@ -173,6 +173,8 @@ class Lake:
             if tables is None or name in tables:
                 table = pq.ParquetFile(self.folder / entry.file).read(columns=[key])
                 found[name] = table.to_pandas(types_mapper=types.get)[key]
+            if name in found and name in self.contract.event_tables:
+                found[name] = found[name].drop_duplicates(ignore_index=True)
         return found
 
     def behind(self) -> list[str]:
@@ -225,8 +227,13 @@ class Lake:
     def feature_digest(self, as_of: dt.date) -> str:
         """Digest of the newest known feature tables of a month: what its scores are made from."""
         return content_digest(
-            {n: entry for n, entry in self.entries(as_of).items() if n != self.contract.label_table}
+            {n: e for n, e in self.entries(as_of).items() if n not in self._known_later}
         )
+
+    @property
+    def _known_later(self) -> set[str]:
+        """The tables that no score is made from: labels and events."""
+        return {self.contract.label_table, *self.contract.event_tables}
 
     def labelled(self) -> set[dt.date]:
         """The months whose labels have been delivered."""
@@ -276,7 +283,7 @@ class Lake:
                 )
             for delivery in self.deliveries(as_of):
                 for name, entry in delivery.tables.items():
-                    bound = known_at if name == self.contract.label_table else limit
+                    bound = known_at if name in self._known_later else limit
                     # A version that is made again may be older than a table.
                     if name in view and entry.created <= bound:
                         view[name][as_of] = self.folder / entry.file

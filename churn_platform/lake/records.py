@@ -6,7 +6,7 @@ files and a run that was killed is seen.
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.files import read_json, replacing, sha256_file, write_json
@@ -14,8 +14,18 @@ from churn_platform.base.files import read_json, replacing, sha256_file, write_j
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["training_dataset", "drift_report", "performance", "scores"]
-KINDS: tuple[Kind, ...] = ("training_dataset", "drift_report", "performance", "scores")
+Kind = Literal[
+    "training_dataset",
+    "drift_report",
+    "performance",
+    "scores",
+    "contact_plan",
+    "campaign_effect",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+OF_EVERY_MONTH: tuple[Kind, ...] = ("training_dataset", "drift_report", "performance", "scores")
+OF_CONTACTS: tuple[Kind, ...] = ("contact_plan",)
+"""Made for the newest month, where the contract names contacts."""
 DIGESTS = "sha256"
 """The key of a record's file under which the digests of the record and of its rows stand."""
 

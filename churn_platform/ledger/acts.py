@@ -250,6 +250,31 @@ class WarningsCleared(WarningsRaised):
     name = "warnings cleared"
 
 
+# Contacts
+
+
+class ContactPlanRegistered(MonthAct):
+    """Who is to be contacted and who is left untouched was decided, before anybody saw it."""
+
+    name: ClassVar[Act] = "contact plan registered"
+    digest: str
+    """Digest of key, arm and probability of every customer of the plan."""
+    experiment: str
+    """The as_of of the first plan with the same draw."""
+    salt: str
+    untouched_share: float
+    explore_share: float
+    budget: int
+    contact: int
+    explore: int
+    untouched: int
+    below: int
+    excluded: dict[str, int]
+    """Reason -> customers in no arm."""
+    version: int
+    policy: str
+
+
 # The home
 
 

@@ -48,6 +48,7 @@ Act = Literal[
     "release published",
     "stand-down began",
     "stand-down ended",
+    "contact plan registered",
     "warnings raised",
     "warnings cleared",
     "policy changed",

@@ -16,7 +16,7 @@ from churn_platform.features.online.reader import read_month
 from churn_platform.ingestion.drop import Drop, FileDigests, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
 from churn_platform.lake.lake import Lake
-from churn_platform.lake.records import KINDS, Records
+from churn_platform.lake.records import OF_CONTACTS, OF_EVERY_MONTH, Records
 from churn_platform.lake.window import Months, Window
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
 from churn_platform.ledger.receipts import Act
@@ -160,7 +160,10 @@ class Progress(Months):
             absent = self._absent_from(as_of)
         elif published:
             inputs = self.lake.digest(as_of)
-        records = [self._records.read(kind, as_of) for kind in KINDS]
+        kinds = [*OF_EVERY_MONTH]
+        if compared == "inputs" and self.contract.at(as_of).contacts is not None:
+            kinds += OF_CONTACTS
+        records = [self._records.read(kind, as_of) for kind in kinds]
         processed = bool(published) and not absent
         processed = processed and all(
             record is not None and record[compared] == inputs for record in records
@@ -202,6 +205,9 @@ class Progress(Months):
         contract = self._version_contracts.of(self._releases.card(production.version))
         if record["version"] != production.version:
             return "The newest month was not scored by the model in production."
+        plan = self._records.read("contact_plan", as_of) or {}
+        if plan.get("waiting"):
+            return "Contacts of the newest month are not planned yet."
         same_list = record.get("list_hash", contract.list_hash) == contract.list_hash
         if same_list or self.lake.behind():
             return ""

@@ -20,10 +20,15 @@ Shown = Literal["better", "not better", "open"]
 
 @dataclass(frozen=True, eq=False)
 class LabelledMonth:
-    """The customers of a month that have a label, and who of them churned, shape (rows,)."""
+    """The customers of a month that have a label, and who of them churned, shape (rows,).
+
+    `weights` are how many customers each represents, 0 where a contact may have changed the
+    label; None: all alike.
+    """
 
     entities: KeyArray
     churned: BoolArray
+    weights: FloatArray | None = None
 
 
 class LaterMonths:
@@ -87,7 +92,7 @@ class LaterMonths:
         labelled = self._labelled(month)
         if labelled is None or not labelled.churned.size:
             return None
-        return AucParts.of(labelled.churned, self._probability(version, month))
+        return AucParts.of(labelled.churned, self._probability(version, month), labelled.weights)
 
 
 def later_than_both(

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from churn_platform.base.stored import Stored
+from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.curves import calibration_bins
 from churn_platform.evaluation.metrics import Metrics, evaluate
 from churn_platform.evaluation.statistics import BoolArray, FloatArray
+from churn_platform.evaluation.weights import effective_count, rows_with_weight
 from churn_platform.features.labels import turned_over
 from churn_platform.features.training_dataset import trained_on
 from churn_platform.monitoring.challengers import ChallengerEvaluation
@@ -99,7 +101,12 @@ class PerformanceRecord(Stored):
 
 
 def realised(
-    contract: Contract, rows: pd.DataFrame, labels: pd.Series, version: Candidate, as_of: str
+    contract: Contract,
+    rows: pd.DataFrame,
+    labels: pd.Series,
+    version: Candidate,
+    as_of: str,
+    weights: pd.Series | None = None,
 ) -> VersionPerformance:
     """One version's performance on one month.
 
@@ -112,6 +119,9 @@ def realised(
         labels: (customers,) booleans indexed by entity.
         version: the version.
         as_of: the month, ISO date.
+        weights: (customers,) indexed by entity, with every entity of `labels`: how many
+            customers each represents, 0 where a contact may have changed the label. None: all
+            alike.
     """
     key = contract.entity.column
     known = rows[rows[key].isin(labels.index)]
@@ -127,27 +137,48 @@ def realised(
         known = known[~seen_in_training(known[key], version, as_of)]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
     probability = version.model.probability(known) if len(known) else np.array([])
-    return measured(version, as_of, truth, probability)
+    if weights is None:
+        return measured(version, as_of, truth, probability)
+    fewest = contract.policy.promotion.min_holdout_churners
+    own = weights.reindex(known[key]).to_numpy(dtype=np.float64)
+    return measured(version, as_of, truth, probability, own, fewest)
 
 
 def measured(
-    version: Candidate, as_of: str, truth: BoolArray, probability: FloatArray
+    version: Candidate,
+    as_of: str,
+    truth: BoolArray,
+    probability: FloatArray,
+    weights: FloatArray | None = None,
+    fewest: int = 0,
 ) -> VersionPerformance:
     """One version's performance on customers that it was not trained on.
+
+    With weights and too few effective churners or others there are no metrics: those of the
+    labels as they arrived would mistake contacts for errors of the model.
 
     Args:
         version: the version.
         as_of: the month, ISO date.
         truth: (customers,) who churned.
         probability: (customers,) of churn, by the version.
+        weights: (customers,) how many customers each represents, 0 where a contact may have
+            changed the label. None: all alike.
+        fewest: effective churners and others that are needed where there are weights.
     """
+    if weights is not None:
+        truth, probability, weights = rows_with_weight(weights, truth, probability)
     entry = VersionPerformance(version=version.version, as_of=as_of, rows=len(truth), metrics=None)
     if truth.all() or not truth.any():
         only = "churners" if len(truth) and truth.all() else "churners missing"
         note = f"The labels of {as_of} contain one class only ({only}): nothing can be measured."
         return entry.model_copy(update={"note": note})
-    metrics = MeasuredMetrics.of(evaluate(truth, probability, version.model.threshold))
-    bins = calibration_bins(truth, probability).astype(float).round(6)
+    why_not = why_not_measurable(as_of, truth, weights, fewest)
+    if why_not is not None:
+        return entry.model_copy(update={"note": why_not})
+    found_metrics = evaluate(truth, probability, version.model.threshold, weights=weights)
+    metrics = MeasuredMetrics.of(found_metrics)
+    bins = calibration_bins(truth, probability, weights).astype(float).round(6)
     found: dict[str, object] = {
         "metrics": metrics,
         "calibration": tuple(bins.to_dict("records")),
@@ -155,6 +186,31 @@ def measured(
     if metrics.inverted:
         found["doubt"] = inverted_sentence(version.version, as_of, metrics)
     return entry.model_copy(update=found)
+
+
+def why_not_measurable(
+    as_of: str, truth: BoolArray, weights: FloatArray | None, fewest: int
+) -> str | None:
+    """Why weighted rows of a month measure nothing, and what helps; None where they do.
+
+    Args:
+        as_of: the month, ISO date.
+        truth: (customers,) who churned.
+        weights: (customers,) all > 0; None: all alike, which is always measurable.
+        fewest: effective churners and others that are needed.
+    """
+    if weights is None:
+        return None
+    churners = effective_count(weights[truth])
+    others = effective_count(weights[~truth])
+    if min(churners, others) >= fewest:
+        return None
+    return (
+        f"Not measurable: without the customers assigned to contact, {as_of} has"
+        f" {counted(churners, 'effective churner')} and {counted(others, 'effective other')};"
+        f" {fewest} of each are needed. Leave more customers untouched"
+        " (policy.contacts.untouched_share)."
+    )
 
 
 def inverted_sentence(version: int | None, as_of: str, metrics: MeasuredMetrics) -> str:

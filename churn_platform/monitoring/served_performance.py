@@ -10,10 +10,12 @@ from churn_platform.contract.model import Contract
 from churn_platform.drift.measure import predictions_measured
 from churn_platform.drift.statistics import Floats
 from churn_platform.evaluation.metrics import evaluate
+from churn_platform.evaluation.weights import checked_weights
 from churn_platform.monitoring.performance import (
     MeasuredMetrics,
     ServedPerformance,
     seen_in_training,
+    why_not_measurable,
 )
 from churn_platform.training.candidate import Candidate
 
@@ -25,6 +27,7 @@ def review(
     version: Candidate,
     as_of: str,
     reference: Floats,
+    weights: pd.Series | None = None,
 ) -> ServedPerformance:
     """The served predictions of one version for one month.
 
@@ -35,6 +38,9 @@ def review(
         version: the version.
         as_of: the month of the features, ISO date.
         reference: the version's probabilities for the rows it was trained on, shape (rows,).
+        weights: (customers,) indexed by entity, with every entity of `labels`: how many
+            customers each represents, 0 where a contact may have changed the label. None: all
+            alike.
     """
     key = contract.entity.column
     policy = contract.policy
@@ -42,6 +48,12 @@ def review(
     moved = predictions_measured(policy.drift, reference, probability, seed=policy.training.seed)
     known = served[served[key].isin(labels.index)]
     known = known[~seen_in_training(known[key], version, as_of)]
+    own = None
+    if weights is not None:
+        own = weights.reindex(known[key]).to_numpy(dtype=np.float64)
+        kept = checked_weights(own, own.shape) > 0
+        known = known[kept]
+        own = own[kept]
     truth = labels.reindex(known[key]).to_numpy(dtype=bool)
     found = ServedPerformance(
         version=version.version,
@@ -56,7 +68,12 @@ def review(
     )
     if truth.all() or not truth.any():
         return found.model_copy(update={"note": _nothing_to_measure(len(served), truth)})
-    metrics = evaluate(truth, known["probability"].to_numpy(float), version.model.threshold)
+    why_not = why_not_measurable(as_of, truth, own, policy.promotion.min_holdout_churners)
+    if why_not is not None:
+        return found.model_copy(update={"note": why_not})
+    metrics = evaluate(
+        truth, known["probability"].to_numpy(float), version.model.threshold, weights=own
+    )
     return found.model_copy(update={"metrics": MeasuredMetrics.of(metrics)})
 
 

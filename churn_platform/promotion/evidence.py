@@ -19,6 +19,12 @@ from churn_platform.evaluation.comparison import (
 )
 from churn_platform.evaluation.leaks import Alone
 from churn_platform.evaluation.statistics import Interval, auc
+from churn_platform.evaluation.weights import (
+    checked_weights,
+    effective_count,
+    entity_weights,
+    weighted_mean,
+)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -29,9 +35,10 @@ class Evidence:
     """Everything the criteria judge. All arrays have one entry a holdout row.
 
     Raises:
+        NotANumber: a weight is NaN.
         DataError: rows that do not line up, a mask that is not boolean, a month that is not an
-            ISO date, or half a production model. Scores may be anything: `unsound_scores`
-            describes what is wrong with them.
+            ISO date, half a production model, or a weight that is negative or infinite. Scores
+            may be anything: `unsound_scores` describes what is wrong with them.
     """
 
     policy: PromotionPolicy
@@ -71,6 +78,10 @@ class Evidence:
     """
     not_comparable: str = ""
     """Why production has no scores although it is there: these labels do not judge it."""
+    weights: Floats | None = None
+    """How many customers each row represents; 0 where a contact may have changed the label. None:
+    all alike.
+    """
 
     def __post_init__(self) -> None:
         for name, mask in (("labels", self.labels), ("candidate_saw", self.candidate_saw)):
@@ -82,6 +93,8 @@ class Evidence:
                 raise DataError(
                     f"{length} {name} came with {len(self.labels)} labels: pass one a holdout row."
                 )
+        if self.weights is not None:
+            checked_weights(self.weights, self.labels.shape)
         self._check_production()
         if self.attempt < 1:
             raise DataError(f"The attempt on this holdout is {self.attempt}: count from 1.")
@@ -118,7 +131,7 @@ class Evidence:
         return is_there and set(self.candidate_features) != set(self.production_features)
 
     @cached_property
-    def sound_rows(self) -> Mask:
+    def untrained_rows(self) -> Mask:
         """Rows that neither model trained on."""
         kept = ~self.candidate_saw
         if self.compares:
@@ -129,17 +142,41 @@ class Evidence:
             )
         return kept
 
+    @cached_property
+    def sound_rows(self) -> Mask:
+        """Rows that neither model trained on, and that have weight."""
+        if self.weights is None:
+            return self.untrained_rows
+        return self.untrained_rows & (self.weights > 0)
+
+    def entities_of(self, rows: Mask) -> int:
+        """How many entities these of the valid rows have; one that comes in several pooled
+        months counts once. With weights their effective number, rounded down.
+        """
+        keys = self.keys[rows]
+        if self.w is None:
+            return len(pd.unique(keys))
+        return effective_count(entity_weights(pd.factorize(keys)[0], self.w[rows]))
+
     @property
     def churners(self) -> int:
-        """Entities that churned among the valid rows; one that churned in several pooled months
-        counts once.
-        """
-        return len(pd.unique(self.keys[self.y]))
+        """Entities that churned among the valid rows, in at least one of the pooled months."""
+        return self.entities_of(self.y)
 
     @property
     def stayers(self) -> int:
         """Entities that stayed among the valid rows, in at least one of the pooled months."""
-        return len(pd.unique(self.keys[~self.y]))
+        return self.entities_of(~self.y)
+
+    @property
+    def effective(self) -> str:
+        """What stands before counted entities: "effective " where rows have weights."""
+        return "" if self.weights is None else "effective "
+
+    @property
+    def churn_rate(self) -> float:
+        """The share of churners of the valid rows."""
+        return weighted_mean(self.y, self.w)
 
     @property
     def comparable(self) -> bool:
@@ -185,6 +222,13 @@ class Evidence:
         return np.asarray(self.entities[self.sound_rows])
 
     @cached_property
+    def w(self) -> Floats | None:
+        """Weights of the valid rows; None: all alike."""
+        if self.weights is None:
+            return None
+        return np.asarray(self.weights[self.sound_rows], dtype=np.float64)
+
+    @cached_property
     def ours(self) -> Floats:
         """The candidate's scores on the valid rows."""
         return np.asarray(self.candidate[self.sound_rows])
@@ -203,27 +247,29 @@ class Evidence:
     @cached_property
     def difference(self) -> AucDifference:
         """Paired difference of AUC, candidate minus production, on the valid rows."""
-        return paired_auc_difference(self.y, self.ours, self.theirs, self.policy.level, self.keys)
+        return paired_auc_difference(
+            self.y, self.ours, self.theirs, self.policy.level, self.keys, self.w
+        )
 
     @cached_property
     def candidate_auc(self) -> float:
         """The candidate's AUC on the valid rows."""
-        return auc(self.y, self.ours)
+        return auc(self.y, self.ours, self.w)
 
     @cached_property
     def production_auc(self) -> float:
         """Production's AUC on the valid rows; errors as `theirs`."""
-        return auc(self.y, self.theirs)
+        return auc(self.y, self.theirs, self.w)
 
     @cached_property
     def candidate_interval(self) -> Interval:
         """Interval of the candidate's AUC."""
-        return auc_interval(self.y, self.ours, self.policy.level, self.keys)
+        return auc_interval(self.y, self.ours, self.policy.level, self.keys, self.w)
 
     @cached_property
     def production_interval(self) -> Interval:
         """Interval of production's AUC."""
-        return auc_interval(self.y, self.theirs, self.policy.level, self.keys)
+        return auc_interval(self.y, self.theirs, self.policy.level, self.keys, self.w)
 
     def with_scores(self, candidate: Floats, production: Floats | None = None) -> Self:
         """The same rows with other scores; production's stay unless given."""

@@ -1,57 +1,32 @@
 """The months of a simulated business with their truth, and the files in which they arrive."""
 
-import calendar
 import datetime as dt
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from churn_platform.base.errors import DataError, UsageError
 from churn_platform.base.stored import Stored
-from churn_platform.contract.model import Contract, Span
-from churn_platform.evaluation.statistics import auc
-from churn_platform.simulator.churn import World, build_world, leaked_feature, with_log_odds
-from churn_platform.simulator.population import Population
-from churn_platform.simulator.scenarios import QUIET, Conditions, Scenario
-from churn_platform.simulator.tables import Flags, Floats
-
-# With 50 entities and 22% churn a month without a churner comes once in 250,000.
-FEWEST_USERS = 50
-FIRST = dt.date(2024, 1, 31)
-
-
-@dataclass(frozen=True)
-class MonthTruth:
-    """What only the simulator knows about a month.
-
-    `best_auc` is the AUC of the true probabilities against the drawn labels: a model is better
-    only by luck, or by a leak. `drivers` are the features that drive churn, strongest first;
-    `leak` is the feature that is filled in after churning.
-    """
-
-    as_of: dt.date
-    best_auc: float
-    churn_rate: float
-    drivers: tuple[str, ...]
-    what_changed: str
-    leak: str | None = None
-
-
-@dataclass(frozen=True)
-class SimulatedMonth:
-    """One drop, including the label's table, and its truth.
-
-    `chances` is the true churn probability by entity, so the `best_auc` of a subset, such as a
-    holdout, can be computed.
-    """
-
-    as_of: dt.date
-    tables: dict[str, pd.DataFrame]
-    chances: pd.Series
-    truth: MonthTruth
+from churn_platform.contract.model import Contract
+from churn_platform.simulator.business import (
+    FEWEST_USERS,
+    FIRST,
+    Business,
+    MonthTruth,
+    SimulatedMonth,
+    check_least,
+)
+from churn_platform.simulator.campaign import (
+    CampaignTruth,
+    WorkedMonth,
+    live_campaign,
+    own_list,
+)
+from churn_platform.simulator.scenarios import QUIET, Scenario
 
 
 def simulate(
@@ -83,96 +58,18 @@ def simulate(
         UsageError: a number below its minimum.
         ContractError: a contract that no table can satisfy.
     """
-    wanted = {"users": (users, FEWEST_USERS), "months": (months, 1), "seed": (seed, 0)}
-    for name, (value, least) in wanted.items():
-        if value < least:
-            raise UsageError(f"simulate: {name} is {value}, but must be at least {least}.")
-    world_seed, people_seed = np.random.SeedSequence(seed).spawn(2)
-    if people is not None:
-        people_seed = np.random.SeedSequence((seed, people))
-    world = build_world(contract, np.random.default_rng(world_seed))
-    drawn = Population(contract, world, users, np.random.default_rng(people_seed))
-    as_ofs = (as_of_at(contract, first, month) for month in range(1, months + 1))
-    return _months(contract, world, drawn, as_ofs, scenario)
-
-
-def as_of_at(contract: Contract, first: dt.date, month: int) -> dt.date:
-    """The as_of of `month`, counted from 1; month ends stay month ends."""
-    step = contract.step
-    steps = month - 1
-    as_of = Span(
-        months=step.months * steps, weeks=step.weeks * steps, days=step.days * steps
-    ).after(first)
-    if step.months and first.day == calendar.monthrange(first.year, first.month)[1]:
-        return as_of.replace(day=calendar.monthrange(as_of.year, as_of.month)[1])
-    return as_of
-
-
-def _months(
-    contract: Contract,
-    world: World,
-    people: Population,
-    as_ofs: Iterable[dt.date],
-    scenario: Scenario,
-) -> Iterator[SimulatedMonth]:
-    before = None
-    for month, as_of in enumerate(as_ofs, start=1):
-        now = scenario.at(month, as_of)
-        latent = people.latent(world.distances(now.features, now.covariates))
-        chance = with_log_odds(people.chance(latent, now.relation), now.log_odds)
-        people.set_start_days(as_of, (contract.step.after(as_of) - as_of).days, chance)
-        churned = people.draw_churners(chance)
-        truth = MonthTruth(
-            as_of,
-            best_auc(churned, chance),
-            float(churned.mean()),
-            world.drivers(now.relation),
-            what_changed(world, before or now, now),
-            world.leak[1] if now.leak else None,
+    check_least("users", users, FEWEST_USERS)
+    check_least("months", months, 1)
+    if scenario.contacts is not None and contract.contacts is not None:
+        plan = own_list(scenario.contacts, seed)
+        return live_campaign(
+            contract, users, months, seed, plan, scenario=scenario, first=first, people=people
         )
-        delivered = latent
-        if now.leak:
-            delivered = {**latent, world.leak: leaked_feature(latent[world.leak], churned)}
-        chances = pd.Series(chance, index=people.entities()).sort_index()
-        yield SimulatedMonth(as_of, people.tables(delivered, churned), chances, truth)
-        people.replace_churners(churned)
-        before = now
+    business = Business(contract, users, seed, scenario=scenario, first=first, people=people)
+    return islice(business.months(), months)
 
 
-def what_changed(world: World, before: Conditions, now: Conditions) -> str:
-    """The change of a month against the month before, in plain words."""
-    changes = []
-    if now.relation != before.relation:
-        follows = f"churn now follows {', '.join(world.drivers(1.0))}"
-        if now.relation != 1:
-            follows += f" for {now.relation:.0%} of customers"
-        changes.append(follows)
-    moved = world.distances(now.features - before.features, now.covariates - before.covariates)
-    if moved:
-        changes.append(f"distributed otherwise: {', '.join(name for _, name in moved)}")
-    if now.log_odds != before.log_odds:
-        changes.append(
-            f"everyone's odds to leave are {math.exp(now.log_odds - before.log_odds):.2f} times"
-            " last month's"
-        )
-    if now.leak and not before.leak:
-        changes.append(f"{world.leak[1]} is filled in after churning")
-    return "; ".join(changes) or "nothing"
-
-
-def best_auc(churned: Flags, chance: Floats) -> float:
-    """The AUC of the true probabilities `chance` against the drawn labels `churned`, both (n,).
-
-    Raises:
-        DataError: labels of one class only.
-    """
-    if churned.all() or not churned.any():
-        raise DataError(
-            f"simulate: {churned.size} entities drew labels of one class only; ask for more users."
-        )
-    return auc(churned, chance)
-
-
+LEFT_TO_RIGHT = Field(union_mode="left_to_right")
 EVERY = 3
 """Every third customer gets another's value in a delivery that is corrected later."""
 
@@ -228,7 +125,7 @@ class Truth(Stored):
     loop_should: str
     users: int
     seed: int
-    months: tuple[MonthTruth, ...]
+    months: tuple[Annotated[CampaignTruth | MonthTruth, LEFT_TO_RIGHT], ...]
     deliveries: tuple[DeliveryNote, ...]
 
     @classmethod
@@ -296,6 +193,11 @@ def _delivered(
     if scenario.late_labels and not contract.wide:
         labels = contract.label.table
         follows("labels", {labels: tables.pop(labels)}, f"the labels of {day}")
+        notes.append("without labels, which have not matured")
+    elif isinstance(month, WorkedMonth):
+        follows("labels", {contract.label_table: month.labels}, f"the labels of {day}")
+        own = tables[contract.label.table]
+        tables[contract.label.table] = own.drop(columns=contract.label.column)
         notes.append("without labels, which have not matured")
     return Delivery(day, month.as_of, tables, "; ".join(notes), month.truth), later
 

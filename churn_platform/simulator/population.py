@@ -49,6 +49,7 @@ class Population:
         self._keys = FIRST_KEY + np.arange(users)
         self._next_key = FIRST_KEY + users
         self._joined = np.full(users, np.datetime64("NaT", "D"))
+        self._entities: npt.NDArray[Any] | None = None
 
     def latent(self, distances: Mapping[Key, float]) -> dict[Key, Floats]:
         """The normal numbers behind this month's columns, each moved by its distance."""
@@ -94,6 +95,7 @@ class Population:
         arrivals = int(churned.sum())
         self._keys[churned] = self._next_key + np.arange(arrivals)
         self._next_key += arrivals
+        self._entities = None
         self._joined[churned] = np.datetime64("NaT", "D")
         for variation in self._variation.values():
             fresh = self._rng.standard_normal(variation.size)
@@ -101,13 +103,19 @@ class Population:
 
     def tables(self, latent: dict[Key, Floats], churned: Flags) -> dict[str, pd.DataFrame]:
         """Every table of the contract for this month, rows in the order of the keys."""
-        # In the order of the rows, new customers could be recognised by their position.
-        order = np.argsort(self._keys)
+        order = self.order()
         entities = self.entities()[order]
         return {
             name: self._table(name, entities, latent, churned, order)
             for name in self._contract.tables
         }
+
+    def order(self) -> npt.NDArray[np.intp]:
+        """The customers in the order of their keys; (users,).
+
+        In the order of the rows, new customers could be recognised by their position.
+        """
+        return np.argsort(self._keys)
 
     def _table(
         self,
@@ -141,5 +149,6 @@ class Population:
         """The keys in the contract's dtype; (users,)."""
         if self._contract.entity.dtype == "integer":
             return self._keys.copy()
-        names: npt.NDArray[Any] = ("C" + pd.Series(self._keys).astype(str)).to_numpy(dtype=object)
-        return names
+        if self._entities is None:
+            self._entities = ("C" + pd.Series(self._keys).astype(str)).to_numpy(dtype=object)
+        return self._entities

@@ -2,10 +2,13 @@
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Contract
+from churn_platform.simulator.tables import Floats
 
 Course = tuple[float, ...]
 """One number per month; the last one applies to all later months."""
@@ -33,13 +36,44 @@ class Conditions:
 
 
 @dataclass(frozen=True)
+class ContactResponse:
+    """How customers respond to contacts, and how a team works its list.
+
+    `save_at_no_risk` and `save_at_certain_risk` are the chances that a customer who would leave
+    stays if reached, at a churn probability of 0 and of 1, with a line in between: customers who
+    are sure to leave are the hardest to keep. `driven_away` is the chance that a customer who
+    would stay leaves because of the contact. `reach` is the share of the assigned customers who
+    are reached, `contamination` the share of the untouched ones who are contacted anyway.
+    `own_share` of the customers is contacted by a business without a plan; the log-odds by which
+    it ranks them are off by a standard deviation of `own_noise`.
+    """
+
+    save_at_no_risk: float = 0.8
+    save_at_certain_risk: float = 0.4
+    driven_away: float = 0.1
+    reach: float = 0.7
+    contamination: float = 0.02
+    own_share: float = 0.2
+    own_noise: float = 0.5
+
+    def save_rate(self, chance: Floats) -> Floats:
+        """The chance that a customer who would leave stays if reached, by churn probability."""
+        return self.save_at_no_risk + (self.save_at_certain_risk - self.save_at_no_risk) * chance
+
+
+NO_EFFECT = ContactResponse(save_at_no_risk=0.0, save_at_certain_risk=0.0, driven_away=0.0)
+"""Contacts change nothing."""
+
+
+@dataclass(frozen=True)
 class Scenario:
     """What changes when, and what the loop should do about it.
 
     The courses are those of `Conditions`; `season` is the amplitude of the log-odds through the
     year. `leak_from`, `corrected` and `broken` are months, counted from 1: the first that leaks,
     the one whose first delivery is wrong, the one whose file is broken. With `late_labels` a
-    month's labels arrive one cadence later.
+    month's labels arrive one cadence later. With `contacts` customers are contacted, so a month
+    depends on who was contacted in the month before.
     """
 
     name: str
@@ -54,6 +88,7 @@ class Scenario:
     late_labels: bool = False
     corrected: int | None = None
     broken: int | None = None
+    contacts: ContactResponse | None = None
 
     def at(self, month: int, as_of: dt.date) -> Conditions:
         """What is different in `month`, counted from 1, which ends at `as_of`."""
@@ -68,7 +103,7 @@ class Scenario:
 
     def contract(self, contract: Contract) -> Contract:
         """The contract that fits the scenario's drops: late labels mature one cadence after
-        as_of.
+        as_of, and contacts have a table.
         """
         if not self.late_labels:
             return contract
@@ -76,7 +111,57 @@ class Scenario:
         declared = contract.model_dump(mode="json", exclude_unset=True)
         declared["label"]["horizon"] = contract.step.model_dump(exclude_defaults=True)
         declared["label"]["period"] = "after"
+        if self.contacts is not None:
+            _add_contacts(declared, contract)
         return Contract.model_validate(declared)
+
+
+def shifted(scenario: Scenario, month: int) -> Scenario:
+    """The scenario in which other things drive churn from `month` on, at once."""
+    course = (0.0,) * (month - 1) + (1.0,)
+    return replace(scenario, relation=course, features=course)
+
+
+def _add_contacts(declared: dict[str, Any], contract: Contract) -> None:
+    """Add what a contract lacks to record contacts and objections."""
+    if contract.contacts is None:
+        table = _free_name("contacts", contract.tables)
+        declared["tables"][table] = {
+            "description": "Contacts with customers since the drop before.",
+            "columns": {
+                "contacted_on": {"dtype": "date"},
+                "contact_action": {"dtype": "category", "values": ["call", "mail", "discount"]},
+                "contact_outcome": {
+                    "dtype": "category",
+                    "values": ["no answer", "reached", "refused", "accepted"],
+                },
+                "contact_cost": {"dtype": "float", "min": 0},
+            },
+        }
+        declared["contacts"] = {
+            "table": table,
+            "contacted_on": "contacted_on",
+            "action": "contact_action",
+            "outcome": "contact_outcome",
+            "not_reached": ["no answer"],
+            "cost": "contact_cost",
+        }
+        declared.setdefault("policy", {}).setdefault("contacts", {"budget": 0.15})
+    if contract.do_not_contact is None:
+        table = next(iter(contract.feature_views.values())).table
+        column = _free_name("do_not_contact", contract.tables[table].columns)
+        declared["tables"][table]["columns"][column] = {"dtype": "boolean"}
+        declared["do_not_contact"] = f"{table}.{column}"
+    if contract.wide:
+        column = declared["tables"][contract.label.table]["columns"][contract.label.column]
+        column["nullable"] = True
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    free = name
+    while free in taken:
+        free += "_2"
+    return free
 
 
 QUIET = Scenario(
@@ -148,6 +233,15 @@ BROKEN_FILE = Scenario(
     "refuse that month, publish nothing of it, and continue with the others",
     broken=EVENT,
 )
+CAMPAIGN = Scenario(
+    "campaign",
+    "the customers on the list are contacted, which saves some and drives a few away; labels"
+    " come a month late",
+    "see that the model is as good as before although labels say otherwise, and show how many"
+    " customers were saved",
+    late_labels=True,
+    contacts=ContactResponse(),
+)
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
@@ -161,6 +255,7 @@ SCENARIOS: dict[str, Scenario] = {
         CORRECTIONS,
         LEAK,
         BROKEN_FILE,
+        CAMPAIGN,
     )
 }
 

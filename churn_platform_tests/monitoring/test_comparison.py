@@ -3,12 +3,14 @@
 import dataclasses
 import datetime as dt
 
+import numpy as np
 import pytest
 
 from churn_platform.base.errors import DataError
 from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.evaluation.statistics import auc
-from churn_platform.monitoring.comparison import LaterMonths, shown
+from churn_platform.evaluation.weights import effective_count
+from churn_platform.monitoring.comparison import LabelledMonth, LaterMonths, shown
 from churn_platform.replay.history import Memory, PastMonth, PastMonths
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
@@ -87,3 +89,21 @@ def test_a_month_without_labels_or_of_one_class_shows_nothing(gym, drawn, versio
     scores = Memory(PastMonths({MARCH: past}), "code").later_months(gym)
     assert scores.auc(versions[0], MARCH) is None
     assert scores.gain(versions[1], versions[0], ["2024-03-31"]) is None
+
+
+def test_later_months_are_compared_by_their_weights(versions, drawn):
+    march = drawn[MARCH]
+    labels = march["label"].to_numpy(dtype=bool)
+    keys = march["member"].to_numpy(dtype=object)
+    weights = np.arange(labels.size) % 4 * 1.0
+    later = LaterMonths(
+        lambda _: LabelledMonth(keys, labels, weights),
+        lambda version, _: version.model.probability(march),
+    )
+    found = later.gain(versions[1], versions[0], ["2024-03-31"])
+    scores = [version.model.probability(march) for version in reversed(versions)]
+    expected = paired_auc_difference(labels, *scores, weights=weights)
+    assert found.difference == pytest.approx(expected.difference)
+    assert found.standard_error == pytest.approx(expected.standard_error)
+    assert found.churners == effective_count(weights[labels])
+    assert found.rows == (weights > 0).sum()

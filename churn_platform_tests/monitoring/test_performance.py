@@ -3,9 +3,12 @@
 import dataclasses
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from churn_platform.base.errors import NotANumber
+from churn_platform.evaluation.curves import calibration_bins
 from churn_platform.evaluation.metrics import evaluate
 from churn_platform.features.training_dataset import entity_hashes
 from churn_platform.monitoring.performance import (
@@ -84,6 +87,52 @@ def test_a_version_that_does_not_know_its_training_entities_is_not_measured_on_i
     assert (record.rows, record.metrics) == (0, None)
     assert "Version 3 does not record which customers of 2024-02-29" in record.note
     assert realised(gym, february, labels_of(february), imported, "2024-03-31").rows == 1000
+
+
+def test_weights_are_matched_by_entity_and_rows_without_weight_are_not_measured(
+    gym, version, month
+):
+    march = month(seed=6)
+    probability = version.model.probability(march)
+    listed = probability > np.quantile(probability, 0.8)
+    assigned = listed & (np.arange(len(march)) % 5 > 0)
+    weights = np.where(assigned, 0.0, np.where(listed, 5.0, 1.0))
+    by_entity = pd.Series(weights, index=march["member"])
+    spoiled = labels_of(march).astype(bool) & ~assigned
+    found = realised(gym, march, spoiled, version, "2024-03-31", by_entity.iloc[::-1])
+    truth = march["label"].to_numpy(dtype=bool)
+    expected = evaluate(truth, probability, version.model.threshold, weights=weights)
+    assert found.metrics.as_json() == expected.as_dict()
+    assert found.rows == (weights > 0).sum()
+    bins = calibration_bins(truth, probability, weights).astype(float).round(6)
+    assert list(found.calibration) == bins.to_dict("records")
+    assert VersionPerformance.read(json.loads(json.dumps(found.as_json())), "x") == found
+    naive = realised(gym, march, spoiled, version, "2024-03-31")
+    assert naive.metrics.auc < found.metrics.auc - 0.05
+    alike = realised(gym, march, spoiled, version, "2024-03-31", by_entity * 0 + 1)
+    assert alike.metrics.auc == pytest.approx(naive.metrics.auc, abs=1e-12)
+    assert alike.metrics.auc_interval == pytest.approx(naive.metrics.auc_interval)
+
+
+def test_too_few_effective_customers_are_a_note_and_never_the_naive_figure(gym, version, month):
+    march = month(seed=6)
+    churned = march["label"].to_numpy(dtype=bool)
+    needed = gym.policy.promotion.min_holdout_churners
+    assert churned.sum() > needed
+    weights = pd.Series(1.0, index=march["member"])
+    weights[churned] = np.where(np.arange(churned.sum()) < 5, 1000.0, 1.0)
+    found = realised(gym, march, labels_of(march), version, "2024-03-31", weights)
+    assert (found.metrics, found.calibration, found.doubt) == (None, None, None)
+    for fact in ("2024-03-31", "5 effective churners", f"{needed} of each"):
+        assert fact in found.note
+    assert realised(gym, march, ~labels_of(march), version, "2024-03-31", weights).metrics is None
+    assert realised(gym, march, labels_of(march), version, "2024-03-31").metrics is not None
+    weights[churned] = 0.0
+    one_class = realised(gym, march, labels_of(march), version, "2024-03-31", weights)
+    assert (one_class.rows, one_class.metrics) == ((~churned).sum(), None)
+    assert "one class only (churners missing)" in one_class.note
+    with pytest.raises(NotANumber):
+        realised(gym, march, labels_of(march), version, "2024-03-31", weights.iloc[1:])
 
 
 def entry(low, as_of="2024-03-31", version=3):

@@ -57,6 +57,23 @@ def test_when_everybody_was_asked_about_it_is_the_realised_performance(
     assert (found.moved, far.moved) == (False, True)
 
 
+def test_weights_give_the_realised_performance_and_too_few_effective_churners_none(
+    gym, version, march, reference
+):
+    answers = answers_to(version, march)
+    weights = pd.Series(np.arange(1000) % 4 * 1.0, index=march["member"])
+    found = review(gym, answers, labels_of(march), version, MARCH, reference, weights.iloc[::-1])
+    expected = realised(gym, march, labels_of(march), version, MARCH, weights)
+    assert found.metrics == expected.metrics
+    assert (found.customers, found.rows) == (1000, 750)
+    weights.iloc[5] = 1e6
+    few = review(gym, answers, labels_of(march), version, MARCH, reference, weights)
+    assert (few.metrics, few.note) == (
+        None, realised(gym, march, labels_of(march), version, MARCH, weights).note
+    )  # fmt: skip
+    assert "effective" in few.note
+
+
 def test_of_a_month_it_was_trained_on_only_customers_it_never_saw_count(
     gym, version, two_months, reference
 ):

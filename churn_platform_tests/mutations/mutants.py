@@ -26,6 +26,8 @@ GATE, EVIDENCE, PROMOTION = (
     ("promotion/test_decision.py",),
 )
 PLAUSIBLE = CRITERIA.format("plausible_labels")
+CONTACT_LIST = ("scoring/test_contact_list.py",)
+PROFIT, VALUE = ("contacts/test_profit.py",), ("contacts/test_value.py",)
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
 
 REFIT_SIGMOID = """model = fit(recipe, rows, rows[LABEL], rows[key])
@@ -40,6 +42,8 @@ RESET_THRESHOLD = """model = fit(recipe, rows, rows[LABEL], rows[key])
     seen, classify = dataset.holdout_rows(), model.pipeline.named_steps["classify"]
     classify.threshold = cheapest_threshold(seen[LABEL].to_numpy(), model.probability(seen), 5.0, 1.0)"""
 FIT = "model = fit(recipe, rows, rows[LABEL], rows[key])"
+SEQUENTIAL = ("evaluation/test_sequential.py",)
+CHALLENGERS = ("monitoring/test_challengers.py",)
 
 MUTANTS = (
     # who is compared with whom
@@ -150,4 +154,61 @@ MUTANTS = (
            '"refused" if refusals else', '"refused" if len(refusals) > 1 else', PROMOTION),
     Mutant("another candidate than the approved one", "promotion/decision.py",
            "if digest != self.candidate_digest:", "if not digest:", PROMOTION),
+    # a question that is asked every month
+    Mutant("the other convention of alpha spending", "evaluation/sequential.py",
+           "inv_cdf(1 - error / 2)", "inv_cdf(1 - error)", SEQUENTIAL),
+    Mutant("the error of both sides spent on each", "evaluation/sequential.py",
+           "error = (1 - level) / 2", "error = 1 - level", SEQUENTIAL),
+    Mutant("what earlier looks spent is spent again", "evaluation/sequential.py",
+           "spending(min(share, 1.0), error) - spent", "spending(min(share, 1.0), error)", SEQUENTIAL),
+    Mutant("looks taken for independent", "evaluation/sequential.py",
+           "distances = (grid[:, None] - sums) / step", "distances = (grid[:, None] - 0 * sums) / scale", SEQUENTIAL),
+    Mutant("a boundary of the sum taken for one of z", "evaluation/sequential.py",
+           "scale = math.sqrt(share)", "scale = 1.0", SEQUENTIAL),
+    Mutant("more information than planned spends more than the error", "evaluation/sequential.py",
+           "spending(min(share, 1.0), error)", "spending(share, error)", SEQUENTIAL),
+    Mutant("every look has the level of the last", "evaluation/sequential.py",
+           "planned[min(look, looks) - 1]", "planned[-1]", SEQUENTIAL),
+    Mutant("challengers compared on all months", "monitoring/performance_monitor.py",
+           "matured[-policy.verdict.months :]", "matured", ("monitoring/test_performance_monitor.py",)),
+    Mutant("challengers of a round do not share the error", "monitoring/challengers.py",
+           "(1 - level) / (versions * rounds)", "(1 - level) / rounds", CHALLENGERS),
+    Mutant("rounds of challenger evaluation do not share the error", "monitoring/challengers.py",
+           "(1 - level) / (versions * rounds)", "(1 - level) / versions", CHALLENGERS),
+    Mutant("the gate's level for every challenger", "monitoring/challengers.py",
+           "shown(challenger.gain, gate, level=level)", "shown(challenger.gain, gate)", CHALLENGERS),
+    Mutant("a blocked challenger does not count", "monitoring/challengers.py",
+           "if one.gain is not None and one.gain.churners",
+           "if one.gain is not None and not one.blocked and one.gain.churners", CHALLENGERS),
+    Mutant("a blocked challenger is proposed", "monitoring/challengers.py",
+           "        and not challenger.blocked\n", "", CHALLENGERS),
+    # what contacts are worth
+    Mutant("class 0 taken for the churner", "contacts/profit.py",
+           "np.cumsum(np.where(churned, weights, 0.0)[order])[ends]",
+           "np.cumsum(np.where(~churned, weights, 0.0)[order])[ends]", PROFIT),
+    Mutant("stayers take no incentive in the EMPC", "contacts/profit.py",
+           "spent = contact_cost * contacted + incentive * stayers", "spent = contact_cost * contacted", PROFIT),
+    Mutant("the incentive paid only to churners", "contacts/value.py",
+           "- terms.contact_cost - terms.incentive", "- terms.contact_cost - terms.incentive * churned", VALUE),
+    Mutant("the assumption replaced by a handful of churners", "contacts/profit.py",
+           "if saves + failures < least_churners:", "if saves + failures < 1:", PROFIT),
+    Mutant("the budget ignores the weights", "contacts/value.py",
+           "of_group = np.add.reduceat(weights[order], first)",
+           "of_group = np.add.reduceat(np.ones_like(weights), first)", VALUE),
+    Mutant("the value of one customer for all", "contacts/value.py",
+           "customer_values(value, given.size)[kept], 0.0)",
+           "customer_values(value, given.size)[kept].mean(), 0.0)", VALUE),
+    Mutant("months of one customer taken for several customers", "contacts/value.py",
+           "sums = np.bincount(pd.factorize(self.customers)[0], weights=influence)", "sums = influence", VALUE),
+    Mutant("the end of the budget taken for fixed", "contacts/value.py",
+           "weights * (share * (profit - at_cut) - per_customer)",
+           "weights * (share * profit - value / customers)", VALUE),
+    Mutant("the pairing of two rankings forgotten", "contacts/value.py",
+           "influence = ours.influence - theirs.influence",
+           "influence = np.hypot(ours.influence, theirs.influence)", VALUE),
+    # what the team sees
+    Mutant("the list shows untouched customers", "scoring/contact_list.py",
+           "planned[planned[ARM].isin(ASSIGNED)]", 'planned[planned[ARM] != "below"]', CONTACT_LIST),
+    Mutant("a gap in the list shows who is untouched", "scoring/contact_list.py",
+           'pd.Series(range(1, len(listed) + 1), dtype="int64")', 'listed["rank"]', CONTACT_LIST),
 )  # fmt: skip

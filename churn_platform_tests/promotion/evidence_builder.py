@@ -69,6 +69,7 @@ def picked(evidence, rows) -> Evidence:
         "production",
         "production_saw",
         "forward",
+        "weights",
     )
     found = {name: getattr(evidence, name) for name in arrays}
     taken = {name: array if array is None else array[rows] for name, array in found.items()}

@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.base.errors import DataError
+from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.policy import PromotionPolicy
 from churn_platform.evaluation.comparison import auc_interval, paired_auc_difference
+from churn_platform.promotion.criteria.forward_value import forward_auc
+from churn_platform.promotion.criteria.no_slice_worse import slice_masks
 from churn_platform.promotion.decision import judge
-from churn_platform_tests.promotion.evidence_builder import build, changed, picked, with_counts
+from churn_platform_tests.promotion.evidence_builder import (
+    build,
+    changed,
+    finding,
+    picked,
+    with_counts,
+)
 
 ONE_MONTH = build(
     seed=3, customers=400, forward=1.0, policy=PromotionPolicy(min_holdout_churners=20)
@@ -196,3 +204,100 @@ def test_the_difference_is_candidate_minus_production_at_the_policys_level_custo
     assert evidence.difference.interval.above(0)
     assert evidence.candidate_interval == auc_interval(y, ours, level, keys)
     assert evidence.production_interval == auc_interval(y, theirs, level, keys)
+
+
+def with_spoiled_rows(evidence, weight, count=300):
+    """The same evidence with rows whose labels contradict every model, all of this weight."""
+    random = np.random.default_rng(9)
+    labels = random.random(count) < 0.5
+    against = np.where(labels, 0.05, 0.9) + 0.05 * random.random(count)
+    extra = {
+        "labels": labels,
+        "entities": np.array([f"spoiled{i}" for i in range(count)], dtype=object),
+        "candidate": against,
+        "candidate_saw": np.zeros(count, dtype=bool),
+        "production": random.permutation(against),
+        "production_saw": np.zeros(count, dtype=bool),
+        "forward": random.permutation(against),
+        "weights": np.full(count, weight),
+    }
+    before = changed(evidence, weights=np.ones(evidence.labels.size))
+    both = {name: np.concatenate([getattr(before, name), added]) for name, added in extra.items()}
+    plans = pd.DataFrame({"plan": random.choice(["basic", "family"], count)})
+    return changed(before, slices=pd.concat([evidence.slices, plans]), **both)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-13])
+def test_rows_of_no_or_next_to_no_weight_move_no_figure_and_no_result(weight):
+    found = with_spoiled_rows(ONE_MONTH, weight)
+    assert figures(found) == pytest.approx(figures(ONE_MONTH), abs=1e-9)
+    assert forward_auc(found) == pytest.approx(forward_auc(ONE_MONTH), abs=1e-9)
+    expected = sentences(ONE_MONTH)
+    for code, (outcome, detail) in sentences(found).items():
+        said = detail.replace("effective ", "").replace("700 holdout rows", "400 holdout rows")
+        assert (outcome, said) == expected[code], code
+    assert figures(with_spoiled_rows(ONE_MONTH, 1.0)) != pytest.approx(figures(found), abs=0.05)
+
+
+def test_rows_without_weight_are_not_compared():
+    found = with_spoiled_rows(ONE_MONTH, 0.0)
+    assert np.flatnonzero(~found.sound_rows).tolist() == list(range(400, 700))
+    assert found.untrained_rows.all()
+    assert found.w.tolist() == [1.0] * 400
+    detail = finding(found, "comparable").detail
+    assert "400 holdout rows compared" in detail
+    assert "300 rows whose label a contact may have changed" in detail
+    assert "trained on were left out" not in detail
+
+
+def test_customers_count_by_their_effective_number():
+    evidence = with_counts(60, 200)
+    churned = np.flatnonzero(evidence.labels)
+    weights = np.ones(260)
+    weights[churned[:20]] = 10.0
+    found = changed(evidence, weights=weights)
+    # (20 x 10 + 40)^2 / (20 x 100 + 40)
+    assert (found.churners, found.stayers) == (28, 200)
+    assert found.churn_rate == pytest.approx(240 / 440)
+    assert found.comparable
+    assert finding(found, "enough_churners").outcome == "fail"
+    assert (
+        "28 effective churners and 200 effective others" in finding(found, "enough_churners").detail
+    )
+    thrice = picked(found, np.tile(np.arange(260), 3))
+    assert (thrice.churners, thrice.stayers) == (28, 200)
+    assert changed(evidence, weights=np.full(260, 1 / 0.9)).churners == 60
+    left_out = weights.copy()
+    left_out[churned[-1]] = 0.0
+    few = changed(evidence, weights=left_out)
+    assert not few.comparable
+    why = finding(few, "comparable").detail
+    assert "1 of 260" in why
+    assert "28 effective churners and 200 effective others, where 50 of each" in why
+
+
+def test_a_slice_counts_by_its_effective_number():
+    evidence = with_counts(60, 200)
+    plan = pd.DataFrame({"plan": np.where(np.arange(260) % 3 == 0, "basic", "family")})
+    basic = (plan["plan"] == "basic").to_numpy()
+    evidence = changed(evidence, slices=plan)
+    assert len(list(slice_masks(evidence))) == 2
+    weights = np.ones(260)
+    weights[np.flatnonzero(basic & evidence.labels)[0]] = 1e4
+    assert [name for name, _ in slice_masks(changed(evidence, weights=weights))] == [
+        "plan = family"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "error"),
+    [
+        (np.full(400, math.nan), NotANumber),
+        (np.full(400, -1.0), DataError),
+        (np.full(400, math.inf), DataError),
+        (np.ones(399), DataError),
+    ],
+)
+def test_weights_that_are_no_weights_are_an_error(weights, error):
+    with pytest.raises(error, match="weight"):
+        changed(ONE_MONTH, weights=weights)

@@ -13,7 +13,7 @@ from churn_platform.base.errors import ContractError, DataError, UsageError
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.rules import conform
-from churn_platform.simulator.months import as_of_at, best_auc, simulate
+from churn_platform.simulator import as_of_at, best_auc, simulate
 from churn_platform.simulator.scenarios import SCENARIOS, SUDDEN_SHIFT
 
 STREAMFLOW = read_contract(default_contract_path())

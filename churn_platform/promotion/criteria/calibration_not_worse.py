@@ -12,7 +12,12 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     zero.
     """
     found = paired_brier_difference(
-        evidence.y, evidence.ours, evidence.theirs, evidence.policy.level, evidence.keys
+        evidence.y,
+        evidence.ours,
+        evidence.theirs,
+        evidence.policy.level,
+        evidence.keys,
+        evidence.w,
     )
     worse = found.interval.above(0)
     figures = (

@@ -14,9 +14,10 @@ WAY_OUT = "retrain production's recipe with this holdout, or override with a rea
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """Say what was left out and what is left, or why that is not a comparison and what to do."""
     left = int(evidence.sound_rows.sum())
-    gone = len(evidence.labels) - left
+    gone = int((~evidence.untrained_rows).sum())
+    weightless = int(evidence.untrained_rows.sum()) - left
     if not evidence.comparable:
-        return "not_applicable", _why_not(evidence, gone)
+        return "not_applicable", _why_not(evidence, gone, weightless)
     if evidence.compares:
         who = "Neither model"
     else:
@@ -25,6 +26,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         seen = f"; {gone:,} rows of customers that a model had trained on were left out"
     else:
         seen = ""
+    if weightless:
+        seen += f"; {weightless:,} rows whose label a contact may have changed were left out"
     compared = f"{who} trained on any customer of the {left:,} holdout rows compared{seen}."
     return "pass", compared + _features(evidence)
 
@@ -46,15 +49,25 @@ def _features(evidence: Evidence) -> str:
     return text
 
 
-def _why_not(evidence: Evidence, gone: int) -> str:
+def _why_not(evidence: Evidence, gone: int, weightless: int) -> str:
     total = len(evidence.labels)
     wanted = evidence.policy.min_holdout_churners
-    remain = f"{evidence.churners:,} churners and {evidence.stayers:,} others"
+    remain = (
+        f"{evidence.churners:,} {evidence.effective}churners and"
+        f" {evidence.stayers:,} {evidence.effective}others"
+    )
     if evidence.compares and evidence.production_saw is None:
         return (
             f"Production (version {evidence.production_version}) carries no digest of its"
             f" training entities, so which of the {total:,} holdout rows it trained on is"
             f" unknown: not comparable; {WAY_OUT}."
+        )
+    if not gone and weightless:
+        return (
+            f"{weightless:,} of {total:,} holdout rows have a label that a contact may have"
+            f" changed; the rest hold {remain}, where {wanted} of each are needed: not"
+            " comparable; pool more months (policy.training.pooled_months), or leave more"
+            " customers untouched (policy.contacts.untouched_share)."
         )
     if not gone:
         return (

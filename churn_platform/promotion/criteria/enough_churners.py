@@ -13,8 +13,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     """
     wanted = evidence.policy.min_holdout_churners
     found = (
-        f"The holdout has {counted(evidence.churners, 'churner')} and"
-        f" {counted(evidence.stayers, 'other')}"
+        f"The holdout has {counted(evidence.churners, f'{evidence.effective}churner')} and"
+        f" {counted(evidence.stayers, f'{evidence.effective}other')}"
     )
     if min(evidence.churners, evidence.stayers) >= wanted:
         return "pass", f"{found}; at least {wanted} of each are needed."

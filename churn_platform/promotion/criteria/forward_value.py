@@ -17,7 +17,7 @@ def forward_auc(evidence: Evidence) -> float | None:
     """
     if evidence.forward is None or not evidence.comparable:
         return None
-    return auc(evidence.y, evidence.forward[evidence.sound_rows])
+    return auc(evidence.y, evidence.forward[evidence.sound_rows], evidence.w)
 
 
 def rule(evidence: Evidence) -> tuple[Outcome, str]:
@@ -29,7 +29,7 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         return "not_applicable", "There is no earlier month to fit the recipe on."
     scores = evidence.forward[evidence.sound_rows]
     gap = paired_auc_difference(
-        evidence.y, evidence.ours, scores, evidence.policy.level, evidence.keys
+        evidence.y, evidence.ours, scores, evidence.policy.level, evidence.keys, evidence.w
     )
     figures = (
         f"On this holdout the same recipe fitted one month earlier has AUC {older:.3f}, the"

@@ -50,7 +50,7 @@ def _power(evidence: Evidence) -> str:
         return "The two models rank the customers alike."
     return (
         f"A true gain under {gain:.3f} cannot be seen reliably with {evidence.churners:,}"
-        f" churners ({evidence.policy.power:.0%} power)."
+        f" {evidence.effective}churners ({evidence.policy.power:.0%} power)."
     )
 
 

@@ -26,8 +26,8 @@ def slice_masks(evidence: Evidence) -> Iterator[tuple[str, Mask]]:
         texts = np.where(pd.isna(values), MISSING, values.astype(str))
         for text in sorted(set(texts)):
             mask = texts == text
-            classes = (evidence.keys[mask & evidence.y], evidence.keys[mask & ~evidence.y])
-            if min(len(pd.unique(keys)) for keys in classes) >= MIN_ENTITIES:
+            classes = (mask & evidence.y, mask & ~evidence.y)
+            if min(map(evidence.entities_of, classes)) >= MIN_ENTITIES:
                 yield f"{column} = {text}", mask
 
 
@@ -49,6 +49,7 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
             evidence.theirs[mask],
             level,
             evidence.keys[mask],
+            None if evidence.w is None else evidence.w[mask],
         )
         for name, mask in masks
     }

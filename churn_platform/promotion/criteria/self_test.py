@@ -31,7 +31,7 @@ def impostors(evidence: Evidence, seed: int) -> Iterator[tuple[str, list[Evidenc
         yield "a copy of production", [evidence.with_scores(evidence.production.copy())]
     yield (
         "a constant score",
-        [evidence.with_scores(np.full(len(evidence.labels), float(evidence.y.mean())))],
+        [evidence.with_scores(np.full(len(evidence.labels), evidence.churn_rate))],
     )
     random = np.random.default_rng(seed)
     yield (
@@ -44,7 +44,10 @@ def _permuted(evidence: Evidence, random: np.random.Generator) -> Evidence:
     """The candidate's scores dealt out anew among the valid rows."""
     sound = np.flatnonzero(evidence.sound_rows)
     # Sorted first, so that the order in which a join returned the rows does not decide.
-    order = sound[np.lexsort((evidence.y, evidence.ours, entity_codes(evidence.keys, sound.size)))]
+    columns = [evidence.y, evidence.ours, entity_codes(evidence.keys, sound.size)]
+    if evidence.w is not None:
+        columns.insert(0, evidence.w)
+    order = sound[np.lexsort(columns)]
     scores = evidence.candidate.copy()
     scores[order] = scores[random.permutation(order)]
     return evidence.with_scores(scores)
@@ -85,6 +88,9 @@ def judge(evidence: Evidence, passes: Passes, refit: ShuffledRefit, seed: int) -
 def shuffled_labels(evidence: Evidence, refit: ShuffledRefit) -> tuple[bool, str]:
     """Whether the refit is at chance on the shuffled labels of the rows compared, and the
     sentence with its figures.
+
+    The rows count alike: no contact has changed a shuffled label, and weights would only make
+    the test less sharp.
     """
     rows = evidence.labels.shape
     if refit.why_not:

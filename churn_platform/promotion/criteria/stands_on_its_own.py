@@ -1,5 +1,6 @@
 """GATE003: the candidate is worth something by itself, whatever production is worth."""
 
+from churn_platform.evaluation.weights import weighted_mean
 from churn_platform.promotion.criteria.base import Criterion, Outcome
 from churn_platform.promotion.evidence import Evidence
 
@@ -11,8 +12,8 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     everyone.
     """
     interval = evidence.candidate_interval
-    rate = float(evidence.y.mean())
-    brier = float(((evidence.ours - evidence.y) ** 2).mean())
+    rate = evidence.churn_rate
+    brier = weighted_mean((evidence.ours - evidence.y) ** 2, evidence.w)
     baseline = rate * (1 - rate)
     ranks = interval.above(CHANCE)
     calibrated = brier < baseline

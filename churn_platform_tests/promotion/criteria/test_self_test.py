@@ -110,6 +110,36 @@ def test_only_sound_rows_are_permuted_and_in_whatever_order_they_came():
         assert other.candidate.tolist() == fake.candidate[mixed].tolist()
 
 
+def dealt(evidence):
+    """What the permutations look like, without the order of the rows."""
+    fakes = dict(impostors(evidence, seed=5))[PERMUTED]
+    return [sorted(zip(e.entities, e.weights, e.labels, e.candidate, strict=True)) for e in fakes]
+
+
+def test_weighted_rows_are_permuted_in_whatever_order_they_came_and_impostors_are_refused():
+    evidence = build(seed=5, customers=300, months=3)
+    weights = np.random.default_rng(5).integers(0, 4, 900).astype(float)
+    evidence = changed(evidence, weights=weights)
+    mixed = picked(evidence, np.random.default_rng(6).permutation(900))
+    assert dealt(mixed) == dealt(evidence)
+    constant = dict(impostors(evidence, seed=5))["a constant score"][0]
+    assert constant.candidate[0] == np.average(evidence.labels, weights=weights)
+    found = judge(evidence, passes, refit_at_chance(evidence), seed=5)
+    assert found.outcome == "pass"
+
+
+def test_shuffled_labels_count_alike_but_rows_without_weight_have_left():
+    weights = np.random.default_rng(5).integers(1, 9, 1000).astype(float)
+    assert shuffled_labels(changed(EVIDENCE, weights=weights), AT_CHANCE) == shuffled_labels(
+        EVIDENCE, AT_CHANCE
+    )
+    knows = np.arange(1000) < 300
+    scores = np.where(knows, AT_CHANCE.labels, AT_CHANCE.scores)
+    leaked = ShuffledRefit(scores, AT_CHANCE.labels)
+    assert not shuffled_labels(EVIDENCE, leaked)[0]
+    assert shuffled_labels(changed(EVIDENCE, weights=np.where(knows, 0.0, weights)), leaked)[0]
+
+
 @pytest.mark.parametrize("seed", [0, 3])
 def test_holdout_rows_in_the_training_rows_of_the_shipped_recipe_are_seen(seed):
     refit = refit_of(shipped, seed, leaked=1.0)

@@ -1,0 +1,1 @@
+"""Contacts: whom to contact, what labels mean after a contact, and what contacts were worth."""

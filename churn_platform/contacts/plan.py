@@ -1,0 +1,162 @@
+"""The contact plan of a month: who is contacted, who is left untouched at random, and with
+which probability.
+
+Who is untouched is drawn by a hash of the key, so every process draws the same, and a larger
+share only adds customers.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.digests import digest_of, key_hashes
+from churn_platform.base.errors import DataError
+from churn_platform.contract.contacts import ContactPolicy
+from churn_platform.evaluation.statistics import BoolArray, FloatArray
+
+ARM: Final = "arm"
+PROBABILITY: Final = "assignment_probability"
+CONTACT: Final = "contact"
+UNTOUCHED: Final = "untouched"
+EXPLORE: Final = "explore"
+BELOW: Final = "below"
+ASSIGNED: Final = (CONTACT, EXPLORE)
+"""The arms whose customers are on the list for the team."""
+STRATA: Final = 10
+LEAST_IN_STRATUM: Final = 50
+HASHES: Final = 2.0**64
+
+
+@dataclass(frozen=True)
+class ContactPlan:
+    """The plan of one month.
+
+    Attributes:
+        rows: (rows,) one for each customer who can be in an arm, the most valuable first: the
+            key, arm, assignment_probability, stratum, rank, probability (of churn), value. Arm
+            `contact` and `explore` are assigned to be contacted, `untouched` is not, `below`
+            are the customers from whom those of `explore` are drawn. Strata are parts of equal
+            size above the cut, numbered from 0; below it -1.
+        excluded: Reason -> number of customers who are in no arm.
+        budget: Customers that were to be contacted.
+    """
+
+    rows: pd.DataFrame
+    excluded: dict[str, int]
+    budget: int
+
+    def count(self, *arms: str) -> int:
+        """Number of customers in these arms."""
+        return int(self.rows[ARM].isin(arms).sum())
+
+
+def plan(
+    policy: ContactPolicy,
+    experiment: str,
+    key: str,
+    customers: pd.DataFrame,
+    excluded: pd.Series,
+) -> ContactPlan:
+    """Plan the contacts of one month.
+
+    Args:
+        policy: budget, shares and salt.
+        experiment: its name; customers stay untouched within one experiment.
+        key: the column of the key.
+        customers: (rows,) key, probability (of churn), value (of a saved customer, >= 0).
+        excluded: (rows,) why a customer is in no arm; null for the others.
+
+    Raises:
+        DataError: a value is missing, not finite or below 0.
+    """
+    values = customers["value"].to_numpy(dtype=float, na_value=np.nan)
+    wrong = customers[~(np.isfinite(values) & (values >= 0))]
+    if len(wrong):
+        raise DataError(
+            f"{len(wrong):,} customers have no value of at least 0, the first is"
+            f" {wrong[key].iloc[0]}: check policy.contacts.value.",
+            code="CONTACT_VALUE",
+        )
+    reasons = excluded.dropna().value_counts(sort=False)
+    eligible = customers[excluded.isna().to_numpy()]
+    eligible = eligible.assign(expected=eligible["probability"] * eligible["value"])
+    order = ["expected", "probability", key]
+    rows = eligible.sort_values(order, ascending=[False, False, True], ignore_index=True)
+    budget = _budget(policy, len(customers))
+    return ContactPlan(
+        rows=_arms(policy, experiment, key, rows.drop(columns="expected"), budget),
+        excluded={str(reason): int(count) for reason, count in sorted(reasons.items())},
+        budget=budget,
+    )
+
+
+def plan_digest(rows: pd.DataFrame, key: str) -> str:
+    """Digest over key, arm and probability of every row, in the order of the keys."""
+    text = rows[key].astype(str)
+    order = np.argsort(text.to_numpy(dtype=object), kind="stable")
+    lines = text + "\t" + rows[ARM].astype(str) + "\t" + rows[PROBABILITY].map(repr)
+    return digest_of("\n".join(lines.to_numpy(dtype=object)[order]))
+
+
+def _budget(policy: ContactPolicy, customers: int) -> int:
+    if policy.budget < 1:
+        return max(1, round(policy.budget * customers))
+    return int(policy.budget)
+
+
+def _arms(
+    policy: ContactPolicy, experiment: str, key: str, rows: pd.DataFrame, budget: int
+) -> pd.DataFrame:
+    """The ranked rows with arm, probability, stratum and rank."""
+    untouched = share_of_keys(rows[key], policy.salt, experiment, policy.untouched_share)
+    explored = round(budget * policy.explore_share)
+    cut = _cut(untouched, budget - explored)
+    above = np.arange(len(rows)) < cut
+    chosen = _explored(rows[key].iloc[cut:], policy.salt, experiment, explored)
+    arms = np.full(len(rows), BELOW, dtype=object)
+    arms[above & ~untouched] = CONTACT
+    arms[above & untouched] = UNTOUCHED
+    arms[cut:][chosen] = EXPLORE
+    below = len(rows) - cut
+    probability = np.where(
+        above, 1 - policy.untouched_share, chosen.sum() / below if below else 0.0
+    )
+    parts = int(np.clip(cut // LEAST_IN_STRATUM, 1, STRATA))
+    stratum = np.where(above, np.arange(len(rows)) * parts // max(cut, 1), -1)
+    return rows.assign(
+        **{ARM: arms, PROBABILITY: probability, "stratum": stratum},
+        rank=np.arange(1, len(rows) + 1),
+    )
+
+
+def share_of_keys(keys: pd.Series, salt: str, experiment: str, share: float) -> BoolArray:
+    """Which keys (rows,) are among a share that is drawn at random for an experiment; a larger
+    share contains a smaller one.
+    """
+    return _drawn(keys, salt, experiment) < share
+
+
+def _cut(untouched: BoolArray, contacts: int) -> int:
+    """Number of rows from the top among which `contacts` are not untouched; all if there are
+    fewer.
+    """
+    places = np.flatnonzero(~untouched)
+    if len(places) <= contacts:
+        return len(untouched)
+    return int(places[contacts - 1]) + 1 if contacts else 0
+
+
+def _explored(keys: pd.Series, salt: str, experiment: str, count: int) -> BoolArray:
+    """Which of the keys below the cut are drawn to be contacted as well."""
+    chosen = np.zeros(len(keys), dtype=bool)
+    if count and len(keys):
+        numbers = _drawn(keys, salt, f"{experiment}|explore")
+        chosen[np.argpartition(numbers, min(count, len(keys)) - 1)[:count]] = True
+    return chosen
+
+
+def _drawn(keys: pd.Series, salt: str, experiment: str) -> FloatArray:
+    """A number in [0, 1) for each key (rows,), the same in every process."""
+    return key_hashes(keys, f"{salt}|{experiment}|") / HASHES

@@ -1,0 +1,222 @@
+"""Plans the contacts of a month: registers who is in which arm, then writes the list."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.files import sha256_file
+from churn_platform.contacts.log import ContactLog
+from churn_platform.contacts.plan import (
+    ARM,
+    ASSIGNED,
+    CONTACT,
+    EXPLORE,
+    UNTOUCHED,
+    ContactPlan,
+    plan,
+)
+from churn_platform.contacts.plans import KIND, ContactPlanRecord, ContactPlans, experiment_of
+from churn_platform.contract.model import ColumnCost, Contract
+from churn_platform.evaluation.costs import RowCosts
+from churn_platform.evaluation.statistics import FloatArray
+from churn_platform.lake.lake import Lake
+from churn_platform.lake.records import Records
+from churn_platform.lake.tables import feature_frame
+from churn_platform.lake.window import Months
+from churn_platform.monitoring.versions import Versions
+from churn_platform.scoring.contact_list import ContactList, contact_list
+from churn_platform.scoring.ranking import reasons
+from churn_platform.scoring.scoring import ScoresRecord, scores_record
+from churn_platform.training.version_contracts import VersionContracts
+
+ON_A_LIST = (CONTACT, EXPLORE, UNTOUCHED)
+
+
+@dataclass(frozen=True)
+class ContactPlanning:
+    """Plans the contacts of one home."""
+
+    contract: Contract
+    lake: Lake
+    records: Records
+    plans: ContactPlans
+    log: ContactLog
+    versions: Callable[[], Versions]
+    version_contracts: VersionContracts
+    reports: Path
+    retraining_due: Callable[[dt.date], bool]
+    """Whether a candidate of the month is trained next: the plan waits for its decision."""
+    newest_drop: Callable[[], dt.date | None]
+    now: Callable[[], dt.datetime]
+
+    def make(self, as_of: dt.date) -> ContactPlanRecord | None:
+        """Plan the contacts of a month, once: a registered plan stays, whatever is corrected or
+        promoted later, because people may work through its list.
+
+        Returns:
+            The record; None where the contract names no contacts.
+        """
+        if self.contract.at(as_of).contacts is None:
+            return None
+        made_from = Months(self.lake, self.contract).made_from(as_of)
+        known = self.plans.record(as_of)
+        if known is not None and known.digest is not None:
+            kept = known.model_copy(update=made_from)
+            self.records.write(KIND, as_of, kept.as_json())
+            return self.restored(as_of)
+        scored = scores_record(self.records, as_of) or ScoresRecord()
+        record = ContactPlanRecord(**made_from)
+        note = self._why_not(as_of, scored)
+        if self.retraining_due(as_of):
+            note = "A retraining is requested. Contacts are planned after its decision."
+            record = record.model_copy(update={"waiting": True})
+        if note or scored.version is None:
+            record = record.model_copy(update={"note": note})
+            self.records.write(KIND, as_of, record.as_json())
+            return record
+        return self._made(as_of, scored.version, made_from)
+
+    def restored(self, as_of: dt.date) -> ContactPlanRecord | None:
+        """The record of a month, after a list whose files are lost is made again from the rows
+        of the plan.
+        """
+        record = self.plans.record(as_of)
+        csv = contact_list(self.reports, as_of)
+        lost = not (csv.exists() and csv.with_suffix(".xlsx").exists())
+        if record is None or record.digest is None or not lost:
+            return record
+        self._write_list(as_of, self.plans.rows(as_of))
+        record = record.model_copy(update={"list_digest": sha256_file(csv)})
+        self.records.write(KIND, as_of, record.as_json())
+        return record
+
+    def _why_not(self, as_of: dt.date, scored: ScoresRecord) -> str:
+        """Why no plan is made for the month; empty if one is."""
+        newest = max([*self.lake.months(), self.newest_drop() or as_of])
+        if as_of != newest:
+            return f"Contacts are planned for the newest month only, {newest}."
+        if scored.version is None:
+            return scored.not_scored or "No model is in production yet, so no customer is ranked."
+        if scored.stand_down:
+            return f"No contacts are planned: {scored.stand_down}"
+        return scored.list_note or ""
+
+    def _made(self, as_of: dt.date, version: int, made_from: dict[str, str]) -> ContactPlanRecord:
+        policy = self.contract.policy.contacts
+        key = self.contract.entity.column
+        ranked = self.records.frame("scores", as_of)
+        tables = self.lake.tables(as_of)
+        customers = ranked[[key, "probability"]].assign(value=self._values(tables, ranked[key]))
+        excluded = self._excluded(as_of, ranked, tables)
+        made = plan(policy, experiment_of(as_of), key, customers, excluded)
+        digest = self.plans.register(as_of, made, version)
+        rows = self._with_reasons(made, version, tables)
+        csv = self._write_list(as_of, rows)
+        record = ContactPlanRecord(
+            **made_from,
+            version=version,
+            experiment=experiment_of(as_of),
+            digest=digest,
+            budget=made.budget,
+            contact=made.count(CONTACT),
+            explore=made.count(EXPLORE),
+            untouched=made.count(UNTOUCHED),
+            below=made.count("below"),
+            excluded=made.excluded,
+            untouched_share=policy.untouched_share,
+            explore_share=policy.explore_share,
+            list_digest=sha256_file(csv),
+        )
+        self.records.write(KIND, as_of, record.as_json(), rows)
+        return record
+
+    def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
+        """What each customer (rows,) is worth if saved; one without a figure is worth the mean."""
+        value = self.contract.policy.contacts.value
+        if value is None:
+            cost = self.contract.costs.missed_churner
+            if not isinstance(cost, ColumnCost):
+                return np.full(len(keys), float(cost))
+            rows = feature_frame(self.contract, tables).set_index(keys.name).reindex(keys)
+            return RowCosts.of(self.contract.costs, rows).missed
+        if isinstance(value, int | float):
+            return np.full(len(keys), float(value))
+        figures = self._column(tables, value, keys).astype("Float64")
+        return np.asarray(figures.fillna(figures.mean()), dtype=float)
+
+    def _column(self, tables: dict[str, pd.DataFrame], named: str, keys: pd.Series) -> pd.Series:
+        """A column that is named as `table.column`, by customer (rows,)."""
+        table, _, column = named.partition(".")
+        by_key = tables[table].set_index(self.contract.entity.column)[column]
+        return by_key.reindex(keys).reset_index(drop=True)
+
+    def _excluded(
+        self,
+        as_of: dt.date,
+        ranked: pd.DataFrame,
+        tables: dict[str, pd.DataFrame],
+    ) -> pd.Series:
+        """Why each customer (rows,) is in no arm; null for the others.
+
+        Untouched customers wait as long as those who were contacted, or they would pile up.
+        """
+        key = self.contract.entity.column
+        keys = ranked[key].reset_index(drop=True)
+        why = pd.Series(None, index=keys.index, dtype=object)
+        recent, ever = self._listed_before(as_of)
+        contacted = self._contacted_before(as_of)
+        why[keys.isin(contacted - ever)] = "contacted recently"
+        why[keys.isin(recent)] = "on a recent list"
+        if self.contract.at(as_of).do_not_contact is not None:
+            objects = self._column(tables, str(self.contract.do_not_contact), keys)
+            why[objects.fillna(value=False).astype(bool)] = "objects to contact"
+        why[ranked["already_left"].to_numpy(dtype=bool)] = "has left"
+        return why
+
+    def _listed_before(self, as_of: dt.date) -> tuple[set[object], set[object]]:
+        """Who was on a list within the cooldown, in any arm, and who ever was on one."""
+        key = self.contract.entity.column
+        months = [month for month in self.lake.months() if month < as_of]
+        wait = self.contract.policy.contacts.cooldown_cadences
+        recent: set[object] = set()
+        ever: set[object] = set()
+        for month in self.plans.months():
+            if month >= as_of:
+                continue
+            rows = self.plans.rows(month)
+            listed = set(rows.loc[rows[ARM].isin(ON_A_LIST), key])
+            if wait and month in months[-wait:]:
+                recent |= listed
+            ever |= listed
+        return recent, ever
+
+    def _contacted_before(self, as_of: dt.date) -> set[object]:
+        """Who was contacted within the cooldown before a month."""
+        months = [month for month in self.lake.months() if month < as_of]
+        wait = self.contract.policy.contacts.cooldown_cadences
+        if not wait or not months:
+            return set()
+        found = self.log.between(self.now(), months[-wait:][0], as_of)
+        return set(found[self.contract.entity.column])
+
+    def _with_reasons(
+        self, made: ContactPlan, version: int, tables: dict[str, pd.DataFrame]
+    ) -> pd.DataFrame:
+        """The rows of a plan, with the reasons of the customers who are on the list."""
+        candidate = self.versions().load(version)
+        contract = self.version_contracts.of(candidate.card)
+        key = contract.entity.column
+        listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
+        rows = feature_frame(contract, tables).set_index(key).loc[listed[key]].reset_index()
+        why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
+        return made.rows.join(why.set_axis(listed.index))
+
+    def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> Path:
+        """Write the list for the team; the path of its CSV file."""
+        path = contact_list(self.reports, as_of)
+        ContactList.of(self.contract, as_of, rows).write(path)
+        return path
