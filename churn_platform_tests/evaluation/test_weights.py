@@ -88,6 +88,8 @@ def test_a_whole_weight_is_a_row_repeated_that_often(rows):
     expected = evaluate(*repeated, 0.4)
     assert plain(found) == pytest.approx(plain(expected), abs=1e-12)
     assert found.rows == (weights > 0).sum()
+    assert found.churners == effective_count(weights[labels])
+    assert found.auc_interval == auc_interval(labels, ours, weights=weights)
     missed = 1.0 + np.arange(labels.size) % 3
     assert cheapest_threshold(labels, ours, missed, 1, weights) == cheapest_threshold(
         *repeated, missed[often], 1
@@ -167,7 +169,15 @@ def test_the_order_of_the_rows_does_not_matter(seed):
     mixed = np.random.default_rng(seed).permutation(400)
     moved = figures(labels[mixed], ours[mixed], theirs[mixed], weights[mixed])
     assert moved == pytest.approx(figures(labels, ours, theirs, weights), abs=1e-12)
-    assert auc(labels[mixed], ours[mixed], weights[mixed]) == auc(labels, ours, weights)
+    unlike = weights / (1.1 + np.arange(400) % 7)
+    assert auc(labels[mixed], ours[mixed], unlike[mixed]) == auc(labels, ours, unlike)
+
+
+def test_a_last_row_of_next_to_no_weight_adds_no_bin():
+    labels = np.arange(1000) % 3 == 0
+    weights = np.ones(1000)
+    weights[-1] = 1e-12
+    assert len(calibration_bins(labels, np.arange(1000) / 1000, weights)) == 10
 
 
 @pytest.mark.parametrize("pooled", [False, True])
