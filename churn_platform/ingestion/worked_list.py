@@ -138,7 +138,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """The texts as they were before a spreadsheet was kept from executing them."""
     if frame.empty:
         return frame
-    return frame.rename(columns=plain).apply(lambda cells: cells.map(plain)).astype(TEXT)
+    texts: pd.DataFrame = frame.rename(columns=plain).map(plain)
+    return texts.astype(TEXT)
 
 
 def _excel(path: Path, month: Contract, headers: dict[str, Column]) -> pd.DataFrame:
