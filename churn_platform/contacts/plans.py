@@ -5,7 +5,7 @@ is in which arm with which probability, so nobody can choose afterwards.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pandas as pd
@@ -70,6 +70,10 @@ class ContactPlans:
     contract: Contract
     records: Records
     ledger: LedgerStore
+    read: dict[tuple[dt.date, str], pd.DataFrame] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """Plans that were read and found as registered, by month and digest."""
 
     def record(self, as_of: dt.date) -> ContactPlanRecord | None:
         """The record of a month; None before the step ran."""
@@ -89,10 +93,16 @@ class ContactPlans:
         Raises:
             IntegrityError: they are not those that were registered.
         """
-        rows = self.records.frame(KIND, as_of)
         record = self.record(as_of)
-        digest = plan_digest(rows, self.contract.entity.column)
-        if record is None or digest != record.digest or not self.is_registered(as_of, digest):
+        wanted = "" if record is None else record.digest or ""
+        if (as_of, wanted) not in self.read:
+            self.read[as_of, wanted] = self._registered(as_of, wanted)
+        return self.read[as_of, wanted]
+
+    def _registered(self, as_of: dt.date, digest: str) -> pd.DataFrame:
+        rows = self.records.frame(KIND, as_of)
+        own = plan_digest(rows, self.contract.entity.column)
+        if own != digest or not self.is_registered(as_of, digest):
             raise IntegrityError(
                 f"The contact plan of {as_of} is not the one that was registered: restore it"
                 " from a backup (`churn verify` names the receipt).",

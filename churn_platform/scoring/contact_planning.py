@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from churn_platform.base.files import sha256_file
-from churn_platform.contacts.log import ContactLog
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import (
     ARM,
     ASSIGNED,
@@ -26,7 +26,6 @@ from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.lake.window import Months
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.contact_list import FILES, contact_list, write_contact_list
 from churn_platform.scoring.ranking import reasons
@@ -43,10 +42,8 @@ class ContactPlanning:
     """Plans the contacts of one home."""
 
     contract: Contract
-    lake: Lake
+    labels: CorrectedLabels
     records: Records
-    plans: ContactPlans
-    log: ContactLog
     versions: Callable[[], Versions]
     version_contracts: VersionContracts
     reports: Path
@@ -54,6 +51,16 @@ class ContactPlanning:
     """Whether a candidate of the month is trained next: the plan waits for its decision."""
     newest_drop: Callable[[], dt.date | None]
     now: Callable[[], dt.datetime]
+
+    @property
+    def lake(self) -> Lake:
+        """Published snapshots."""
+        return self.labels.lake
+
+    @property
+    def plans(self) -> ContactPlans:
+        """The registered plans."""
+        return self.labels.plans
 
     def make(self, as_of: dt.date) -> ContactPlanRecord | None:
         """Plan the contacts of a month, once: a registered plan stays, whatever is corrected or
@@ -64,7 +71,7 @@ class ContactPlanning:
         """
         if self.contract.at(as_of).contacts is None:
             return None
-        made_from = Months(self.lake, self.contract).made_from(as_of)
+        made_from = self.labels.months().made_from(as_of)
         known = self.plans.record(as_of)
         if known is not None and known.digest is not None:
             kept = known.model_copy(update=made_from)
@@ -202,7 +209,7 @@ class ContactPlanning:
         wait = self.contract.policy.contacts.cooldown_cadences
         if not wait or not months:
             return set()
-        found = self.log.between(self.now(), months[-wait:][0], as_of)
+        found = self.labels.log.between(self.now(), months[-wait:][0], as_of)
         return set(found[self.contract.entity.column])
 
     def _with_reasons(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from churn_platform.base.errors import DataError, UsageError
@@ -147,10 +146,11 @@ class WhatIf:
                 continue
             keys = self._riskiest(month, listed).index
             keys = keys[keys.isin(found.churned.index)]
-            labels = found.churned.loc[keys].to_numpy(dtype=float)
-            weights = np.ones(len(labels))
-            if found.weights is not None and found.outside is not None:
-                weights = (found.weights * ~found.outside).loc[keys].to_numpy(dtype=float)
+            own = found.of_customers(pd.Series(keys))
+            labels = own.churned.to_numpy(dtype=float)
+            weights = own.weights_of(pd.Series(keys))
+            if own.correction is not None:
+                weights = weights * ~own.correction.outside
             if weights.sum() > 0:
                 churned += float((weights * labels).sum())
                 total += float(weights.sum())
