@@ -5,6 +5,7 @@ feature may be called `copy` or `json`, and those are attributes of a model clas
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, cast
 
@@ -103,11 +104,12 @@ def models_of(contract: Contract) -> Models:
         ),
         answer=answer,
         batch_answer=_batch_answer_type(name, key, scored),
-        at_risk=_at_risk_type(name, key),
+        at_risk=_at_risk_type(contract, key),
         customer=_closed(
             "Customer",
             {
                 name: key,
+                **_customer_contact(contract),
                 "history": list[HistoryEntry],
                 "current": answer | None,
                 "no_current": ErrorItem | None,
@@ -117,7 +119,7 @@ def models_of(contract: Contract) -> Models:
     )
 
 
-def _scored_fields(name: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
+def _scored_fields(name: str, key: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a type
     prediction = Field(description="1 from the release's threshold on.")
     left = "Known to have left in the newest scored month; null: not known here."
     return {
@@ -129,7 +131,7 @@ def _scored_fields(name: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - a t
     }
 
 
-def _answer_type(contract: Contract, scored: dict[str, Any]) -> Any:  # noqa: ANN401 - a type
+def _answer_type(contract: Contract, scored: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a type
     used = {name: _used_type(column) for name, column in contract.features.items()}
     moves = "How far each feature moves the log-odds: above 0 it raises the risk."
     contributions = _closed("Contributions", dict.fromkeys(contract.features, float))
@@ -152,7 +154,7 @@ def _answer_type(contract: Contract, scored: dict[str, Any]) -> Any:  # noqa: AN
     )
 
 
-def _batch_answer_type(name: str, key: Any, scored: dict[str, Any]) -> Any:  # noqa: ANN401 - a type
+def _batch_answer_type(name: str, key: Any, scored: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a type
     row = {
         **scored,
         "features_as_of": dt.date,
@@ -173,7 +175,24 @@ def _batch_answer_type(name: str, key: Any, scored: dict[str, Any]) -> Any:  # n
     )
 
 
-def _at_risk_type(name: str, key: Any) -> Any:  # noqa: ANN401 - a type
+def _customer_contact(contract: Contract) -> dict[str, Any]:
+    """The field of a customer where the contract names contacts."""
+    if contract.contacts is None:
+        return {}
+    said = "Whether the newest month's list of who to contact has the customer; null without one."
+    return {"to_contact": Annotated[bool | None, Field(description=said)]}
+
+
+def _list_contact(contract: Contract) -> dict[str, Any]:
+    """The field of the list where the contract names contacts."""
+    if contract.contacts is None:
+        return {}
+    said = "The list holds the customers to contact, not all who are likely to leave."
+    return {"to_contact": Annotated[Literal[True], Field(description=said)]}
+
+
+def _at_risk_type(contract: Contract, key: Any) -> Any:  # noqa: ANN401 - a type
+    name = contract.entity.column
     listed = {
         name: key,
         "rank": int,
@@ -195,6 +214,7 @@ def _at_risk_type(name: str, key: Any) -> Any:  # noqa: ANN401 - a type
             "listed": int,
             "offset": int,
             "customers": list[_closed("ListedCustomer", listed)],  # type: ignore[misc]
+            **_list_contact(contract),
             "request_id": str,
         },
     )
