@@ -16,10 +16,9 @@ CRITICAL = NormalDist().inv_cdf(0.975)
 UNSEEN = Campaign(unseen=1.0, level=-1.82, slope=1.68)
 """A lasting risk that the score does not know: who is still there depends on the arm."""
 BUDGET_OF_500 = replace(UNSEEN, listed=550)
-SEEDS = 200
 
 
-def errors(campaign, seeds=SEEDS):
+def errors(campaign, seeds):
     """Estimate less truth and standard error of every seed, each shape (seeds,)."""
     found = []
     for seed in range(seeds):
@@ -46,7 +45,8 @@ def test_the_campaign_is_the_documented_one(campaign):
 @pytest.mark.parametrize("cooldown", [0, 1])
 @pytest.mark.parametrize("campaign", [UNSEEN, BUDGET_OF_500], ids=["1400", "550"])
 def test_the_interval_holds_the_truth_and_is_not_biased(campaign, cooldown):
-    missed, error = errors(replace(campaign, cooldown=cooldown))
+    """600 seeds, as the share of 200 is only known to within 3 points."""
+    missed, error = errors(replace(campaign, cooldown=cooldown), 600)
     assert 0.93 <= covered(missed, error) <= 0.97
     assert abs(missed.mean()) < 0.2 * error.mean()
 
@@ -61,9 +61,10 @@ def test_arms_that_last_compare_survivors():
 
 @pytest.mark.slow
 def test_no_effect_is_claimed_by_chance_over_twelve_monthly_looks():
+    seeds = 200
     claims = peeked = withheld = 0
     levels = [quantile_of_normal(level_at(look, 12)) for look in range(1, 13)]
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         run = drawn(replace(BUDGET_OF_500, works=False), seed)
         looks = [effect_of(run.months[:look], critical) for look, critical in enumerate(levels, 1)]
         states = {look.state for look in looks}
@@ -73,9 +74,9 @@ def test_no_effect_is_claimed_by_chance_over_twelve_monthly_looks():
             look.effect and abs(look.effect.value) > CRITICAL * look.effect.standard_error
             for look in looks
         )
-    assert claims <= 0.05 * SEEDS
-    assert peeked >= 0.1 * SEEDS
-    assert withheld <= 0.02 * SEEDS
+    assert claims <= 0.05 * seeds
+    assert peeked >= 0.1 * seeds
+    assert withheld <= 0.02 * seeds
 
 
 @pytest.mark.slow
