@@ -70,8 +70,9 @@ class Lake:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
         A first delivery counts as known at its as_of (labels: when they mature); a correction,
-        and a table of events, when it arrives. Quarantined rows are written before the manifest names them; other
-        quarantined rows are a delivery of their own. `compared` is kept with the delivery.
+        and a table of events, when it arrives. Quarantined rows are written before the manifest
+        names them; other quarantined rows are a delivery of their own. `compared` is kept with
+        the delivery.
         """
         manifest = self._manifest(as_of)
         known = manifest.newest()
