@@ -1,7 +1,7 @@
 """What contacting was worth: the customers of matured plans compared, and the record of it."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,6 @@ from churn_platform.contacts.assigned import AssignedMonth
 from churn_platform.contacts.effect import Doubt, Effect, EffectState, effect_of
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
-from churn_platform.contacts.plans import experiment_of
 from churn_platform.evaluation.sequential import level_at
 from churn_platform.evaluation.statistics import quantile_of_normal
 from churn_platform.lake.records import Records
@@ -94,6 +93,9 @@ class Campaigns:
         effect = effect_of(compared, quantile_of_normal(level))
         if effect is None:
             return CampaignRecord(note=NOTHING, look=look, looks=looks, level=level)
+        if not self.labels.lake.contract.contact_value_given:
+            # In customers, not in money: the default cost of a missed churner is nobody's.
+            effect = replace(effect, money=None)
         return CampaignRecord(look=look, looks=looks, level=level, effect=effect)
 
     def assigned(self, month: dt.date) -> AssignedMonth | None:
@@ -115,7 +117,6 @@ class Campaigns:
         slices = feature_frame(contract, lake.tables(month)).set_index(key).reindex(rows[key])
         return AssignedMonth(
             as_of=month.isoformat(),
-            experiment=experiment_of(month),
             entities=rows[key].to_numpy(dtype=object),
             assigned=(rows[ARM] == CONTACT).to_numpy(),
             probability=rows[PROBABILITY].to_numpy(dtype=float),
@@ -182,5 +183,4 @@ WHY_WITHHELD: Final = {
         "the untouched customers are not spread over the list as they were drawn. Somebody may"
         " have changed the list."
     ),
-    Doubt.MULTIPLE_EXPOSURE: "too many customers are both assigned and untouched.",
 }
