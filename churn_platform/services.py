@@ -52,6 +52,7 @@ from churn_platform.promotion.promotions import Decisions, Promotions, released
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.promotion.rollbacks import Rollbacks
 from churn_platform.replay.home_replay import Scoreboard
+from churn_platform.reports.campaign_status import CampaignStatuses
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.reports.status import Status
 from churn_platform.scoring.contact_planning import ContactPlanning
@@ -311,6 +312,11 @@ class Services(Home):
         return Campaigns(self.labels, self.records)
 
     @cached_property
+    def campaign_statuses(self) -> CampaignStatuses:
+        """What contacting was worth."""
+        return CampaignStatuses(self.contract, self.campaigns)
+
+    @cached_property
     def contact_planning(self) -> ContactPlanning:
         """Plans contacts."""
         return ContactPlanning(
@@ -464,6 +470,7 @@ class Services(Home):
             self.contract_history,
             progress=self.progress,
             waiting=self.approvals.waiting,
+            campaign=self.campaign_statuses.newest,
             released=lambda version: released(self.releases, version),
         )
 

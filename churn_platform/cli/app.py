@@ -13,6 +13,7 @@ from churn_platform.base.errors import ChurnError, UsageError
 from churn_platform.base.text import counted, parse_as_of
 from churn_platform.cli import (
     contract,
+    effect,
     ledger,
     maintenance,
     promotion,
@@ -139,6 +140,7 @@ for command in (
     status.decision,
     scores.scores,
     scores.explain,
+    effect.campaign,
     replay.replay,
     replay.scoreboard,
     promotion.approve,

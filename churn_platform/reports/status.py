@@ -29,6 +29,7 @@ from churn_platform.monitoring.performance import ServedPerformance, VersionPerf
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
 from churn_platform.promotion.decision import Decision
+from churn_platform.reports.campaign_status import CampaignStatus
 from churn_platform.reports.contract_status import ContractStatus, contract_status
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.scoring.ranking import reasons
@@ -123,6 +124,8 @@ class HomeStatus(Stored):
     warnings: list[dict[str, str]]
     performance: list[VersionPerformance]
     answered: list[ServedPerformance]
+    campaign: CampaignStatus | None = Field(exclude_if=lambda value: value is None)
+    """What contacting was worth; absent where the contract names no contacts."""
     proposal: Proposal | None
     next: DueStep | None
     reason: str
@@ -202,6 +205,7 @@ class Status:
     contract_history: ContractHistory
     progress: Callable[[], Progress]
     waiting: Callable[[], tuple[Request, str | None] | None]
+    campaign: Callable[[], CampaignStatus | None]
     released: Callable[[int], Candidate]
 
     def now(self) -> HomeStatus:
@@ -235,6 +239,7 @@ class Status:
             warnings=self.warnings.of_months(),
             performance=self.history.all(),
             answered=self.history.served(),
+            campaign=self.campaign(),
             proposal=self.proposal(),
             next=due,
             reason=reason,
