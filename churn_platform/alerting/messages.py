@@ -179,7 +179,7 @@ def _rule(receipt: Receipt, decision: Mapping[str, Any] | None) -> tuple[str, Ru
         action = f"No candidate can be trained yet. {PRODUCTION_STAYS}"
         return "PERFORMANCE_FELL", Rule("performance fell", "failure", action)
     if act == "campaign effect changed":
-        about = (str(evidence["about"]), str(evidence["state"]))
+        about = (str(evidence.get("about")), str(evidence.get("state")))
         if about not in OF_CAMPAIGNS:
             return None
         return f"CAMPAIGN_{'_'.join(about)}".upper(), OF_CAMPAIGNS[about]

@@ -30,6 +30,7 @@ from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
 from churn_platform.promotion.decision import Decision
 from churn_platform.reports.campaign_status import CampaignStatus
+from churn_platform.reports.contact_status import ContactStatus
 from churn_platform.reports.contract_status import ContractStatus, contract_status
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.scoring.ranking import reasons
@@ -117,6 +118,8 @@ class HomeStatus(Stored):
     months: list[str]
     production: ProductionStatus | None
     newest_list: NewestList | None
+    contacts: ContactStatus | None = Field(exclude_if=lambda value: value is None)
+    """The newest contact plan; absent where the contract names no contacts."""
     pending: WaitingCandidate | None
     blocked: dict[int, Signature]
     decisions: list[AnsweredDecision]
@@ -205,6 +208,7 @@ class Status:
     contract_history: ContractHistory
     progress: Callable[[], Progress]
     waiting: Callable[[], tuple[Request, str | None] | None]
+    contacts: Callable[[], ContactStatus | None]
     campaign: Callable[[], CampaignStatus | None]
     released: Callable[[int], Candidate]
 
@@ -232,6 +236,7 @@ class Status:
             months=[month.isoformat() for month in progress.published],
             production=self.production(),
             newest_list=self.newest_list(),
+            contacts=self.contacts(),
             pending=self._pending(),
             blocked=state.blocked,
             decisions=[AnsweredDecision.of(one, state) for one in progress.decisions],

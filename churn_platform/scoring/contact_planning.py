@@ -27,12 +27,14 @@ from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
 from churn_platform.monitoring.versions import Versions
-from churn_platform.scoring.contact_list import ContactList, contact_list
+from churn_platform.scoring.contact_list import FILES, contact_list, write_contact_list
 from churn_platform.scoring.ranking import reasons
 from churn_platform.scoring.scoring import ScoresRecord, scores_record
 from churn_platform.training.version_contracts import VersionContracts
 
 ON_A_LIST = (CONTACT, EXPLORE, UNTOUCHED)
+OF_THE_SCORES = ("decile", "expected_loss", "trained_on")
+"""What the list shows of a customer's scores."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ class ContactPlanning:
         """
         record = self.plans.record(as_of)
         csv = contact_list(self.reports, as_of)
-        lost = not (csv.exists() and csv.with_suffix(".xlsx").exists())
+        lost = not all(csv.with_suffix(suffix).exists() for suffix in FILES)
         if record is None or record.digest is None or not lost:
             return record
-        self._write_list(as_of, self.plans.rows(as_of))
+        write_contact_list(self.reports, self.contract, as_of, self.plans.rows(as_of))
         record = record.model_copy(update={"list_digest": sha256_file(csv)})
         self.records.write(KIND, as_of, record.as_json())
         return record
@@ -121,8 +123,8 @@ class ContactPlanning:
         excluded = self._excluded(as_of, ranked, tables)
         made = plan(policy, experiment_of(as_of), key, customers, excluded)
         digest = self.plans.register(as_of, made, version)
-        rows = self._with_reasons(made, version, tables)
-        csv = self._write_list(as_of, rows)
+        rows = self._with_reasons(made, version, ranked, tables)
+        csv = write_contact_list(self.reports, self.contract, as_of, rows)
         record = ContactPlanRecord(
             **made_from,
             version=version,
@@ -211,19 +213,17 @@ class ContactPlanning:
         return set(found[self.contract.entity.column])
 
     def _with_reasons(
-        self, made: ContactPlan, version: int, tables: dict[str, pd.DataFrame]
+        self, made: ContactPlan, version: int, ranked: pd.DataFrame, tables: dict[str, pd.DataFrame]
     ) -> pd.DataFrame:
-        """The rows of a plan, with the reasons of the customers who are on the list."""
+        """The rows of a plan; those of the customers on the list with what is shown of them, so
+        the list can be made again.
+        """
         candidate = self.versions().load(version)
         contract = self.version_contracts.of(candidate.card)
         key = contract.entity.column
         listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
         rows = feature_frame(contract, tables).set_index(key).loc[listed[key]].reset_index()
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
-        return made.rows.join(why.set_axis(listed.index))
-
-    def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> Path:
-        """Write the list for the team; the path of its CSV file."""
-        path = contact_list(self.reports, as_of)
-        ContactList.of(self.contract, as_of, rows).write(path)
-        return path
+        scored = ranked.set_index(key).loc[listed[key]]
+        shown = scored[[name for name in OF_THE_SCORES if name in scored]]
+        return made.rows.join(shown.set_axis(listed.index)).join(why.set_axis(listed.index))
