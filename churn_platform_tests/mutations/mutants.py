@@ -291,6 +291,8 @@ MUTANTS = (
     # what the team sees
     Mutant("the list shows untouched customers", "scoring/contact_list.py",
            "planned[planned[ARM].isin(ASSIGNED)]", 'planned[planned[ARM] != "below"]', CONTACT_LIST),
+    Mutant("a gap in the API's ranks shows who is untouched", "scoring/contact_list.py",
+           "rank=range(1, len(listed) + 1)", 'rank=listed["rank"]', CONTACT_LIST),
     Mutant("a gap in the list shows who is untouched", "scoring/contact_list.py",
            'pd.Series(range(1, len(listed) + 1), dtype="int64")', 'listed["rank"]', CONTACT_LIST),
 )  # fmt: skip
