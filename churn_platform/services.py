@@ -332,6 +332,7 @@ class Services(Home):
             self.mlflow_move.finish,
             self.promotions.recover,
             self.erasure.finish,
+            self._finish_contact_plans,
         ]
         return RunStart(
             self.contract,
@@ -341,6 +342,10 @@ class Services(Home):
             completions,
             self.approvals.record_lapse,
         )
+
+    def _finish_contact_plans(self) -> None:
+        if self.contact_plans.months():  # most homes have none, and need no more than the ledger
+            self.contact_planning.finish()
 
     @cached_property
     def candidate_training(self) -> CandidateTraining:
@@ -401,6 +406,7 @@ class Services(Home):
             self.records,
             self.lake,
             self.contract_history,
+            lambda: self.contact_planning,
         )
 
     @cached_property

@@ -1,5 +1,6 @@
 """Plans the contacts of a month: registers who is in which arm, then writes the list."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from churn_platform.base.digests import frame_digest
+from churn_platform.base.errors import IntegrityError
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plan import (
@@ -28,11 +31,29 @@ from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
 from churn_platform.lake.window import Months
 from churn_platform.monitoring.versions import Versions
-from churn_platform.scoring.ranking import reasons
+from churn_platform.scoring.ranking import outcomes, reasons
 from churn_platform.scoring.scoring import ScoresRecord, scores_record
 from churn_platform.training.version_contracts import VersionContracts
 
 ON_A_LIST = (CONTACT, EXPLORE, UNTOUCHED)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnFrom:
+    """What a plan is drawn from.
+
+    Attributes:
+        customers: (rows,) key, probability (of churn), value.
+        excluded: (rows,) why a customer is in no arm; null for the others.
+    """
+
+    customers: pd.DataFrame
+    excluded: pd.Series
+
+    @property
+    def digest(self) -> str:
+        """Over every value."""
+        return frame_digest(self.customers.assign(excluded=self.excluded.fillna("").to_numpy()))
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,8 @@ class ContactPlanning:
             kept = known.model_copy(update=made_from)
             self.records.write(KIND, as_of, kept.as_json())
             return kept
+        if self._was_listed(as_of):  # of a run that failed after it
+            return self._complete(as_of, self.plans.rows(as_of), made_from)
         scored = scores_record(self.records, as_of) or ScoresRecord()
         record = ContactPlanRecord(**made_from)
         note = self._why_not(as_of, scored)
@@ -74,6 +97,8 @@ class ContactPlanning:
             note = "A retraining is requested. Contacts are planned after its decision."
             record = record.model_copy(update={"waiting": True})
         if note or scored.version is None:
+            if not record.waiting:
+                self._withdraw(as_of)
             record = record.model_copy(update={"note": note})
             self.records.write(KIND, as_of, record.as_json())
             return record
@@ -90,33 +115,71 @@ class ContactPlanning:
             return f"No contacts are planned: {scored.stand_down}"
         return scored.list_note or ""
 
-    def _made(self, as_of: dt.date, version: int, made_from: dict[str, str]) -> ContactPlanRecord:
-        policy = self.contract.policy.contacts
+    def finish(self) -> None:
+        """Complete the plans that a kill has cut off.
+
+        A plan whose list is there may have been seen, so it stays as registered. Without a list
+        the newest month is planned again by its own step, and an older one has no plan. A plan
+        whose list is there and whose rows are not stays, for `churn verify` to report.
+        """
+        for as_of in self.plans.unfinished():
+            if self._was_listed(as_of):
+                made_from = Months(self.lake, self.contract).made_from(as_of)
+                with contextlib.suppress(IntegrityError):
+                    self._complete(as_of, self.plans.rows(as_of), made_from)
+            elif as_of != self.lake.months()[-1]:
+                self._withdraw(as_of)
+
+    def drawn_from(self, as_of: dt.date, known_at: dt.datetime) -> "DrawnFrom":
+        """What the month's plan is drawn from, as known at an instant; in the order of the
+        keys.
+        """
         key = self.contract.entity.column
-        ranked = self.records.frame("scores", as_of)
-        tables = self.lake.tables(as_of)
-        customers = ranked[[key, "probability"]].assign(value=self._values(tables, ranked[key]))
-        excluded = self._excluded(as_of, ranked, tables)
-        made = plan(policy, experiment_of(as_of), key, customers, excluded)
-        digest = self.plans.register(as_of, made, version)
-        csv = self._write_list(as_of, made, version, tables)
-        record = ContactPlanRecord(
-            **made_from,
-            version=version,
-            experiment=experiment_of(as_of),
-            digest=digest,
-            budget=made.budget,
-            contact=made.count(CONTACT),
-            explore=made.count(EXPLORE),
-            untouched=made.count(UNTOUCHED),
-            below=made.count("below"),
-            excluded=made.excluded,
-            untouched_share=policy.untouched_share,
-            explore_share=policy.explore_share,
-            list_digest=sha256_file(csv),
+        ranked = self.records.frame("scores", as_of)[[key, "probability"]]
+        scored = ranked.sort_values(key, ignore_index=True)
+        files = self.lake.delivered_by(as_of, known_at)
+        tables = {name: self.lake.read_table(name, file) for name, file in files.items()}
+        excluded = self._excluded(as_of, scored[key], tables, known_at)
+        labels = files.get(self.contract.label_table)
+        if labels is not None:
+            known = outcomes(scored[key], self.lake.read_labels(labels, as_of))
+            excluded[known.already_left] = "has left"
+        return DrawnFrom(scored.assign(value=self._values(tables, scored[key])), excluded)
+
+    def _was_listed(self, as_of: dt.date) -> bool:
+        """Whether a registered plan has a list, which somebody may have seen."""
+        registered = self.plans.registration(as_of) is not None
+        return registered and contact_list(self.reports, as_of).exists()
+
+    def _complete(
+        self, as_of: dt.date, rows: pd.DataFrame, made_from: dict[str, str]
+    ) -> ContactPlanRecord:
+        digest = sha256_file(contact_list(self.reports, as_of))
+        return self.plans.complete(as_of, rows, made_from, digest)
+
+    def _withdraw(self, as_of: dt.date) -> None:
+        """Withdraw a registered plan that nobody can have seen, if there is one."""
+        if self.plans.registration(as_of) is not None:
+            self.plans.withdraw(
+                as_of,
+                f"The contact plan of {as_of} was cut off before its list was written. It does"
+                " not count.",
+            )
+
+    def _made(self, as_of: dt.date, version: int, made_from: dict[str, str]) -> ContactPlanRecord:
+        key = self.contract.entity.column
+        found = self.drawn_from(as_of, self.now())
+        made = plan(
+            self.contract.policy.contacts,
+            experiment_of(as_of),
+            key,
+            found.customers,
+            found.excluded,
         )
-        self.records.write(KIND, as_of, record.as_json(), made.rows)
-        return record
+        self.plans.register(as_of, made, version, found.digest)
+        self.records.write_rows(KIND, as_of, made.rows)
+        self._write_list(as_of, made, version)
+        return self._complete(as_of, made.rows, made_from)
 
     def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
         """What each customer (rows,) is worth if saved; one without a figure is worth the mean."""
@@ -141,24 +204,22 @@ class ContactPlanning:
     def _excluded(
         self,
         as_of: dt.date,
-        ranked: pd.DataFrame,
+        keys: pd.Series,
         tables: dict[str, pd.DataFrame],
+        known_at: dt.datetime,
     ) -> pd.Series:
         """Why each customer (rows,) is in no arm; null for the others.
 
         Untouched customers wait as long as those who were contacted, or they would pile up.
         """
-        key = self.contract.entity.column
-        keys = ranked[key].reset_index(drop=True)
         why = pd.Series(None, index=keys.index, dtype=object)
         recent, ever = self._listed_before(as_of)
-        contacted = self._contacted_before(as_of)
+        contacted = self._contacted_before(as_of, known_at)
         why[keys.isin(contacted - ever)] = "contacted recently"
         why[keys.isin(recent)] = "on a recent list"
         if self.contract.at(as_of).do_not_contact is not None:
             objects = self._column(tables, str(self.contract.do_not_contact), keys)
             why[objects.fillna(value=False).astype(bool)] = "objects to contact"
-        why[ranked["already_left"].to_numpy(dtype=bool)] = "has left"
         return why
 
     def _listed_before(self, as_of: dt.date) -> tuple[set[object], set[object]]:
@@ -178,24 +239,23 @@ class ContactPlanning:
             ever |= listed
         return recent, ever
 
-    def _contacted_before(self, as_of: dt.date) -> set[object]:
+    def _contacted_before(self, as_of: dt.date, known_at: dt.datetime) -> set[object]:
         """Who was contacted within the cooldown before a month."""
         months = [month for month in self.lake.months() if month < as_of]
         wait = self.contract.policy.contacts.cooldown_cadences
         if not wait or not months:
             return set()
-        found = self.log.between(self.now(), months[-wait:][0], as_of)
+        found = self.log.between(known_at, months[-wait:][0], as_of)
         return set(found[self.contract.entity.column])
 
-    def _write_list(
-        self, as_of: dt.date, made: ContactPlan, version: int, tables: dict[str, pd.DataFrame]
-    ) -> Path:
+    def _write_list(self, as_of: dt.date, made: ContactPlan, version: int) -> Path:
         """Write the list for the team, without a word of who is untouched."""
         candidate = self.versions().load(version)
         contract = self.version_contracts.of(candidate.card)
         key = contract.entity.column
         listed = made.rows[made.rows[ARM].isin(ASSIGNED)].reset_index(drop=True)
-        rows = feature_frame(contract, tables).set_index(key).loc[listed[key]].reset_index()
+        features = feature_frame(contract, self.lake.tables(as_of)).set_index(key)
+        rows = features.loc[listed[key]].reset_index()
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
         shown = listed[[key, "probability", "value"]].assign(as_of=as_of.isoformat())
         csv = contact_list(self.reports, as_of)

@@ -1,0 +1,276 @@
+"""The check of the contact plans: who was assigned, as registered before anybody saw it."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from churn_platform.audit.checks import RESTORE, CheckResult, broken, holds, said
+from churn_platform.base.errors import ChurnError
+from churn_platform.base.files import sha256_file
+from churn_platform.base.text import counted
+from churn_platform.contacts.plan import (
+    ARM,
+    ASSIGNED,
+    UNTOUCHED,
+    ContactPlan,
+    plan,
+    share_of_keys,
+)
+from churn_platform.contacts.plans import KIND, REGISTERED, ContactPlanRecord, ContactPlans
+from churn_platform.contract.contacts import ContactPolicy
+from churn_platform.contract.model import Contract
+from churn_platform.lake.contract_history import recorded_contract
+from churn_platform.ledger.acts import ContactPlanRegistered, ContractChanged, PolicyChanged
+from churn_platform.ledger.receipts import Receipt
+from churn_platform.scoring.contact_planning import ContactPlanning, contact_list
+
+CHECK = "contact plans"
+LATER = ("drop accepted", "drop corrected", REGISTERED, "decision")
+"""Receipts of a run, which completes a plan that was cut off before it writes them."""
+REMEDY = "`churn doctor --fix` makes it again, or says why not"
+
+
+@dataclass(frozen=True)
+class PlanChecks:
+    """Checks the contact plans of one home."""
+
+    planning: ContactPlanning
+    receipts: Sequence[Receipt]
+    is_free: Callable[[], bool]
+    """Whether no run is under way."""
+
+    @property
+    def plans(self) -> ContactPlans:
+        """The registered plans."""
+        return self.planning.plans
+
+    def registered(self) -> Iterator[CheckResult]:
+        """Every plan against its receipt, its list against the plan. Nothing in a home without
+        plans.
+        """
+        held = 0
+        for as_of in self._months():
+            faults, unfinished = self._faults(as_of)
+            yield from (broken(CHECK, fault) for fault in faults)
+            if unfinished:
+                yield said(CHECK, unfinished)
+            held += not faults and not unfinished
+        if held:
+            yield holds(CHECK, f"{counted(held, 'plan')} as registered, with their lists", held)
+
+    def drawn_again(self) -> Iterator[CheckResult]:
+        """Every plan, drawn again from its rows, and from what it was drawn from."""
+        held = 0
+        for as_of in self.plans.months():
+            try:
+                rows = self.plans.rows(as_of)
+            except ChurnError:  # the check above names it
+                continue
+            receipt = self.plans.registration(as_of)
+            if receipt is None:
+                continue
+            fault = self._draw_fault(receipt, rows)
+            if fault:
+                yield broken(CHECK, fault)
+                continue
+            found = self._from_inputs(as_of, receipt, rows)
+            if found is None:
+                held += 1
+            else:
+                yield found
+        if held:
+            yield holds(CHECK, f"{counted(held, 'plan')} drawn again from the same inputs", held)
+
+    def _months(self) -> list[dt.date]:
+        """The months that a receipt, a record or a list gives a plan."""
+        recorded = []
+        for as_of in self.plans.records.months(KIND):
+            try:
+                record = self.plans.record(as_of)
+            except ChurnError:
+                recorded.append(as_of)
+                continue
+            if record is not None and record.digest is not None:
+                recorded.append(as_of)
+        listed = [
+            as_of
+            for as_of in self.planning.lake.months()
+            if contact_list(self.planning.reports, as_of).exists()
+        ]
+        return sorted({*self.plans.months(), *recorded, *listed})
+
+    def _faults(self, as_of: dt.date) -> tuple[list[str], str]:
+        """What is wrong with a month's plan, and why it is not complete."""
+        receipt = self.plans.registration(as_of)
+        csv = contact_list(self.planning.reports, as_of)
+        try:
+            record = self.plans.record(as_of)
+        except ChurnError as error:
+            return [f"{error} {REMEDY}"], ""
+        if receipt is None:
+            return [f"no receipt registers the contact plan of {as_of}: it was added"], ""
+        named = f"the contact plan of {as_of} that receipt {receipt.sequence} registered"
+        if record is None or record.digest is None:
+            later = any(r.act in LATER for r in self.receipts[receipt.sequence :])
+            if later and self.is_free():
+                return [f"{named} has no record: it was removed; {REMEDY}"], ""
+            return [], f"{named} is not complete: the next `churn run` completes it"
+        if record.digest != self.plans.registered_digest(as_of):
+            return [f"the record of {as_of} is not of {named}; {RESTORE}"], ""
+        try:
+            rows = self.plans.rows(as_of)
+        except ChurnError as error:
+            return [str(error)], ""
+        faults = [*_record_faults(record, ContactPlanRegistered.of(receipt), rows, named)]
+        faults += _list_faults(csv, record, rows, self.plans.contract.entity.column)
+        return faults, ""
+
+    def _draw_fault(self, receipt: Receipt, rows: pd.DataFrame) -> str:
+        """Why the arms in the rows are not those of the registered draw; empty if they are."""
+        registered = ContactPlanRegistered.of(receipt)
+        key = self.plans.contract.entity.column
+        named = f"the contact plan of {receipt.subject}"
+        above = rows[rows["stratum"] >= 0]
+        drawn = share_of_keys(
+            above[key], registered.salt, registered.experiment, registered.untouched_share
+        )
+        if not (drawn == (above[ARM] == UNTOUCHED).to_numpy()).all():
+            return f"{named}: its untouched customers are not those that its salt draws"
+        if self._forgotten(receipt):
+            return ""
+        policy = ContactPolicy(
+            budget=registered.budget,
+            untouched_share=registered.untouched_share,
+            explore_share=registered.explore_share,
+            salt=registered.salt,
+        )
+        nobody = pd.Series(None, index=rows.index, dtype=object)
+        customers = rows[[key, "probability", "value"]]
+        again = plan(policy, registered.experiment, key, customers, nobody)
+        if not _same(again, rows):
+            return f"{named}: its order, arms or strata are not those that its rows give"
+        return ""
+
+    def _from_inputs(
+        self, as_of: dt.date, receipt: Receipt, rows: pd.DataFrame
+    ) -> CheckResult | None:
+        """None if the plan made again is the same; else what differs."""
+        again, why_not = made_again(self.planning, self.receipts, receipt)
+        if again is None:
+            return said(
+                CHECK,
+                f"the contact plan of {as_of} is as its rows draw it, but cannot be drawn again"
+                f" from its inputs: {why_not}",
+            )
+        if not _same(again, rows):
+            return broken(
+                CHECK,
+                f"the contact plan of {as_of}: its inputs are as registered and give other rows;"
+                f" {RESTORE}",
+            )
+        return None
+
+    def _forgotten(self, receipt: Receipt) -> bool:
+        """Whether a customer was erased from the plan."""
+        as_of = dt.date.fromisoformat(receipt.subject)
+        return self.plans.registered_digest(as_of) != receipt.evidence["digest"]
+
+
+def made_again(
+    planning: ContactPlanning, receipts: Sequence[Receipt], receipt: Receipt
+) -> tuple[ContactPlan | None, str]:
+    """A registered plan made again from the scores, contract and policy as they were; or why it
+    cannot be.
+    """
+    registered = ContactPlanRegistered.of(receipt)
+    as_of = registered.month
+    contract = _contract_then(planning.contract, receipts, receipt)
+    if contract is None:
+        return None, "its policy is not recorded in the ledger"
+    then = replace(planning, contract=contract)
+    try:
+        found = then.drawn_from(as_of, dt.datetime.fromisoformat(receipt.time))
+    except (ChurnError, KeyError, OSError) as error:
+        return None, f"its inputs are gone ({error!r})"
+    if found.digest != registered.inputs:
+        return None, (
+            "the scores, tables or earlier plans have changed since (another version, a"
+            " correction or an erasure)"
+        )
+    key = contract.entity.column
+    policy = contract.policy.contacts
+    return plan(policy, registered.experiment, key, found.customers, found.excluded), ""
+
+
+def _contract_then(
+    contract: Contract, receipts: Sequence[Receipt], receipt: Receipt
+) -> Contract | None:
+    """The contract and policy under which a plan was registered; None if not recorded."""
+    earlier = receipts[: receipt.sequence]
+    contracts = [one for one in earlier if one.act == "contract changed"]
+    policies = [
+        one
+        for one in earlier
+        if one.act == "policy changed" and one.after == receipt.evidence["policy"]
+    ]
+    then = contract
+    if contracts:
+        then = recorded_contract(ContractChanged.of(contracts[-1]))
+    if policies:
+        parts = PolicyChanged.of(policies[-1]).policy
+    elif contract.policy_hash == receipt.evidence["policy"]:
+        parts = contract.decided_by
+    else:
+        return None
+    return then.changed(policy=parts["policy"], costs=parts["costs"])
+
+
+def _record_faults(
+    record: ContactPlanRecord, registered: ContactPlanRegistered, rows: pd.DataFrame, named: str
+) -> Iterator[str]:
+    """Fields of the record that the receipt or the rows contradict."""
+    counts = rows[ARM].value_counts()
+    expected = {
+        "version": registered.version,
+        "experiment": registered.experiment,
+        "budget": registered.budget,
+        "untouched_share": registered.untouched_share,
+        "explore_share": registered.explore_share,
+        "excluded": registered.excluded,
+    }
+    expected |= {
+        arm: int(counts.get(arm, 0)) for arm in ("contact", "explore", "untouched", "below")
+    }
+    for field, value in expected.items():
+        found = getattr(record, field)
+        if found != value:
+            yield f"the record of {named} has {field} {found}, not {value}; {REMEDY}"
+
+
+def _list_faults(
+    csv: Path, record: ContactPlanRecord, rows: pd.DataFrame, key: str
+) -> Iterator[str]:
+    """What is wrong with the list for the team: it names those assigned, in order, and nobody
+    else.
+    """
+    if not csv.exists():
+        yield f"{csv} is gone"
+        return
+    if sha256_file(csv) != record.list_digest:
+        yield f"{csv} is not the list that was made"
+    listed = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    assigned = rows.loc[rows[ARM].isin(ASSIGNED), key].astype(str).tolist()
+    if key not in listed or listed[key].tolist() != assigned:
+        yield f"{csv} does not name the customers who are assigned by the plan, in its order"
+
+
+def _same(again: ContactPlan, rows: pd.DataFrame) -> bool:
+    """Whether a plan made again has the same rows."""
+    found = again.rows
+    return list(found) == list(rows) and all(
+        found[name].to_numpy(dtype=object).tolist() == rows[name].to_numpy(dtype=object).tolist()
+        for name in rows
+    )
