@@ -236,3 +236,21 @@ def contacted_copy(contacted, tmp_path):
     from churn_platform_tests.small_business import copied
 
     return copied(contacted, tmp_path / "home")
+
+
+def planned(tmp_path_factory):
+    """The gym with contacts: version 1 in production, and February's contact plan."""
+    from churn_platform_tests.contacts_business import NOW, planned_home
+    from churn_platform_tests.small_business import open_home
+
+    folder = made_once(tmp_path_factory, "planned", planned_home)
+    return open_home(folder, lambda: NOW)
+
+
+@pytest.fixture
+def planned_copy(planned, tmp_path):
+    """A copy of the home with a contact plan, to change."""
+    from churn_platform_tests.contacts_business import NOW
+    from churn_platform_tests.small_business import copied, open_home
+
+    return open_home(copied(planned, tmp_path / "home").folder, lambda: NOW)

@@ -1,6 +1,8 @@
 """The check of the contact plans: who was assigned, as registered before anybody saw it."""
 
+import csv
 import datetime as dt
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from churn_platform.audit.checks import RESTORE, CheckResult, broken, holds, said
+from churn_platform.base.cells import plain
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.files import sha256_file
 from churn_platform.base.text import counted
 from churn_platform.contacts.plan import (
     ARM,
-    ASSIGNED,
     UNTOUCHED,
     ContactPlan,
     plan,
@@ -25,7 +27,8 @@ from churn_platform.contract.model import Contract
 from churn_platform.lake.contract_history import recorded_contract
 from churn_platform.ledger.acts import ContactPlanRegistered, ContractChanged, PolicyChanged
 from churn_platform.ledger.receipts import Receipt
-from churn_platform.scoring.contact_planning import ContactPlanning, contact_list
+from churn_platform.scoring.contact_list import EXCEL_ROWS, ContactList
+from churn_platform.scoring.contact_planning import ContactPlanning, list_files
 
 CHECK = "contact plans"
 LATER = ("drop accepted", "drop corrected", REGISTERED, "decision")
@@ -98,14 +101,13 @@ class PlanChecks:
         listed = [
             as_of
             for as_of in self.planning.lake.months()
-            if contact_list(self.planning.reports, as_of).exists()
+            if any(file.exists() for file in list_files(self.planning.reports, as_of))
         ]
         return sorted({*self.plans.months(), *recorded, *listed})
 
     def _faults(self, as_of: dt.date) -> tuple[list[str], str]:
         """What is wrong with a month's plan, and why it is not complete."""
         receipt = self.plans.registration(as_of)
-        csv = contact_list(self.planning.reports, as_of)
         try:
             record = self.plans.record(as_of)
         except ChurnError as error:
@@ -125,7 +127,14 @@ class PlanChecks:
         except ChurnError as error:
             return [str(error)], ""
         faults = [*_record_faults(record, ContactPlanRegistered.of(receipt), rows, named)]
-        faults += _list_faults(csv, record, rows, self.plans.contract.entity.column)
+        contract = _contract_then(self.planning.contract, self.receipts, receipt)
+        expected = ContactList.of(contract or self.planning.contract, as_of, rows)
+        text, excel = list_files(self.planning.reports, as_of)
+        if text.exists() and sha256_file(text) != record.list_digest:
+            faults.append(f"{text} is not the list that was made")
+        faults += _list_faults(text, _csv_keys, expected)
+        if len(expected.rows) < EXCEL_ROWS:
+            faults += _list_faults(excel, _excel_keys, expected)
         return faults, ""
 
     def _draw_fault(self, receipt: Receipt, rows: pd.DataFrame) -> str:
@@ -251,26 +260,46 @@ def _record_faults(
 
 
 def _list_faults(
-    csv: Path, record: ContactPlanRecord, rows: pd.DataFrame, key: str
+    file: Path, keys: Callable[[Path, ContactList, str], list[str]], expected: ContactList
 ) -> Iterator[str]:
-    """What is wrong with the list for the team: it names those assigned, in order, and nobody
+    """What is wrong with a list for the team: it names those assigned, in order, and nobody
     else.
     """
-    if not csv.exists():
-        yield f"{csv} is gone"
+    if not file.exists():
+        yield f"{file} is gone: `churn run` makes it again"
         return
-    if sha256_file(csv) != record.list_digest:
-        yield f"{csv} is not the list that was made"
-    listed = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    assigned = rows.loc[rows[ARM].isin(ASSIGNED), key].astype(str).tolist()
-    if key not in listed or listed[key].tolist() != assigned:
-        yield f"{csv} does not name the customers who are assigned by the plan, in its order"
+    column = expected.rows.columns[1]
+    try:
+        listed = keys(file, expected, column)
+    except Exception as error:  # noqa: BLE001 - what a changed file may lead a library to raise
+        yield f"{file} cannot be read as the list that was made ({error!r})"
+        return
+    if listed != expected.rows[column].astype(str).tolist():
+        yield f"{file} does not name the customers who are assigned by the plan, in its order"
+
+
+def _csv_keys(file: Path, expected: ContactList, column: str) -> list[str]:
+    text = file.read_text(encoding="utf-8-sig")
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=expected.delimiter)
+    return [plain(row[column]) for row in rows]
+
+
+def _excel_keys(file: Path, expected: ContactList, column: str) -> list[str]:
+    from openpyxl import load_workbook
+
+    book = load_workbook(file, read_only=True)
+    try:
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        place = list(next(rows)).index(column)
+        return [str(row[place]) for row in rows][: len(expected.rows) + 1]
+    finally:
+        book.close()
 
 
 def _same(again: ContactPlan, rows: pd.DataFrame) -> bool:
     """Whether a plan made again has the same rows."""
     found = again.rows
-    return list(found) == list(rows) and all(
+    return len(found) == len(rows) and all(
         found[name].to_numpy(dtype=object).tolist() == rows[name].to_numpy(dtype=object).tolist()
-        for name in rows
+        for name in found
     )

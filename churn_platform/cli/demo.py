@@ -6,7 +6,7 @@ import gc
 import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,7 @@ from churn_platform.cli.base import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from churn_platform.cli.progress import RunProgress
@@ -147,11 +148,17 @@ def run_demo(
             progress.note(
                 f"Simulating {users:,} customers over {months} months: {scenario.summary}."
             )
-            write_simulation(
-                source, scenario, home.contract_path, users=users, months=months, seed=SEED
-            )
+            if scenario.contacts is None:
+                write_simulation(
+                    source, scenario, home.contract_path, users=users, months=months, seed=SEED
+                )
+            else:
+                begin_simulation(source, scenario, home.contract_path, users=users, seed=SEED)
         home = _with_contract_of(home, source)
-        _live(home, source, progress)
+        arrivals: Iterable[Arrival] = _arrivals(source, home)
+        if not data and scenario.contacts is not None:
+            arrivals = _worked_campaign(home, source, scenario, users, months)
+        _live(home, source, arrivals, progress)
     found = home.status.now().as_json()
     truth = read_truth(source)
     months_told = story(home, found, truth, _marker(home).refused)
@@ -169,10 +176,13 @@ def run_demo(
     _what_next(console, home, found)
 
 
-def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
+def _live(
+    home: "Services", source: Path, arrivals: Iterable[Arrival], progress: "RunProgress"
+) -> None:
     """Ingest each delivery that is new and run what is due.
 
-    A simulation's deliveries arrive in order, and the loop runs after each of them.
+    A simulation's deliveries arrive in order, and the loop runs after each of them: that of a
+    campaign may depend on what the loop did with the one before.
     """
     progress.note("Starting Dagster, Feast, MLflow and Evidently (slower the first time) ...")
     from churn_platform.defs.runner import run_steps, started
@@ -181,11 +191,12 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
     in_order = read_truth(source) is not None
     marker = _marker(home)
     done = {*marker.taken, *marker.refused} if in_order else set()
-    arrivals = _arrivals(source, home)
     with _without_syncing(home), started(home) as instance:
         for arrival in arrivals:
             name = str(arrival.folder.relative_to(source))
             if name in done:
+                # An interrupted demo may have ingested it and not processed it.
+                deque(run_steps(home, instance, progress.step, progress.asset), maxlen=0)
                 continue
             try:
                 home.ingestion.accept(arrival.folder, arrival.as_of)
@@ -203,6 +214,24 @@ def _live(home: "Services", source: Path, progress: "RunProgress") -> None:
             if in_order:
                 deque(run_steps(home, instance, progress.step, progress.asset), maxlen=0)
         deque(run_steps(home, instance, progress.step, progress.asset), maxlen=0)
+
+
+def _worked_campaign(
+    home: "Services", source: Path, scenario: "Scenario", users: int, months: int
+) -> Iterator[Arrival]:
+    """The deliveries of a business that works the home's own plans."""
+    from churn_platform.cli.campaign import WorkedCampaign
+
+    plans = home.contact_plans
+
+    def rows(as_of: dt.date) -> "pd.DataFrame | None":
+        record = plans.record(as_of)
+        if record is None or record.digest is None:
+            return None
+        return plans.rows(as_of)
+
+    campaign = WorkedCampaign(home.contract, source, scenario, users, months, SEED, rows)
+    return campaign.arrivals()
 
 
 @contextlib.contextmanager
@@ -313,10 +342,30 @@ def write_simulation(
     from churn_platform.contract.reading import read_contract
     from churn_platform.simulator import Truth, deliver
 
-    given = read_contract(contract)
-    fitting = scenario.contract(given)
+    fitting = scenario.contract(read_contract(contract))
     # Before anything is deleted: a wrong number must not cost an earlier simulation.
     arriving = deliver(fitting, users, months, seed, scenario=scenario)
+    begin_simulation(out, scenario, contract, users=users, seed=seed)
+    delivered = [write_delivery(out, delivery) for delivery in arriving]
+    truth = Truth.of(scenario, users, seed, delivered)
+    write_json(out / TRUTH, truth.as_json())
+    return truth
+
+
+def begin_simulation(
+    out: Path, scenario: "Scenario", contract: Path, *, users: int, seed: int
+) -> None:
+    """Make `out` the folder of a simulation without deliveries: its contract and its truth.
+
+    Raises:
+        UsageError: `out` contains other files.
+        ContractError: the contract is wrong.
+    """
+    from churn_platform.contract.reading import read_contract
+    from churn_platform.simulator import Truth
+
+    given = read_contract(contract)
+    fitting = scenario.contract(given)
     _clear(out)
     # The truth first: if the rest is interrupted, the folder is still known as a simulation.
     write_json(out / TRUTH, Truth.of(scenario, users, seed, ()).as_json())
@@ -325,10 +374,6 @@ def write_simulation(
     else:
         text = _as_yaml(fitting)
     write_text(out / CONTRACT, text)
-    delivered = [_written(out, delivery) for delivery in arriving]
-    truth = Truth.of(scenario, users, seed, delivered)
-    write_json(out / TRUTH, truth.as_json())
-    return truth
 
 
 def read_truth(folder: Path) -> "Truth | None":
@@ -360,7 +405,7 @@ def sentences(truth: "Truth", out: Path) -> list[str]:
     ]
 
 
-def _written(out: Path, delivery: "Delivery") -> "Delivery":
+def write_delivery(out: Path, delivery: "Delivery") -> "Delivery":
     """Write one delivery; return it without its tables, which would fill the memory."""
     from churn_platform.ingestion.drop import SUCCESS
 

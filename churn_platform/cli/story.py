@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from churn_platform.cli.base import figure, table
 from churn_platform.cli.status import STATES
+from churn_platform.evaluation.statistics import auc
 from churn_platform.services import Services
+from churn_platform.simulator import CampaignTruth, Truth
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from churn_platform.simulator import Truth
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,24 @@ class StoryMonth:
     asked: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class CampaignMonth(StoryMonth):
+    """A month whose list was worked. Only the simulation knows `true_auc`, `saved` and
+    `driven_away`.
+
+    `naive_auc` is of the model in production on the labels as they came, `true_auc` on those
+    that there would have been without contacts; `realised_auc` is what the platform reports.
+    """
+
+    naive_auc: float | None
+    true_auc: float | None
+    assigned: int
+    untouched: int
+    saved: int
+    """Customers who stayed because they were assigned, less those who left because of it."""
+    driven_away: int
+
+
 NO_DECISION: dict[str, Any] = dict.fromkeys(
     ("candidate_version", "candidate_auc", "production_auc", "forward_auc")
 )
@@ -49,7 +67,7 @@ NO_DECISION: dict[str, Any] = dict.fromkeys(
 def story(
     home: Services,
     found: Mapping[str, Any],
-    truth: "Truth | None",
+    truth: Truth | None,
     refused: Mapping[str, str],
 ) -> list[StoryMonth]:
     """The months, oldest first.
@@ -80,8 +98,13 @@ def story(
         in_production = older[-1] if older else None
         decision = decisions.get(month) or NO_DECISION | _undecided(month in found["months"])
         known = truths.get(month)
+        kind: type[StoryMonth] = StoryMonth
+        figures = {}
+        if isinstance(known, CampaignTruth):
+            kind = CampaignMonth
+            figures = _campaign_figures(home, known, in_production)
         months.append(
-            StoryMonth(
+            kind(
                 month=month,
                 what_changed=None if known is None else known.what_changed,
                 deliveries=_deliveries(home, truth, month),
@@ -98,9 +121,36 @@ def story(
                 forward_auc=decision["forward_auc"],
                 why=decision["reason"],
                 asked=_asked(home, month),
+                **figures,
             )
         )
     return months
+
+
+def _campaign_figures(
+    home: Services, truth: CampaignTruth, in_production: int | None
+) -> dict[str, Any]:
+    """What a worked month has in addition: the model against both kinds of labels, and whom the
+    contacts saved.
+    """
+    found: dict[str, Any] = {
+        "naive_auc": None,
+        "true_auc": None,
+        "assigned": len(truth.contact) + len(truth.explore),
+        "untouched": len(truth.untouched),
+        "saved": truth.saved,
+        "driven_away": truth.left_because_contacted,
+    }
+    record = home.records.read("scores", truth.as_of)
+    if record is None or record.get("version") != in_production:
+        return found
+    scores = home.records.frame("scores", truth.as_of)
+    keys = scores[home.contract.entity.column]
+    probability = scores["probability"].to_numpy(dtype=float)
+    found["naive_auc"] = auc(keys.isin(truth.left).to_numpy(), probability)
+    without = keys.isin(truth.leaves_if_not_contacted).to_numpy()
+    found["true_auc"] = auc(without, probability)
+    return found
 
 
 def _undecided(published: bool) -> dict[str, str]:
@@ -115,7 +165,7 @@ def _drift_share(home: Services, month: str) -> float | None:
     return share
 
 
-def _deliveries(home: Services, truth: "Truth | None", month: str) -> list[str]:
+def _deliveries(home: Services, truth: Truth | None, month: str) -> list[str]:
     """What was unusual about the month's files, and which deliveries were corrections."""
     arrived = () if truth is None else truth.deliveries
     noted = [one.note for one in arrived if one.as_of.isoformat() == month and one.note]
@@ -131,11 +181,14 @@ def _asked(home: Services, month: str) -> str | None:
     return None
 
 
-def show_story(console: "Console", months: Sequence[StoryMonth], truth: "Truth | None") -> None:
+def show_story(console: "Console", months: Sequence[StoryMonth], truth: Truth | None) -> None:
     """Print one row per month, then the reasons, then what the loop was worth."""
     if truth is not None:
         console.print(f"[bold]{truth.scenario}[/]: {truth.summary}.")
         console.print(f"The loop should {truth.loop_should}.\n", soft_wrap=True)
+    if any(isinstance(month, CampaignMonth) for month in months):
+        _show_campaign(console, months)
+        return
     numbers = ("drift", "in production", "first model kept", "best possible", "candidate")
     made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
     for month in months:
@@ -146,11 +199,60 @@ def show_story(console: "Console", months: Sequence[StoryMonth], truth: "Truth |
     console.print(
         "[dim]AUC on that month's customers: 0.5 is chance; candidate: on the holdout.[/]"
     )
+    _show_reasons(console, months)
+    console.print(f"\n{_in_the_end(months)}", soft_wrap=True)
+
+
+def _show_reasons(console: "Console", months: Sequence[StoryMonth]) -> None:
     console.print("\n[bold]Why[/]")
     for month in months:
         for number, sentence in enumerate(_month_sentences(month)):
             console.print(f"{'' if number else month.month:10}  {sentence}", soft_wrap=True)
-    console.print(f"\n{_in_the_end(months)}", soft_wrap=True)
+
+
+def _show_campaign(console: "Console", months: Sequence[StoryMonth]) -> None:
+    """Print what the naive figure says, what is true, and what was saved."""
+    numbers = ("naive", "corrected", "true", "on the list", "untouched", "truly saved")
+    made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
+    worked = [month for month in months if isinstance(month, CampaignMonth)]
+    for month in worked:
+        aucs = (month.naive_auc, month.realised_auc, month.true_auc)
+        counts = (month.assigned, month.untouched, month.saved)
+        made.add_row(
+            month.month,
+            *(figure(value) for value in aucs),
+            *(f"{count:,}" for count in counts),
+            _did(month),
+        )
+    console.print(made)
+    console.print(
+        "[dim]AUC of the model in production: on the labels as they came (naive), as the"
+        " platform reports it (corrected),\nand on the labels without any contact, which only a"
+        " simulation knows (true).[/]"
+    )
+    _show_reasons(console, worked)
+    console.print(f"\n{_campaign_in_the_end(worked)}", soft_wrap=True)
+
+
+def _campaign_in_the_end(months: Sequence[CampaignMonth]) -> str:
+    """What the contacts did over all months, and what the naive figure makes of it."""
+    assigned = sum(month.assigned for month in months)
+    if not assigned:
+        return "Nobody was on a list."
+    saved = sum(month.saved for month in months)
+    away = sum(month.driven_away for month in months)
+    said = (
+        f"{assigned:,} contacts were planned. In truth they saved {saved:,} customers, net of"
+        f" {away:,} who left because they were contacted."
+    )
+    measured = [month for month in months if month.assigned and month.naive_auc is not None]
+    if not measured:
+        return said
+    last = measured[-1]
+    return (
+        f"{said} In {last.month} the labels as they came give the model in production an AUC of"
+        f" {figure(last.naive_auc)}; without contacts it would be {figure(last.true_auc)}."
+    )
 
 
 def _did(month: StoryMonth) -> str:

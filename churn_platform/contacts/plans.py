@@ -5,7 +5,7 @@ is in which arm with which probability, so nobody can choose afterwards.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pandas as pd
@@ -73,6 +73,10 @@ class ContactPlans:
     contract: Contract
     records: Records
     ledger: LedgerStore
+    read: dict[tuple[dt.date, str], pd.DataFrame] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """Plans that were read and found as registered, by month and digest."""
 
     def record(self, as_of: dt.date) -> ContactPlanRecord | None:
         """The record of a month; None before the step ran."""
@@ -116,6 +120,12 @@ class ContactPlans:
         Raises:
             IntegrityError: they are not those that were registered.
         """
+        digest = self.registered_digest(as_of) or ""
+        if (as_of, digest) not in self.read:
+            self.read[as_of, digest] = self._registered(as_of, digest)
+        return self.read[as_of, digest]
+
+    def _registered(self, as_of: dt.date, digest: str) -> pd.DataFrame:
         if not self.records.path(KIND, as_of, ".parquet").exists():
             raise IntegrityError(
                 f"The rows of the contact plan of {as_of} are missing. If a run was cut off,"
@@ -124,8 +134,7 @@ class ContactPlans:
                 code="CONTACT_PLAN_CHANGED",
             )
         rows = self.records.frame(KIND, as_of)
-        digest = plan_digest(rows, self.contract.entity.column)
-        if digest != self.registered_digest(as_of):
+        if plan_digest(rows, self.contract.entity.column) != digest:
             raise IntegrityError(
                 f"The contact plan of {as_of} is not the one that was registered: restore it"
                 " from a backup (`churn verify` names the receipt).",

@@ -10,7 +10,7 @@ from churn_platform.defs.resources import (
     month_of,
 )
 from churn_platform.defs.scoring import scores
-from churn_platform.scoring.contact_planning import contact_list
+from churn_platform.scoring.contact_list import contact_list
 
 NO_CONTACTS = "The contract names no table of contacts."
 

@@ -147,7 +147,7 @@ def auc(labels: LabelArray, scores: FloatArray, weights: FloatArray | None = Non
 def _weighted_auc(labels: LabelArray, scores: FloatArray, weights: FloatArray) -> float:
     churned = checked_labels(labels)
     values = checked_scores("scores", scores, churned.size)
-    # As in `weight_below`: the order of the rows changes no digit.
+    # Of equal scores the lighter comes first, so the order of the rows changes no digit.
     order = np.lexsort((weights, values))
     churned = churned[order]
     values = values[order]

@@ -111,8 +111,7 @@ def weight_below(scores: Weights, weights: Weights, at: Weights) -> Weights:
     Returns:
         Shape (m,).
     """
-    # Of equal scores the lighter comes first, so the order of the rows changes no digit.
-    order = np.lexsort((weights, scores))
+    order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     below = np.concatenate(([0.0], np.cumsum(weights[order])))
     first = np.searchsorted(ordered, at, side="left")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from churn_platform.base.digests import frame_digest
 from churn_platform.base.errors import IntegrityError
-from churn_platform.base.files import replacing, sha256_file
+from churn_platform.base.files import sha256_file
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plan import (
     ARM,
@@ -31,6 +31,7 @@ from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
 from churn_platform.lake.window import Months
 from churn_platform.monitoring.versions import Versions
+from churn_platform.scoring.contact_list import ContactList, contact_list
 from churn_platform.scoring.ranking import outcomes, reasons
 from churn_platform.scoring.scoring import ScoresRecord, scores_record
 from churn_platform.training.version_contracts import VersionContracts
@@ -87,9 +88,9 @@ class ContactPlanning:
         if known is not None and known.digest is not None:
             kept = known.model_copy(update=made_from)
             self.records.write(KIND, as_of, kept.as_json())
-            return kept
-        if self._was_listed(as_of):  # of a run that failed after it
-            return self._complete(as_of, self.plans.rows(as_of), made_from)
+            return self.restored(as_of)
+        if self._cut_off_after_rows(as_of):  # by a failure in this run
+            return self._completed(as_of, self.plans.rows(as_of), made_from)
         scored = scores_record(self.records, as_of) or ScoresRecord()
         record = ContactPlanRecord(**made_from)
         note = self._why_not(as_of, scored)
@@ -104,29 +105,29 @@ class ContactPlanning:
             return record
         return self._made(as_of, scored.version, made_from)
 
-    def _why_not(self, as_of: dt.date, scored: ScoresRecord) -> str:
-        """Why no plan is made for the month; empty if one is."""
-        newest = max([*self.lake.months(), self.newest_drop() or as_of])
-        if as_of != newest:
-            return f"Contacts are planned for the newest month only, {newest}."
-        if scored.version is None:
-            return scored.not_scored or "No model is in production yet, so no customer is ranked."
-        if scored.stand_down:
-            return f"No contacts are planned: {scored.stand_down}"
-        return scored.list_note or ""
+    def restored(self, as_of: dt.date) -> ContactPlanRecord | None:
+        """The record of a month, after a list whose files are lost is made again from the rows
+        of the plan.
+        """
+        record = self.plans.record(as_of)
+        files = list_files(self.reports, as_of)
+        if record is None or record.digest is None or all(file.exists() for file in files):
+            return record
+        digest = self._write_list(as_of, self.plans.rows(as_of))
+        record = record.model_copy(update={"list_digest": digest})
+        self.records.write(KIND, as_of, record.as_json())
+        return record
 
     def finish(self) -> None:
         """Complete the plans that a kill has cut off.
 
-        A plan whose list is there may have been seen, so it stays as registered. Without a list
-        the newest month is planned again by its own step, and an older one has no plan. A plan
-        whose list is there and whose rows are not stays, for `churn verify` to report.
+        With its rows a plan is complete but for its list and record. Without them nobody has
+        seen it: the newest month is planned again by its own step, an older one has no plan.
         """
         for as_of in self.plans.unfinished():
-            if self._was_listed(as_of):
+            if self._cut_off_after_rows(as_of):
                 made_from = Months(self.lake, self.contract).made_from(as_of)
-                with contextlib.suppress(IntegrityError):
-                    self._complete(as_of, self.plans.rows(as_of), made_from)
+                self._completed(as_of, self.plans.rows(as_of), made_from)
             elif as_of != self.lake.months()[-1]:
                 self._withdraw(as_of)
 
@@ -146,27 +147,47 @@ class ContactPlanning:
             excluded[known.already_left] = "has left"
         return DrawnFrom(scored.assign(value=self._values(tables, scored[key])), excluded)
 
-    def _was_listed(self, as_of: dt.date) -> bool:
-        """Whether a registered plan has a list, which somebody may have seen."""
-        registered = self.plans.registration(as_of) is not None
-        return registered and contact_list(self.reports, as_of).exists()
-
-    def _complete(
-        self, as_of: dt.date, rows: pd.DataFrame, made_from: dict[str, str]
-    ) -> ContactPlanRecord:
-        digest = sha256_file(contact_list(self.reports, as_of))
-        return self.plans.complete(as_of, rows, made_from, digest)
+    def _cut_off_after_rows(self, as_of: dt.date) -> bool:
+        """Whether the plan that counts has its rows, but may lack its list and record."""
+        if self.plans.registration(as_of) is None:
+            return False
+        with contextlib.suppress(IntegrityError):
+            self.plans.rows(as_of)
+            return True
+        return False
 
     def _withdraw(self, as_of: dt.date) -> None:
-        """Withdraw a registered plan that nobody can have seen, if there is one."""
+        """Withdraw a registered plan that nobody can have seen, if there is one.
+
+        Raises:
+            IntegrityError: its list is there, so somebody may have seen it, and its rows are not.
+        """
+        self._refuse_lost(as_of)
         if self.plans.registration(as_of) is not None:
             self.plans.withdraw(
                 as_of,
-                f"The contact plan of {as_of} was cut off before its list was written. It does"
+                f"The contact plan of {as_of} was cut off before its rows were written. It does"
                 " not count.",
             )
 
+    def _refuse_lost(self, as_of: dt.date) -> None:
+        """Refuse to plan a month whose list is there without the rows of its plan."""
+        if any(file.exists() for file in list_files(self.reports, as_of)):
+            self.plans.rows(as_of)
+
+    def _why_not(self, as_of: dt.date, scored: ScoresRecord) -> str:
+        """Why no plan is made for the month; empty if one is."""
+        newest = max([*self.lake.months(), self.newest_drop() or as_of])
+        if as_of != newest:
+            return f"Contacts are planned for the newest month only, {newest}."
+        if scored.version is None:
+            return scored.not_scored or "No model is in production yet, so no customer is ranked."
+        if scored.stand_down:
+            return f"No contacts are planned: {scored.stand_down}"
+        return scored.list_note or ""
+
     def _made(self, as_of: dt.date, version: int, made_from: dict[str, str]) -> ContactPlanRecord:
+        self._refuse_lost(as_of)
         key = self.contract.entity.column
         found = self.drawn_from(as_of, self.now())
         made = plan(
@@ -176,10 +197,16 @@ class ContactPlanning:
             found.customers,
             found.excluded,
         )
+        rows = self._with_reasons(made, version, self.lake.tables(as_of))
         self.plans.register(as_of, made, version, found.digest)
-        self.records.write_rows(KIND, as_of, made.rows)
-        self._write_list(as_of, made, version)
-        return self._complete(as_of, made.rows, made_from)
+        self.records.write_rows(KIND, as_of, rows)
+        return self._completed(as_of, rows, made_from)
+
+    def _completed(
+        self, as_of: dt.date, rows: pd.DataFrame, made_from: dict[str, str]
+    ) -> ContactPlanRecord:
+        """The record of a plan that is registered and has its rows, after its list is written."""
+        return self.plans.complete(as_of, rows, made_from, self._write_list(as_of, rows))
 
     def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
         """What each customer (rows,) is worth if saved; one without a figure is worth the mean."""
@@ -248,22 +275,26 @@ class ContactPlanning:
         found = self.log.between(known_at, months[-wait:][0], as_of)
         return set(found[self.contract.entity.column])
 
-    def _write_list(self, as_of: dt.date, made: ContactPlan, version: int) -> Path:
-        """Write the list for the team, without a word of who is untouched."""
+    def _with_reasons(
+        self, made: ContactPlan, version: int, tables: dict[str, pd.DataFrame]
+    ) -> pd.DataFrame:
+        """The rows of a plan, with the reasons of the customers who are on the list."""
         candidate = self.versions().load(version)
         contract = self.version_contracts.of(candidate.card)
         key = contract.entity.column
-        listed = made.rows[made.rows[ARM].isin(ASSIGNED)].reset_index(drop=True)
-        features = feature_frame(contract, self.lake.tables(as_of)).set_index(key)
-        rows = features.loc[listed[key]].reset_index()
+        listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
+        rows = feature_frame(contract, tables).set_index(key).loc[listed[key]].reset_index()
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
-        shown = listed[[key, "probability", "value"]].assign(as_of=as_of.isoformat())
-        csv = contact_list(self.reports, as_of)
-        with replacing(csv) as temporary:
-            pd.concat([shown, why], axis=1).to_csv(temporary, index=False)
-        return csv
+        return made.rows.join(why.set_axis(listed.index))
+
+    def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> str:
+        """Write the list for the team; the digest of its CSV file."""
+        path = contact_list(self.reports, as_of)
+        ContactList.of(self.contract, as_of, rows).write(path)
+        return sha256_file(path)
 
 
-def contact_list(reports: Path, as_of: dt.date) -> Path:
-    """The month's list of customers to contact, as CSV."""
-    return reports / as_of.isoformat() / "contact_list.csv"
+def list_files(reports: Path, as_of: dt.date) -> tuple[Path, Path]:
+    """The files of a month's list: CSV and Excel."""
+    csv = contact_list(reports, as_of)
+    return csv, csv.with_suffix(".xlsx")

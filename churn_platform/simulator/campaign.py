@@ -62,10 +62,14 @@ class CampaignTruth(MonthTruth):
     """Churn rate if nobody had been contacted."""
     no_contact_best_auc: float
     """AUC of the true probabilities against the labels without any contact."""
-    assigned: int
-    untouched: int
-    reached: int
-    """Customers who were reached, whether assigned or not."""
+    contact: tuple[str | int, ...]
+    """Keys of the customers above the cut who were to be contacted."""
+    untouched: tuple[str | int, ...]
+    """Keys of the customers above the cut who were to be left alone."""
+    explore: tuple[str | int, ...]
+    """Keys of the customers below the cut who were to be contacted."""
+    reached: tuple[str | int, ...]
+    """Keys of the customers who were reached, whether assigned or not."""
     effect_of_contact: float | None
     """Share of the list that leaves if nobody is reached, minus the share if all are."""
     effect_of_assignment: float | None
@@ -79,6 +83,18 @@ class CampaignTruth(MonthTruth):
     """Keys of the customers who leave unless they are reached."""
     leaves_if_contacted: tuple[str | int, ...]
     """Keys of the customers who leave if they are reached."""
+
+    @property
+    def assignment(self) -> "Assignment":
+        """Who was to be contacted."""
+        return Assignment(self.contact, self.untouched, self.explore)
+
+    @property
+    def left(self) -> set[str | int]:
+        """Keys of the customers who left: the labels as they arrive."""
+        reached = set(self.reached)
+        unmoved = set(self.leaves_if_not_contacted) - reached
+        return unmoved | (set(self.leaves_if_contacted) & reached)
 
 
 @dataclass(frozen=True)
@@ -340,19 +356,24 @@ class Campaign:
         change = leaves.astype(int) - if_reached
         because = outcomes["reached"].to_numpy() & ~leaves & if_reached
         naive = self._business.truth(opening, left)
+
+        def keys(rows: pd.Series) -> tuple[str | int, ...]:
+            return tuple(ordered.index[rows].tolist())
+
         return CampaignTruth(
             **{name: getattr(naive, name) for name in MonthTruth.__dataclass_fields__},
             no_contact_churn_rate=float(leaves.mean()),
             no_contact_best_auc=best_auc(leaves, opening.chance),
-            assigned=int(assigned.sum()),
-            untouched=int((arm == "untouched").sum()),
-            reached=int(outcomes["reached"].sum()),
+            contact=keys(ordered["arm"] == "contact"),
+            untouched=keys(ordered["arm"] == "untouched"),
+            explore=keys(ordered["arm"] == "explore"),
+            reached=keys(ordered["reached"]),
             effect_of_contact=_mean(change, on_list),
             effect_of_assignment=_mean(change * (contacted.astype(int) - anyway), on_list),
             saved=int((leaves.astype(int) - left)[assigned].sum()),
             left_because_contacted=int(because.sum()),
-            leaves_if_not_contacted=tuple(ordered.index[ordered["leaves"]].tolist()),
-            leaves_if_contacted=tuple(ordered.index[ordered["leaves_if_reached"]].tolist()),
+            leaves_if_not_contacted=keys(ordered["leaves"]),
+            leaves_if_contacted=keys(ordered["leaves_if_reached"]),
         )
 
 

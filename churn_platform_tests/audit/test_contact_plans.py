@@ -4,11 +4,12 @@ plans; what a kill leaves is normal until the next run.
 
 import pandas as pd
 import pytest
+from openpyxl import load_workbook
 
 from churn_platform.base.files import sha256_file
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED, plan_digest
 from churn_platform.contacts.plans import KIND
-from churn_platform.scoring.contact_planning import contact_list
+from churn_platform.scoring.contact_list import contact_list
 from churn_platform_tests.contacts.contacted_gym import tables
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import (
@@ -66,6 +67,12 @@ def another_list(home, change):
     forge(home, list_digest=sha256_file(csv(home)))
 
 
+def without_row(excel):
+    book = load_workbook(excel)
+    book.worksheets[0].delete_rows(5)
+    book.save(excel)
+
+
 def test_plans_hold_and_are_drawn_again_from_the_same_inputs(contacted):
     assert found(contacted, "broken", "unseen", "said", deep=True) == []
     counts = [one["count"] for one in found(contacted, "holds", deep=True)]
@@ -92,6 +99,8 @@ FORGERIES = {
     "a list with one more": lambda h: another_list(h, lambda rows: pd.concat([rows, rows.iloc[:1].assign(member="m00001")])),
     "another text in the list": lambda h: csv(h).write_text(csv(h).read_text() + "\n"),
     "no list": lambda h: csv(h).unlink(),
+    "no Excel list": lambda h: csv(h).with_suffix(".xlsx").unlink(),
+    "an Excel list without a row": lambda h: without_row(csv(h).with_suffix(".xlsx")),
 }  # fmt: skip
 
 
@@ -125,6 +134,7 @@ def cut_off(home):
     for suffix in (".json", ".parquet"):
         home.records.path(KIND, MARCH, suffix).unlink()
     csv(home).unlink()
+    csv(home).with_suffix(".xlsx").unlink()
 
 
 def test_a_receipt_without_a_plan_is_normal_until_a_later_run(home):

@@ -22,6 +22,7 @@ from churn_platform_tests.small_business import (
 from churn_platform_tests.system.trusted_home import flip
 
 MARCH = dt.date(2024, 3, 31)
+APRIL = dt.date(2024, 4, 30)
 
 
 def march(home, *, like_january=False):
@@ -134,6 +135,19 @@ def test_with_an_automatic_policy_a_promotion_is_carried_out_and_signed_by_the_p
     assert home.status.proposal() is None
     home.performance_monitor.measure(MARCH)
     assert home.releases.pointer().version == 2
+
+
+@pytest.mark.parametrize(
+    ("months", "newest"), [(1, ["2024-04-30"]), (3, ["2024-03-31", "2024-04-30"])]
+)
+def test_versions_are_compared_on_as_many_recent_months_as_the_policy_says(
+    overtaken_copy, months, newest
+):
+    overtaken_copy.lake.publish(APRIL, month_tables(APRIL), instant(APRIL), "april")
+    home = with_verdict(overtaken_copy, months=months)
+    home.performance_monitor.measure(APRIL)
+    (compared,) = home.records.read("performance", APRIL)["verdict"]["compared"]
+    assert compared["months"] == newest
 
 
 def test_a_retired_version_that_is_better_again_is_proposed_and_rolled_back_to_by_an_automatic_policy(

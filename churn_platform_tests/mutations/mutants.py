@@ -26,6 +26,7 @@ GATE, EVIDENCE, PROMOTION = (
     ("promotion/test_decision.py",),
 )
 PLAUSIBLE = CRITERIA.format("plausible_labels")
+CONTACT_LIST = ("scoring/test_contact_list.py",)
 PROFIT, VALUE = ("contacts/test_profit.py",), ("contacts/test_value.py",)
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
 
@@ -168,6 +169,8 @@ MUTANTS = (
            "spending(min(share, 1.0), error)", "spending(share, error)", SEQUENTIAL),
     Mutant("every look has the level of the last", "evaluation/sequential.py",
            "planned[min(look, looks) - 1]", "planned[-1]", SEQUENTIAL),
+    Mutant("challengers compared on all months", "monitoring/performance_monitor.py",
+           "matured[-policy.verdict.months :]", "matured", ("monitoring/test_performance_monitor.py",)),
     Mutant("challengers of a round do not share the error", "monitoring/challengers.py",
            "(1 - level) / (versions * rounds)", "(1 - level) / rounds", CHALLENGERS),
     Mutant("rounds of challenger evaluation do not share the error", "monitoring/challengers.py",
@@ -203,4 +206,9 @@ MUTANTS = (
     Mutant("the pairing of two rankings forgotten", "contacts/value.py",
            "influence = ours.influence - theirs.influence",
            "influence = np.hypot(ours.influence, theirs.influence)", VALUE),
+    # what the team sees
+    Mutant("the list shows untouched customers", "scoring/contact_list.py",
+           "planned[planned[ARM].isin(ASSIGNED)]", 'planned[planned[ARM] != "below"]', CONTACT_LIST),
+    Mutant("a gap in the list shows who is untouched", "scoring/contact_list.py",
+           'pd.Series(range(1, len(listed) + 1), dtype="int64")', 'listed["rank"]', CONTACT_LIST),
 )  # fmt: skip

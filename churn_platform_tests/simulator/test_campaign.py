@@ -113,7 +113,8 @@ def test_a_world_without_contacts_is_the_quiet_business_of_the_same_seed():
         for name, frame in plain.tables.items():
             found = month.tables[name].drop(columns="do_not_contact", errors="ignore")
             pd.testing.assert_frame_equal(found, frame)
-        assert month.truth.saved == month.truth.reached == month.truth.assigned == 0
+        assert (month.truth.saved, month.truth.reached) == (0, ())
+        assert month.truth.assignment == ((), (), ())
         assert month.truth.effect_of_contact is None
 
 
@@ -177,7 +178,8 @@ def test_the_truth_agrees_with_the_outcomes():
         assert truth.no_contact_churn_rate == leaves.mean()
         assert truth.no_contact_best_auc == best_auc(leaves, outcomes["chance"].to_numpy())
         assert truth.churn_rate == outcomes["left"].mean()
-        assert truth.assigned + truth.untouched == len(listed) == 400
+        assert len(truth.contact) + len(truth.untouched) == len(listed) == 400
+        assert truth.left == set(outcomes.index[outcomes["left"]])
         assert set(truth.leaves_if_not_contacted) == set(outcomes.index[outcomes["leaves"]])
         assert set(truth.leaves_if_contacted) == set(outcomes.index[outcomes["leaves_if_reached"]])
         assert truth.effect_of_contact == pytest.approx(
@@ -192,7 +194,7 @@ def test_the_truth_agrees_with_the_outcomes():
         assert truth.effect_of_assignment == pytest.approx(if_untouched.mean() - if_assigned.mean())
         contacted = listed[listed["arm"] == "contact"]
         assert truth.saved == contacted["leaves"].sum() - contacted["left"].sum()
-        assert truth.reached == outcomes["reached"].sum()
+        assert set(truth.reached) == set(outcomes.index[outcomes["reached"]])
         because = outcomes["left"] & ~outcomes["leaves"]
         assert truth.left_because_contacted == because.sum() > 0
 
@@ -202,7 +204,7 @@ def test_without_an_effect_contacts_change_no_label():
     for month in lived(everyone, scenario=without):
         assert (month.outcomes["left"] == month.outcomes["leaves"]).all()
         assert (month.truth.saved, month.truth.effect_of_contact) == (0, 0.0)
-        assert month.truth.reached > 0
+        assert len(month.truth.reached) > 0
 
 
 def test_the_switch_shifts_what_drives_churn_in_its_month():
@@ -224,7 +226,8 @@ def test_contacts_arrive_with_the_next_drop_and_are_dated_between_the_two(worked
     outcomes = first.outcomes
     assigned = outcomes["arm"].isin(["contact", "explore"])
     assert set(contacts[KEY]) == set(outcomes.index[assigned | outcomes["reached"]])
-    answered = contacts[contacts[CONTRACT.contacts.outcome] != "no answer"]
+    unanswered = contacts[CONTRACT.contacts.outcome].isin(CONTRACT.contacts.not_reached)
+    answered = contacts[~unanswered]
     assert sorted(answered[KEY]) == sorted(outcomes.index[outcomes["reached"]])
     per_customer = contacts.groupby(KEY).size()
     assert set(per_customer) == {1, 2}
@@ -260,7 +263,7 @@ def test_a_business_without_a_plan_contacts_its_riskiest_customers_and_none_who_
     months = list(simulate(CONTRACT, 5_000, 2, 1, scenario=CAMPAIGN))
     for month in months:
         contacted = month.outcomes[month.outcomes["arm"] == "contact"]
-        assert (len(contacted), month.truth.untouched) == (1_000, 0)
+        assert (len(contacted), month.truth.untouched) == (1_000, ())
         assert contacted["chance"].mean() > 2 * month.outcomes["chance"].mean()
         assert contacted["chance"].min() < month.outcomes["chance"].nlargest(1_500).min()
         table, _, column = CONTRACT.do_not_contact.partition(".")

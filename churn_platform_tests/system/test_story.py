@@ -2,10 +2,11 @@
 
 import io
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
-from churn_platform.cli.story import StoryMonth, show_story, story
+from churn_platform.cli.story import CampaignMonth, StoryMonth, show_story, story
 from churn_platform.simulator import Truth
 from churn_platform_tests.gym import record_act
 from churn_platform_tests.small_business import make_home
@@ -146,3 +147,53 @@ def test_the_end_compares_the_last_measured_month_with_and_without_the_loop():
 def test_a_simulation_is_introduced_by_what_happens_and_what_the_loop_should_do():
     said = shown(row(FEBRUARY), truth=truth_about())
     assert said.startswith("quiet: nothing.\nThe loop should keep calm.\n")
+
+
+WORKED = {
+    "naive_auc": 0.725, "true_auc": 0.815, "assigned": 1_234, "untouched": 137, "saved": 210,
+    "driven_away": 41,
+}  # fmt: skip
+
+
+def campaign_truth(as_of, **changes):
+    keys = [str(number) for number in range(1, 9)]
+    found = {
+        "as_of": as_of, "best_auc": 0.8, "what_changed": "nothing", "churn_rate": 0.2, "drivers": ["months"],
+        "no_contact_churn_rate": 0.3, "no_contact_best_auc": 0.85, "contact": keys[:3], "untouched": keys[3:4],
+        "explore": keys[4:5], "reached": keys[:2], "effect_of_contact": 0.2, "effect_of_assignment": 0.1,
+        "saved": 2, "left_because_contacted": 1, "leaves_if_not_contacted": keys[:4], "leaves_if_contacted": keys[2:4],
+    }  # fmt: skip
+    return found | changes
+
+
+def test_a_worked_month_has_the_models_figure_on_both_kinds_of_labels(home):
+    scores = pd.DataFrame(
+        {
+            "member": [str(number) for number in range(1, 9)],
+            "probability": [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2],
+        }
+    )
+    months = [campaign_truth(JANUARY), campaign_truth(FEBRUARY), campaign_truth(MARCH)]
+    for month, version in ((FEBRUARY, 1), (MARCH, 2)):
+        home.records.write("scores", pd.Timestamp(month).date(), {"version": version}, scores)
+    found = {"months": [JANUARY, FEBRUARY], "decisions": [decision(JANUARY, 1)], "performance": []}
+    january, february, march = story(home, found, truth_about(months), {})
+    assert (january.naive_auc, january.true_auc) == (None, None)
+    assert (march.naive_auc, march.true_auc) == (None, None)
+    assert february.true_auc == 1.0
+    assert february.naive_auc == pytest.approx(8 / 12)
+    counts = (february.assigned, february.untouched, february.saved, february.driven_away)
+    assert counts == (4, 1, 2, 1)
+
+
+def test_a_campaign_shows_the_naive_figure_next_to_the_truth_and_who_was_saved():
+    quiet = {"naive_auc": None, "true_auc": None, "assigned": 0, "untouched": 0, "saved": 0} | {
+        "driven_away": 0
+    }
+    first = CampaignMonth(month=JANUARY, **PLAIN | quiet)
+    said = shown(first, CampaignMonth(month=FEBRUARY, **PLAIN | WORKED))
+    [line] = [line for line in said.splitlines() if line.startswith(f"{FEBRUARY}  ")]
+    assert line.split()[1:7] == ["0.725", "0.800", "0.815", "1,234", "137", "210"]
+    end = said.splitlines()[-1]
+    assert [fact in end for fact in ("1,234", "210", "41", "0.725", "0.815")] == [True] * 5
+    assert "0.725" not in shown(first)
