@@ -532,6 +532,7 @@ class Services(Home):
             promotions=lambda: self.promotions,
             erasure=lambda: self.erasure,
             mlflow_move=lambda: self.mlflow_move,
+            contact_planning=lambda: self.contact_planning,
         )
 
     @cached_property
@@ -546,6 +547,7 @@ class Services(Home):
             self.releases,
             self.ledger,
             self.alerts,
+            lambda: self.contact_planning,
         )
 
     def with_settings(self, **changed: object) -> "Services":

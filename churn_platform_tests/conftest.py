@@ -238,6 +238,7 @@ def contacted_copy(contacted, tmp_path):
     return copied(contacted, tmp_path / "home")
 
 
+@pytest.fixture(scope="session")
 def planned(tmp_path_factory):
     """The gym with contacts: version 1 in production, and February's contact plan."""
     from churn_platform_tests.contacts_business import NOW, planned_home

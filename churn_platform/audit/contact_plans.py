@@ -11,11 +11,12 @@ import pandas as pd
 
 from churn_platform.audit.checks import RESTORE, CheckResult, broken, holds, said
 from churn_platform.base.cells import plain
-from churn_platform.base.errors import ChurnError
+from churn_platform.base.errors import ChurnError, IntegrityError
 from churn_platform.base.files import sha256_file
 from churn_platform.base.text import counted
 from churn_platform.contacts.plan import (
     ARM,
+    ARMS,
     UNTOUCHED,
     ContactPlan,
     plan,
@@ -214,6 +215,50 @@ def made_again(
     return plan(policy, registered.experiment, key, found.customers, found.excluded), ""
 
 
+def why_damaged(planning: ContactPlanning, as_of: dt.date) -> str | None:
+    """Why the rows or the record of a registered plan are not what was written; None if they
+    are, or if a run was cut off before the rows.
+    """
+    plans = planning.plans
+    path = plans.records.path(KIND, as_of, ".json")
+    written = [plans.records.path(KIND, as_of, ".parquet"), *list_files(planning.reports, as_of)]
+    try:
+        record = plans.record(as_of)
+        digest = None if record is None else record.digest
+        if digest is None and not any(file.exists() for file in written):
+            return None
+        plans.rows(as_of)
+        if digest != plans.registered_digest(as_of):
+            return f"{path} was not of the registered plan"
+        return plans.records.broken(KIND, as_of)
+    except ChurnError as error:
+        return str(error)
+
+
+def restored(planning: ContactPlanning, receipts: Sequence[Receipt], as_of: dt.date) -> str:
+    """Restore a damaged plan; what was done.
+
+    Raises:
+        IntegrityError: nothing proves what it was.
+    """
+    named = f"The contact plan of {as_of}"
+    try:
+        planning.plans.rows(as_of)
+    except IntegrityError as error:
+        receipt = planning.plans.registration(as_of)
+        if receipt is None:
+            raise
+        again, why_not = made_again(planning, receipts, receipt)
+        if again is None:
+            raise IntegrityError(
+                f"{named} cannot be made again: {why_not}. {error}", code="CONTACT_PLAN_CHANGED"
+            ) from None
+        planning.restore(as_of, again)
+        return f"{named} was made again from the same scores, as receipt {receipt.sequence} has it."
+    planning.restore(as_of)
+    return f"The record of the contact plan of {as_of} was restored from its rows."
+
+
 def _contract_then(
     contract: Contract, receipts: Sequence[Receipt], receipt: Receipt
 ) -> Contract | None:
@@ -250,9 +295,7 @@ def _record_faults(
         "explore_share": registered.explore_share,
         "excluded": registered.excluded,
     }
-    expected |= {
-        arm: int(counts.get(arm, 0)) for arm in ("contact", "explore", "untouched", "below")
-    }
+    expected |= {arm: int(counts.get(arm, 0)) for arm in ARMS}
     for field, value in expected.items():
         found = getattr(record, field)
         if found != value:

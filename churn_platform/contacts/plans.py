@@ -122,10 +122,10 @@ class ContactPlans:
         """
         digest = self.registered_digest(as_of) or ""
         if (as_of, digest) not in self.read:
-            self.read[as_of, digest] = self._registered(as_of, digest)
+            self.read[as_of, digest] = self._registered(as_of)
         return self.read[as_of, digest]
 
-    def _registered(self, as_of: dt.date, digest: str) -> pd.DataFrame:
+    def _registered(self, as_of: dt.date) -> pd.DataFrame:
         if not self.records.path(KIND, as_of, ".parquet").exists():
             raise IntegrityError(
                 f"The rows of the contact plan of {as_of} are missing. If a run was cut off,"
@@ -134,13 +134,18 @@ class ContactPlans:
                 code="CONTACT_PLAN_CHANGED",
             )
         rows = self.records.frame(KIND, as_of)
-        if plan_digest(rows, self.contract.entity.column) != digest:
+        self.require_registered(as_of, rows)
+        return rows
+
+    def require_registered(self, as_of: dt.date, rows: pd.DataFrame) -> None:
+        """Raise IntegrityError if rows are not those of the month's registered plan."""
+        digest = plan_digest(rows, self.contract.entity.column)
+        if digest != self.registered_digest(as_of):
             raise IntegrityError(
                 f"The contact plan of {as_of} is not the one that was registered: restore it"
                 " from a backup (`churn verify` names the receipt).",
                 code="CONTACT_PLAN_CHANGED",
             )
-        return rows
 
     def unfinished(self) -> list[dt.date]:
         """The months whose plan was registered and then cut off before its record."""

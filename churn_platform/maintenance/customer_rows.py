@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import sys
+import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from churn_platform.base.cells import plain
 from churn_platform.base.digests import readable
 from churn_platform.contract.parts import KeySpelling
 from churn_platform.ingestion.conversion import TEXT, Writing, convert
@@ -27,6 +29,7 @@ from churn_platform.ingestion.delivered_file import (
 )
 from churn_platform.ingestion.table_reader import delivered_values
 
+EXCEL = ".xlsx"
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -41,6 +44,8 @@ class Key:
     """Whether the file contains quarantined rows: from Parquet, 7 may be written `7.0`."""
     spelling: KeySpelling | None = None
     """How the file spells the key, if not as the home does."""
+    marked: bool = False
+    """Whether a mark keeps spreadsheets from executing texts of the file (`base.cells`)."""
 
     def named_by(self, values: pd.Series) -> npt.NDArray[np.bool_]:
         """Which values (rows,) are the key, read as validation reads it.
@@ -48,6 +53,8 @@ class Key:
         As text or as a whole number, never as a float: from 2**53 on, a float is also the key
         of the neighbours.
         """
+        if self.marked:
+            return replace(self, marked=False).named_by(values.map(plain, na_action="ignore"))
         spelling = self.spelling
         if spelling is not None:
             own = values.astype(object).map(lambda k: spelling.read(str(k)), na_action="ignore")
@@ -82,6 +89,8 @@ def without_customer(
     """
     if suffix_of(path) == PARQUET:
         return _parquet(path, key)
+    if is_excel(path):
+        return _excel(path, key)
     content = bytes(raw_bytes(path))
     # The mark stays a character of the text, so it is written again.
     _, encoding = marked_encoding(content, encoding)
@@ -89,6 +98,37 @@ def without_customer(
     if found is None or suffix_of(path) != PACKED_CSV:
         return found
     return gzip.compress(found[0], mtime=0), found[1]
+
+
+def is_excel(path: Path) -> bool:
+    """Whether the file's name is that of an Excel file."""
+    return path.name.lower().endswith(EXCEL)
+
+
+def _excel(path: Path, key: Key) -> tuple[bytes, int] | None:
+    """The first sheet, whose first row names the columns."""
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = load_workbook(path)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"no Excel file ({error})") from None
+    sheet = book.worksheets[0]
+    header, *rows = sheet.iter_rows(values_only=True)
+    own = np.zeros(len(rows), dtype=bool)
+    for place, name in enumerate(header):
+        if str(name) in key.columns:
+            cells = [None if row[place] is None else str(row[place]) for row in rows]
+            own |= key.named_by(pd.Series(cells, dtype=TEXT))
+    gone = np.flatnonzero(own)
+    if not gone.size:
+        return None
+    for place in gone[::-1].tolist():
+        sheet.delete_rows(place + 2)
+    sink = io.BytesIO()
+    book.save(sink)
+    return sink.getvalue(), int(gone.size)
 
 
 def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes, int] | None:

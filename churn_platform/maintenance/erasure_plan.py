@@ -19,6 +19,8 @@ from churn_platform.base.digests import digest_of, frame_digest, readable
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, sha256_file
 from churn_platform.base.home import Home
+from churn_platform.contacts.plan import ARM, ARMS, plan_digest
+from churn_platform.contacts.plans import KIND
 from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import KeySpelling
 from churn_platform.features.training_datasets import typed
@@ -31,7 +33,8 @@ from churn_platform.lake.records import DIGESTS, Records
 from churn_platform.lake.window import Months, inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.backup import files_below
-from churn_platform.maintenance.customer_rows import Key, without_customer
+from churn_platform.maintenance.customer_rows import Key, is_excel, without_customer
+from churn_platform.scoring.contact_list import CONTACT_LIST
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
 """Folders without customers' rows by key, and those that are not files of rows."""
@@ -153,6 +156,7 @@ class StagedFiles:
         self._snapshots(value)
         self._inputs()
         self._datasets()
+        self._contact_plans()
         self._derived_records(value)
         self._pages(value)
 
@@ -188,12 +192,13 @@ class StagedFiles:
             "quarantine": replace(delivered, quarantined=True),
         }
         for path in sorted(files_below(self.home.folder, NOT_SEARCHED)):
-            if not suffix_of(path) or path.name.startswith("."):
+            if not (suffix_of(path) or is_excel(path)) or path.name.startswith("."):
                 continue
             top = path.relative_to(self.home.folder).parts[0]
-            delimiter = files.delimiter if top in DELIVERED else ","
+            for_team = path.name == CONTACT_LIST
+            delimiter = files.delimiter if top in DELIVERED or for_team else ","
             encoding = files.encoding if top in DELIVERED else "utf-8"
-            own = replace(keys.get(top, key), spelling=self._spelling(path))
+            own = replace(keys.get(top, key), spelling=self._spelling(path), marked=for_team)
             try:
                 found = without_customer(path, own, delimiter=delimiter, encoding=encoding)
             except (OSError, ValueError):
@@ -297,6 +302,16 @@ class StagedFiles:
                 frame = typed(self.lake.contract, staged.frame("training_dataset", as_of))
                 self._follow(str(record["digest"]), frame_digest(frame))
 
+    def _contact_plans(self) -> None:
+        """The digests of the contact plans, and the rows that their records count."""
+        key = self.contract.entity.column
+        staged = Records(self.folder)
+        for as_of in self.records.months(KIND):
+            if self.of(self.records.path(KIND, as_of, ".parquet")) is None:
+                continue
+            before = plan_digest(self.records.frame(KIND, as_of), key)
+            self._follow(before, plan_digest(staged.frame(KIND, as_of), key))
+
     def _derived_records(self, value: str | int) -> None:
         for path in sorted((self.home.folder / "lake" / "derived").rglob("*.json")):
             record = remapped(read_json(path), following(self.digests, value))
@@ -309,6 +324,9 @@ class StagedFiles:
                 record |= {"customers": customers, "contacts": contacts}
                 if "already_left" in record:
                     record["already_left"] = customers - len(rows)
+            if isinstance(record, dict) and path.parent.name == KIND and scored is not None:
+                arms = Counter(pq.read_table(scored, columns=[ARM])[ARM].to_pylist())
+                record |= {arm: arms[arm] for arm in ARMS if arm in record}
             if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
                 content = {name: part for name, part in record.items() if name != DIGESTS}
                 record[DIGESTS] = {**made, "record": digest_of(content)}

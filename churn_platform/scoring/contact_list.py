@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xlsxwriter.workbook import Workbook
     from xlsxwriter.worksheet import Worksheet
 
+CONTACT_LIST: Final = "contact_list.csv"
 POSITION: Final = "position"
 RISK: Final = "risk_percent"
 VALUE: Final = "value"
@@ -172,7 +173,7 @@ def fill_in_columns(month: Contract) -> dict[str, Column]:
 
 def contact_list(reports: Path, as_of: dt.date) -> Path:
     """The month's list of customers to contact, as CSV; the Excel file is next to it."""
-    return reports / as_of.isoformat() / "contact_list.csv"
+    return reports / as_of.isoformat() / CONTACT_LIST
 
 
 def _validation(book: "Workbook", column: Column, place: int) -> dict[str, Any] | None:

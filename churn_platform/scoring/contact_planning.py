@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ import pandas as pd
 
 from churn_platform.base.digests import frame_digest
 from churn_platform.base.errors import IntegrityError
-from churn_platform.base.files import sha256_file
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plan import (
     ARM,
@@ -30,6 +30,7 @@ from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
 from churn_platform.lake.window import Months
+from churn_platform.ledger.acts import ContactPlanRegistered
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.contact_list import ContactList, contact_list
 from churn_platform.scoring.ranking import outcomes, reasons
@@ -130,6 +131,22 @@ class ContactPlanning:
                 self._completed(as_of, self.plans.rows(as_of), made_from)
             elif as_of != self.lake.months()[-1]:
                 self._withdraw(as_of)
+
+    def restore(self, as_of: dt.date, made: ContactPlan | None = None) -> None:
+        """Restore the record of a registered plan from its rows, after lost rows are written
+        again from a plan that was made again.
+
+        Raises:
+            IntegrityError: the rows are not those that were registered.
+        """
+        receipt = self.plans.registration(as_of)
+        if made is not None and receipt is not None:
+            self.plans.require_registered(as_of, made.rows)
+            version = ContactPlanRegistered.of(receipt).version
+            rows = self._with_reasons(made, version, self.lake.tables(as_of))
+            self.records.write_rows(KIND, as_of, rows)
+        made_from = Months(self.lake, self.contract).made_from(as_of)
+        self._completed(as_of, self.plans.rows(as_of), made_from)
 
     def drawn_from(self, as_of: dt.date, known_at: dt.datetime) -> "DrawnFrom":
         """What the month's plan is drawn from, as known at an instant; in the order of the
@@ -288,10 +305,16 @@ class ContactPlanning:
         return made.rows.join(why.set_axis(listed.index))
 
     def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> str:
-        """Write the list for the team; the digest of its CSV file."""
-        path = contact_list(self.reports, as_of)
-        ContactList.of(self.contract, as_of, rows).write(path)
-        return sha256_file(path)
+        """Write the list for the team, unless it is there: the team may be working in it.
+
+        Returns:
+            The digest of the CSV file.
+        """
+        made = ContactList.of(self.contract, as_of, rows)
+        files = list_files(self.reports, as_of)
+        if not all(file.exists() for file in files):
+            made.write(files[0])
+        return hashlib.sha256(made.csv().encode()).hexdigest()
 
 
 def list_files(reports: Path, as_of: dt.date) -> tuple[Path, Path]:

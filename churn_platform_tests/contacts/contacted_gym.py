@@ -11,6 +11,7 @@ from churn_platform.contacts.plan import ARM, ASSIGNED
 from churn_platform.services import Services
 from churn_platform_tests.loop_steps import run
 from churn_platform_tests.small_business import (
+    APRIL,
     DECLARED,
     FEBRUARY,
     JANUARY,
@@ -90,3 +91,8 @@ def deliver_march(home: Services) -> None:
     """The drop of March with the calls from February's list, and February's labels."""
     deliver(home, MARCH, tables(MARCH, calls(home, FEBRUARY)))
     deliver(home, FEBRUARY, {"leavers": month_tables(FEBRUARY)["leavers"]})
+
+
+def deliver_april(home: Services) -> None:
+    """The drop of April without labels; nobody worked March's list."""
+    deliver(home, APRIL, tables(APRIL))
