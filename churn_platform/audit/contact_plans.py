@@ -32,8 +32,8 @@ from churn_platform.scoring.contact_list import EXCEL_ROWS, ContactList
 from churn_platform.scoring.contact_planning import ContactPlanning, list_files
 
 CHECK = "contact plans"
-LATER = ("drop accepted", "drop corrected", REGISTERED, "decision")
-"""Receipts of a run, which completes a plan that was cut off before it writes them."""
+LATER = ("drop accepted", REGISTERED)
+"""What a run does for a later month once the plan of a month is complete or withdrawn."""
 REMEDY = "`churn doctor --fix` makes it again, or says why not"
 
 
@@ -117,7 +117,13 @@ class PlanChecks:
             return [f"no receipt registers the contact plan of {as_of}: it was added"], ""
         named = f"the contact plan of {as_of} that receipt {receipt.sequence} registered"
         if record is None or record.digest is None:
-            later = any(r.act in LATER for r in self.receipts[receipt.sequence :])
+            seen = any(file.exists() for file in list_files(self.planning.reports, as_of))
+            if seen and not self._has_rows(as_of):
+                return [f"{named} has lost its rows, and its list is there; {REMEDY}"], ""
+            later = any(
+                one.act in LATER and one.subject > receipt.subject
+                for one in self.receipts[receipt.sequence :]
+            )
             if later and self.is_free():
                 return [f"{named} has no record: it was removed; {REMEDY}"], ""
             return [], f"{named} is not complete: the next `churn run` completes it"
@@ -137,6 +143,14 @@ class PlanChecks:
         if len(expected.rows) < EXCEL_ROWS:
             faults += _list_faults(excel, _excel_keys, expected)
         return faults, ""
+
+    def _has_rows(self, as_of: dt.date) -> bool:
+        """Whether the rows of a plan are those that were registered."""
+        try:
+            self.plans.rows(as_of)
+        except ChurnError:
+            return False
+        return True
 
     def _draw_fault(self, receipt: Receipt, rows: pd.DataFrame) -> str:
         """Why the arms in the rows are not those of the registered draw; empty if they are."""
