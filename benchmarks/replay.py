@@ -17,6 +17,7 @@ from typing import Any, cast
 import pandas as pd
 
 from benchmarks import harness
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.ingestion.rules import conform
@@ -46,7 +47,9 @@ def _history(contract: Contract, options: argparse.Namespace) -> PastMonths:
         tables = {name: conform(contract, name, frame)[0] for name, frame in month.tables.items()}
         label = contract.label
         labels = tables[label.table].set_index(contract.entity.column)[label.column].astype(bool)
-        months[month.as_of] = PastMonth(feature_frame(contract, tables), ((month.as_of, labels),))
+        months[month.as_of] = PastMonth(
+            feature_frame(contract, tables), ((month.as_of, MonthLabels(labels)),)
+        )
     from sklearn import pipeline  # noqa: F401 - imported before the clock runs
 
     import churn_platform.training.estimator  # noqa: F401

@@ -45,6 +45,7 @@ def defs() -> dg.Definitions:
             monitoring.performance,
             scoring.scores,
             contacts.contact_plan,
+            contacts.campaign_effect,
         ],
         asset_checks=[
             features.training_dataset_checks,

@@ -12,6 +12,7 @@ from churn_platform.audit.verifying import Verification
 from churn_platform.base.files import write_json
 from churn_platform.base.home import FOLDERS, LAYOUT, VERSION_FILE, Home
 from churn_platform.base.provenance import provenance
+from churn_platform.contacts.campaign import Campaigns
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plans import ContactPlans
@@ -31,7 +32,6 @@ from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.lake.window import Months
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.home_run import HomeMonth, RunStart
 from churn_platform.loop.progress import Progress
@@ -151,7 +151,7 @@ class Services(Home):
     @cached_property
     def training_datasets(self) -> TrainingDatasets:
         """The training dataset of each month."""
-        return TrainingDatasets(self.lake, self.feature_store, self.records, self.now)
+        return TrainingDatasets(self.lake, self.labels, self.feature_store, self.records, self.now)
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -269,7 +269,7 @@ class Services(Home):
     def drift_monitor(self) -> DriftMonitor:
         """Reports drift."""
         return DriftMonitor(
-            self.lake, self.records, self.versions,
+            self.labels, self.records, self.versions,
             reports=self.reports, now=self.now,
         )  # fmt: skip
 
@@ -277,7 +277,7 @@ class Services(Home):
     def performance_monitor(self) -> PerformanceMonitor:
         """Measures performance."""
         return PerformanceMonitor(
-            self.lake, self.records, self.ledger, self.versions, self.stand_down,
+            self.labels, self.records, self.ledger, self.versions, self.stand_down,
             approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
             predictions=self.predictions, now=self.now,
         )  # fmt: skip
@@ -286,7 +286,7 @@ class Services(Home):
     def scoring(self) -> Scoring:
         """Scores months."""
         return Scoring(
-            self.contract, self.lake, self.records, self.versions, self.stand_down,
+            self.contract, self.labels, self.records, self.versions, self.stand_down,
             self.version_contracts, self.reports,
         )  # fmt: skip
 
@@ -303,14 +303,19 @@ class Services(Home):
     @cached_property
     def labels(self) -> CorrectedLabels:
         """Labels corrected for contacts."""
-        return CorrectedLabels(self.lake, self.contact_plans, self.contact_log)
+        return CorrectedLabels(self.lake, self.contact_plans, self.contact_log, self.now)
+
+    @cached_property
+    def campaigns(self) -> Campaigns:
+        """Measures what contacts were worth."""
+        return Campaigns(self.labels, self.records)
 
     @cached_property
     def contact_planning(self) -> ContactPlanning:
         """Plans contacts."""
         return ContactPlanning(
-            self.contract, self.lake, self.records, self.contact_plans, self.contact_log,
-            self.versions, self.version_contracts, self.reports,
+            self.contract, self.labels, self.records, self.versions, self.version_contracts,
+            self.reports,
             retraining_due=lambda as_of: self.progress().retraining(as_of).trigger is not None,
             newest_drop=lambda: newest_drop(self.drops, self.contract),
             now=self.now,
@@ -319,7 +324,7 @@ class Services(Home):
     def progress(self) -> Progress:
         """How far the home is now."""
         return Progress(
-            self, self.contract, self.lake, self.records, self.releases, self.ledger,
+            self, self.contract, self.labels, self.records, self.releases, self.ledger,
             self.performance_history, self.version_contracts,
             drop_digests=self.drop_digests, online=self.online,
             decisions=self.decisions.all(), unfinished=self.decisions.unfinished(),
@@ -352,7 +357,7 @@ class Services(Home):
         """Trains candidates."""
         return CandidateTraining(
             self.contract, self.registry, self.ledger, self.training_datasets.load,
-            self.version_contracts, lambda as_of: Months(self.lake, self.contract).matured(as_of),
+            self.version_contracts, lambda as_of: self.labels.months().matured(as_of),
         )  # fmt: skip
 
     @cached_property
@@ -372,6 +377,7 @@ class Services(Home):
             performance=self.performance_monitor.measure,
             scores=self.scoring.score,
             contact_plan=self.contact_planning.make,
+            campaign_effect=self.campaigns.measure,
             retraining=lambda as_of: self.progress().retraining(as_of),
             candidate=self.candidate_training.train,
             decision=self.decision_maker.decide,
@@ -381,7 +387,7 @@ class Services(Home):
     def scoreboard(self) -> Scoreboard:
         """Judges past decisions on the labels that matured since."""
         return Scoreboard(
-            self.contract, self.lake, self.ledger, self.versions(), self.decisions.all(),
+            self.contract, self.labels, self.ledger, self.versions(), self.decisions.all(),
             now=self.now,
         )  # fmt: skip
 
@@ -480,7 +486,7 @@ class Services(Home):
         return Erasure(
             self,
             self.contract,
-            self.lake,
+            self.labels,
             self.records,
             self.releases,
             self.registry,

@@ -27,7 +27,7 @@ PURE = (
     "drafting/texts.py", "drafting/words.py", "base/digests.py", "base/text.py", "ledger/receipts.py",
     "ledger/acts.py", "ledger/version_acts.py", "ledger/state.py",
     "ledger/erasures.py", "lake/window.py", "lake/tables.py", "lake/keys.py", "lake/month_comparison.py",
-    "contacts/assigned.py", "contacts/effect.py", "contacts/planning.py", "contacts/profit.py", "contacts/value.py",
+    "contacts/assigned.py", "contacts/effect.py", "contacts/planning.py", "contacts/profit.py", "contacts/uplift.py", "contacts/value.py",
     "ingestion/faults.py", "ingestion/conversion.py", "ingestion/rules.py",
     "ingestion/month_warnings.py", "features/labels.py", "features/training_dataset.py", "evaluation/statistics.py",
     "evaluation/comparison.py", "evaluation/curves.py", "evaluation/metrics.py",

@@ -21,12 +21,14 @@ from churn_platform.base.errors import ContractError, DataError
 from churn_platform.base.provenance import code_digest, made_with
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import counted
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
 from churn_platform.contract.views import for_version, with_versions
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.training_datasets import join
 from churn_platform.lake.contract_history import recorded_contract
 from churn_platform.lake.lake import Lake
+from churn_platform.lake.records import Records
 from churn_platform.lake.window import Window
 from churn_platform.ledger.acts import ContractChanged
 from churn_platform.ledger.receipts import version_of
@@ -111,7 +113,10 @@ class Reproduction:
         if changed := self._changed_lake(lake, window, known_at, made_from.tables):
             return _result(version, [], [*changed, *code], noted)
         with tempfile.TemporaryDirectory() as folder:
-            dataset = join(lake, FeatureStore(Path(folder), contract), window, known_at)
+            labels = CorrectedLabels.of_home(
+                lake, Records(self.folder), self.ledger, lambda: known_at
+            )
+            dataset = join(labels, FeatureStore(Path(folder), contract), window, known_at)
         found = [compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
         if found[0].same:
             again = fit_candidate(recipe, dataset, code_digest(), made_with())

@@ -54,7 +54,7 @@ def replay(
         def on_month(name: str, month: dt.date) -> None:
             shown.update(f"{name}: {month}")
 
-        replays = replay_home(opened.contract, opened.lake, opened.now(), policy or [], on_month)
+        replays = replay_home(opened.contract, opened.labels, opened.now(), policy or [], on_month)
     if plot is not None:
         write_plot(replays, plot)
     if as_json:

@@ -9,7 +9,7 @@ from churn_platform.cli.base import figure, table
 from churn_platform.cli.status import STATES
 from churn_platform.evaluation.statistics import auc
 from churn_platform.services import Services
-from churn_platform.simulator import CampaignTruth, Truth
+from churn_platform.simulator import CampaignTruth, MonthTruth, Truth
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,11 +43,12 @@ class StoryMonth:
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignMonth(StoryMonth):
-    """A month whose list was worked. Only the simulation knows `true_auc`, `saved` and
-    `driven_away`.
+    """A month whose list was worked. Only the simulation knows `true_auc`, `saved`,
+    `saved_among_compared` and `driven_away`.
 
     `naive_auc` is of the model in production on the labels as they came, `true_auc` on those
     that there would have been without contacts; `realised_auc` is what the platform reports.
+    The `reported` figures are about all months whose labels had matured by then.
     """
 
     naive_auc: float | None
@@ -57,6 +58,12 @@ class CampaignMonth(StoryMonth):
     saved: int
     """Customers who stayed because they were assigned, less those who left because of it."""
     driven_away: int
+    reported_state: str | None
+    """Whether an effect is shown; None before the first."""
+    reported_saved: float | None
+    reported_interval: list[float] | None
+    saved_among_compared: int | None
+    """How many the contacts saved in truth of the customers that the report is about."""
 
 
 NO_DECISION: dict[str, Any] = dict.fromkeys(
@@ -103,6 +110,7 @@ def story(
         if isinstance(known, CampaignTruth):
             kind = CampaignMonth
             figures = _campaign_figures(home, known, in_production)
+            figures |= _reported(home, known.as_of, truths)
         months.append(
             kind(
                 month=month,
@@ -151,6 +159,35 @@ def _campaign_figures(
     without = keys.isin(truth.leaves_if_not_contacted).to_numpy()
     found["true_auc"] = auc(without, probability)
     return found
+
+
+def _reported(home: Services, as_of: dt.date, truths: Mapping[str, MonthTruth]) -> dict[str, Any]:
+    """What the platform reports by a month that contacts were worth, and what is true of it."""
+    found: dict[str, Any] = dict.fromkeys(
+        ("reported_state", "reported_saved", "reported_interval", "saved_among_compared")
+    )
+    record = home.records.read("campaign_effect", as_of) or {}
+    effect = record.get("effect")
+    if effect is None:
+        return found
+    found["reported_state"] = effect["state"]
+    if effect["saved"] is not None:
+        interval = effect["saved"]["interval"]
+        found["reported_saved"] = effect["saved"]["value"]
+        found["reported_interval"] = [interval["low"], interval["high"]]
+    compared = [truths[month] for month in effect["months"]]
+    found["saved_among_compared"] = sum(
+        _saved_in_contact(one) for one in compared if isinstance(one, CampaignTruth)
+    )
+    return found
+
+
+def _saved_in_contact(truth: CampaignTruth) -> int:
+    """Customers above the cut who stayed because of the list, less those who left because of
+    it.
+    """
+    contact = set(truth.contact)
+    return len(contact.intersection(truth.leaves_if_not_contacted)) - len(contact & truth.left)
 
 
 def _undecided(published: bool) -> dict[str, str]:
@@ -212,23 +249,25 @@ def _show_reasons(console: "Console", months: Sequence[StoryMonth]) -> None:
 
 def _show_campaign(console: "Console", months: Sequence[StoryMonth]) -> None:
     """Print what the naive figure says, what is true, and what was saved."""
-    numbers = ("naive", "corrected", "true", "on the list", "untouched", "truly saved")
+    numbers = ("naive", "corrected", "true", "on the list", "saved so far", "truly saved")
     made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
     worked = [month for month in months if isinstance(month, CampaignMonth)]
     for month in worked:
         aucs = (month.naive_auc, month.realised_auc, month.true_auc)
-        counts = (month.assigned, month.untouched, month.saved)
         made.add_row(
             month.month,
             *(figure(value) for value in aucs),
-            *(f"{count:,}" for count in counts),
+            f"{month.assigned:,}",
+            _reported_saved(month),
+            f"{month.saved:,}",
             _did(month),
         )
     console.print(made)
     console.print(
         "[dim]AUC of the model in production: on the labels as they came (naive), as the"
         " platform reports it (corrected),\nand on the labels without any contact, which only a"
-        " simulation knows (true).[/]"
+        " simulation knows (true). Saved so far: as the platform\nreports it, with its interval;"
+        " truly saved: in that month.[/]"
     )
     _show_reasons(console, worked)
     console.print(f"\n{_campaign_in_the_end(worked)}", soft_wrap=True)
@@ -245,6 +284,13 @@ def _campaign_in_the_end(months: Sequence[CampaignMonth]) -> str:
         f"{assigned:,} contacts were planned. In truth they saved {saved:,} customers, net of"
         f" {away:,} who left because they were contacted."
     )
+    reported = [month for month in months if month.reported_saved is not None]
+    if reported:
+        newest = reported[-1]
+        said += (
+            f" The platform reports {_reported_saved(newest)} in the months it has compared;"
+            f" {newest.saved_among_compared:,} is true of them."
+        )
     measured = [month for month in months if month.assigned and month.naive_auc is not None]
     if not measured:
         return said
@@ -253,6 +299,17 @@ def _campaign_in_the_end(months: Sequence[CampaignMonth]) -> str:
         f"{said} In {last.month} the labels as they came give the model in production an AUC of"
         f" {figure(last.naive_auc)}; without contacts it would be {figure(last.true_auc)}."
     )
+
+
+def _reported_saved(month: CampaignMonth) -> str:
+    """The customers saved by all contacts so far, as the platform reports it."""
+    if month.reported_saved is None or month.reported_interval is None:
+        return month.reported_state or "-"
+    low, high = month.reported_interval
+    said = f"{month.reported_saved:,.0f} ({low:,.0f} to {high:,.0f})"
+    if month.reported_state in ("shown", None):
+        return said
+    return f"{said}, {month.reported_state}"
 
 
 def _did(month: StoryMonth) -> str:

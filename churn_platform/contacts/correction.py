@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from churn_platform.contacts.plan import ARM, ASSIGNED, PROBABILITY, UNTOUCHED
@@ -44,6 +45,16 @@ class Correction:
     untouched: BoolArray
     outside: BoolArray
     measurable: bool = True
+
+    def of(self, places: npt.NDArray[np.intp]) -> "Correction":
+        """The correction of some of the rows, by their places."""
+        return Correction(
+            self.weights[places],
+            self.assigned[places],
+            self.untouched[places],
+            self.outside[places],
+            self.measurable,
+        )
 
 
 def correct(

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from churn_platform.base.digests import digest_of, key_hashes
+from churn_platform.base.digests import frame_digest, key_hashes
 from churn_platform.base.errors import DataError
 from churn_platform.contract.contacts import ContactPolicy
 from churn_platform.evaluation.statistics import BoolArray, FloatArray
@@ -94,11 +94,13 @@ def plan(
 
 
 def plan_digest(rows: pd.DataFrame, key: str) -> str:
-    """Digest over key, arm and probability of every row, in the order of the keys."""
-    text = rows[key].astype(str)
-    order = np.argsort(text.to_numpy(dtype=object), kind="stable")
-    lines = text + "\t" + rows[ARM].astype(str) + "\t" + rows[PROBABILITY].map(repr)
-    return digest_of("\n".join(lines.to_numpy(dtype=object)[order]))
+    """Digest over key, arm and probability of every row, in their order."""
+    registered = {
+        key: rows[key].astype(str).astype(object),
+        ARM: rows[ARM].astype(str).astype(object),
+        PROBABILITY: rows[PROBABILITY].astype(float),
+    }
+    return frame_digest(pd.DataFrame(registered))
 
 
 def _budget(policy: ContactPolicy, customers: int) -> int:

@@ -201,10 +201,10 @@ class _Rows:
         churned = checked_labels(given[kept], two_classes=False)
         customers = np.arange(given.size)
         if entities is not None:
-            customers = entity_codes(entities, given.size)
+            customers = entity_codes(entities, given.size, sort=False)
         month_of = np.zeros(given.size, dtype=np.int64)
         if months is not None:
-            month_of = entity_codes(months, given.size)
+            month_of = entity_codes(months, given.size, sort=False)
         customers_of = np.bincount(month_of)
         weight_of = np.bincount(month_of, weights=row_weights)
         if (weight_of == 0).any():

@@ -8,7 +8,7 @@ import dagster as dg
 
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.text import parse_as_of
-from churn_platform.defs.contacts import contact_plan
+from churn_platform.defs.contacts import campaign_effect, contact_plan
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
@@ -64,12 +64,13 @@ monthly = dg.define_asset_job(
         training_dataset,
         drift_report,
         performance,
+        campaign_effect,
         scores,
         contact_plan,
     ),
     description=(
         "For every drop, in order of as_of: publish it, join the training dataset, report drift,"
-        " measure performance, score, plan contacts."
+        " measure performance and the effect of contacts, score, plan contacts."
     ),
 )  # fmt: skip
 retraining = dg.define_asset_job(

@@ -3,6 +3,9 @@
 import dagster as dg
 
 from churn_platform.alerting.dagster_ui import report_url
+from churn_platform.contacts.campaign import CampaignRecord
+from churn_platform.contacts.effect import Effect, Estimate
+from churn_platform.defs.features import training_dataset
 from churn_platform.defs.resources import (
     HomeResource,
     as_of_partitions,
@@ -48,3 +51,50 @@ def contact_plan(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
             "list file": dg.MetadataValue.path(str(csv)),
         }
     )
+
+
+@dg.asset(
+    partitions_def=as_of_partitions,
+    group_name="contacts",
+    deps=[training_dataset],
+    kinds={"numpy"},
+)
+def campaign_effect(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """What contacting was worth: customers assigned to be contacted against those left untouched
+    at random, by intention to treat, over all months whose labels are known.
+    """
+    record = home.open().month.campaign_effect(month_of(context))
+    if record is None or record.effect is None:
+        note = NO_CONTACTS if record is None else record.note
+        return dg.MaterializeResult(metadata={"note": note or ""})
+    return dg.MaterializeResult(metadata=_effect_metadata(record, record.effect))
+
+
+def _effect_metadata(record: CampaignRecord, effect: Effect) -> dict[str, object]:
+    shown = {
+        "what it was worth": record.sentence,
+        "verdict": effect.state.value,
+        "look": f"{record.look} of {record.looks}",
+        "level of the intervals": f"{record.level:.4%}",
+        "churn prevented": _figure(effect.effect, "{:+.1%}"),
+        "churn prevented where reached": _figure(effect.complier_effect, "{:+.1%}"),
+        "customers saved": _figure(effect.saved, "{:+,.0f}"),
+        "worth, less its cost": _figure(effect.money, "{:+,.0f}"),
+        "reached": f"{effect.reached:.0%} of the assigned",
+        "untouched but contacted": effect.contaminated,
+    }
+    parts = [
+        (part.name, part.value, f"{part.assigned:,}", f"{part.untouched:,}",
+         _figure(part.effect, "{:+.1%}"), "" if part.randomised else "a comparison, not an effect")
+        for part in (*effect.by_slice, *effect.by_action)
+    ]  # fmt: skip
+    heads = ["by", "group", "assigned:", "untouched:", "churn prevented:", ""]
+    return {**shown, "by group": markdown_table(heads, parts)}
+
+
+def _figure(estimate: Estimate | None, form: str) -> str:
+    """A figure with its interval."""
+    if estimate is None:
+        return "too few customers"
+    low, high = form.format(estimate.interval.low), form.format(estimate.interval.high)
+    return f"{form.format(estimate.value)} [{low}, {high}]"

@@ -11,6 +11,7 @@ from churn_platform.contract.model import Column
 from churn_platform.contract.policy import DriftMethod, DriftPolicy
 from churn_platform.drift.columns import ColumnCheck, Side, precheck, side
 from churn_platform.drift.statistics import Floats, Values, distance, noise_floor, share_noise
+from churn_platform.evaluation.weights import effective_count, weighted_mean
 
 Pair = tuple[Values, Values]
 Sides = tuple[Side, Side]
@@ -21,12 +22,14 @@ class Rows:
     """One side of the comparison: complete months, one row per customer and month.
 
     `features` has one column per feature, nulls allowed. `labels` are 0/1 or boolean, null if not
-    known yet. `predictions` are production's probabilities, shape (rows,).
+    known yet. `predictions` are production's probabilities, shape (rows,). `label_weights` are
+    how many customers each label stands for, (rows,); None: all alike.
     """
 
     features: pd.DataFrame
     labels: pd.Series | None = None
     predictions: Floats | None = None
+    label_weights: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,36 @@ def _require_valid(features: Mapping[str, Column], rows: Rows, where: str) -> No
         )
 
 
-def _labels(reference: Rows, current: Rows) -> Pair | None:
-    """The labels that are known; None if a side has none."""
+def _labels(reference: Rows, current: Rows) -> "tuple[_ChurnRate, _ChurnRate] | None":
+    """The churn rates by the labels that are known; None if a side has none."""
     if reference.labels is None or current.labels is None:
         return None
-    before = reference.labels.dropna().to_numpy(float)
-    now = current.labels.dropna().to_numpy(float)
-    return (before, now) if len(before) and len(now) else None
+    before = _ChurnRate.of(reference.labels, reference.label_weights)
+    now = _ChurnRate.of(current.labels, current.label_weights)
+    return (before, now) if before.rows and now.rows else None
+
+
+@dataclass(frozen=True)
+class _ChurnRate:
+    """Churners among rows, in effective numbers where labels have weights."""
+
+    churners: float
+    rows: int
+
+    @property
+    def rate(self) -> float:
+        return self.churners / self.rows
+
+    @classmethod
+    def of(cls, labels: pd.Series, weights: Floats | None) -> "_ChurnRate":
+        """Of the labels (rows,) that are known."""
+        known = labels.notna().to_numpy(dtype=bool)
+        values = labels[known].to_numpy(float)
+        if weights is None:
+            return cls(float(values.sum()), len(values))
+        own = weights[known]
+        rows = effective_count(own)
+        return cls(weighted_mean(values, own) * rows if rows else 0.0, rows)
 
 
 def _scores(reference: Rows, current: Rows) -> Pair | None:
@@ -193,9 +219,9 @@ def _measured(method: DriftMethod, fixed: float, values: Pair, noise: _Noise) ->
     return Measured(value, max(fixed, floor * (1 + 1e-9)))
 
 
-def _target(policy: DriftPolicy, labels: Pair, level: float) -> Measured:
+def _target(policy: DriftPolicy, rates: "tuple[_ChurnRate, _ChurnRate]", level: float) -> Measured:
     """The move of the churn rate, against the z test of two shares."""
-    before, now = labels
-    pooled = float(np.concatenate(labels).mean())
-    noise = share_noise(pooled, len(before), len(now), level)
-    return Measured(abs(float(now.mean()) - float(before.mean())), max(policy.target, noise))
+    before, now = rates
+    pooled = (before.churners + now.churners) / (before.rows + now.rows)
+    noise = share_noise(pooled, before.rows, now.rows, level)
+    return Measured(abs(now.rate - before.rate), max(policy.target, noise))

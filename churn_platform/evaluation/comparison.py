@@ -353,8 +353,8 @@ class _WeightedAuc:
         return float(wins / (churners.sum() * beaten[-1]))
 
 
-def entity_codes(entities: KeyArray, rows: int) -> IntArray:
-    """Entities numbered from 0, of shape (rows,).
+def entity_codes(entities: KeyArray, rows: int, *, sort: bool = True) -> IntArray:
+    """Entities numbered from 0, of shape (rows,); in their order if `sort`, which takes longer.
 
     Raises:
         DataError: another shape than (rows,), or an entity that is missing.
@@ -364,7 +364,7 @@ def entity_codes(entities: KeyArray, rows: int) -> IntArray:
             f"entities have the shape {np.shape(entities)} for {rows} labels: pass one per label"
         )
     # Sorted, so the draws do not depend on the order in which a join returns the rows.
-    codes: IntArray = pd.factorize(np.asarray(entities), sort=True)[0].astype(np.int64)
+    codes: IntArray = pd.factorize(np.asarray(entities), sort=sort)[0].astype(np.int64)
     if codes.min() < 0:
         raise DataError(
             f"{int((codes < 0).sum())} of {rows} entities are missing: each row needs its key"

@@ -21,10 +21,22 @@ class RowCosts:
         """The costs of (n,) rows with the costs' columns; a row without a figure costs the mean."""
         return cls(_figures(costs.missed_churner, rows), _figures(costs.needless_contact, rows))
 
-    def total(self, churned: BoolArray, contacted: BoolArray) -> float:
-        """The cost of contacting these rows: churners not contacted, and stayers contacted."""
-        return float(
-            self.missed[churned & ~contacted].sum() + self.needless[~churned & contacted].sum()
+    def total(
+        self, churned: BoolArray, contacted: BoolArray, weights: FloatArray | None = None
+    ) -> float:
+        """The cost of contacting these rows: churners not contacted, and stayers contacted.
+
+        Args:
+            churned: (n,) who churned.
+            contacted: (n,) who is contacted.
+            weights: (n,) how many customers each row stands for; None: all alike.
+        """
+        missed = churned & ~contacted
+        needless = ~churned & contacted
+        if weights is None:
+            return float(self.missed[missed].sum() + self.needless[needless].sum())
+        return float(weights[missed] @ self.missed[missed]) + float(
+            weights[needless] @ self.needless[needless]
         )
 
 

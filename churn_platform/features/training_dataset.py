@@ -17,8 +17,15 @@ from churn_platform.lake.window import Window
 AS_OF = "as_of"
 LABEL = "label"
 HOLDOUT = "holdout"
+WEIGHT = "label_weight"
+"""How many customers the label stands for; 0 for customers assigned to be contacted. Only if
+the contract names contacts.
+"""
+OUTSIDE = "contacted_outside_a_plan"
+"""Whether a contact that no plan knew may have changed the label. Only with `WEIGHT`."""
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def in_holdout(entities: Iterable[object], salt: str, fraction: float) -> Mask:
@@ -57,7 +64,8 @@ class Origin:
 class TrainingDataset:
     """Features as known at scoring, with matured labels.
 
-    `frame` has the columns entity, as_of, features, carried, label, holdout.
+    `frame` has the columns entity, as_of, features, carried, label, holdout; with contacts also
+    label_weight and contacted_outside_a_plan.
     """
 
     frame: pd.DataFrame
@@ -66,7 +74,7 @@ class TrainingDataset:
     origin: Origin | None = None
 
     def training_rows(self) -> pd.DataFrame:
-        """The rows a candidate is fitted on."""
+        """The rows a candidate is fitted on: none whose label a contact may have changed."""
         return self._rows(self.window.training, holdout=False)
 
     def newest_rows(self) -> pd.DataFrame:
@@ -84,7 +92,17 @@ class TrainingDataset:
     def _rows(self, months: tuple[dt.date, ...], *, holdout: bool) -> pd.DataFrame:
         frame = self.frame
         chosen = frame[AS_OF].isin([m.isoformat() for m in months]) & (frame[HOLDOUT] == holdout)
+        if WEIGHT in frame:
+            chosen &= frame[WEIGHT] > 0
+            # In the holdout they are named as a doubt: without them production's own list would
+            # be missing.
+            chosen &= ~frame[OUTSIDE] | holdout
         return frame[chosen].reset_index(drop=True)
+
+
+def row_weights(rows: pd.DataFrame) -> Floats | None:
+    """The weights of a dataset's rows (rows,); None if all count alike."""
+    return rows[WEIGHT].to_numpy(dtype=float) if WEIGHT in rows else None
 
 
 def assemble(
@@ -94,7 +112,8 @@ def assemble(
 
     Args:
         contract: the contract.
-        spine: (rows,) the request: entity, as_of (ISO date), label, carried columns.
+        spine: (rows,) the request: entity, as_of (ISO date), label, carried columns; with
+            contacts also the weights of the labels.
         joined: the answer of the feature store in any order: entity, as_of, features.
         window: the months.
 
@@ -120,7 +139,8 @@ def assemble(
     policy = contract.policy.training
     frame[LABEL] = frame[LABEL].astype(bool)
     frame[HOLDOUT] = in_holdout(frame[contract.entity.column], policy.salt, policy.holdout_fraction)
-    frame = frame[[*key, *contract.features, *contract.carried, LABEL, HOLDOUT]].sort_values(
-        key, ignore_index=True
-    )
+    weighed = [name for name in (WEIGHT, OUTSIDE) if name in spine]
+    frame = frame[
+        [*key, *contract.features, *contract.carried, LABEL, HOLDOUT, *weighed]
+    ].sort_values(key, ignore_index=True)
     return TrainingDataset(frame, window, frame_digest(frame))

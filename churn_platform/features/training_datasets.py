@@ -11,11 +11,15 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from churn_platform.base.digests import frame_digest
 from churn_platform.base.errors import IntegrityError
+from churn_platform.contacts.labels import CorrectedLabels, MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.features.labels import judge_labels
 from churn_platform.features.training_dataset import (
     AS_OF,
+    HOLDOUT,
     LABEL,
+    OUTSIDE,
+    WEIGHT,
     Origin,
     TrainingDataset,
     assemble,
@@ -63,6 +67,7 @@ class TrainingDatasets:
     """The training datasets of one home, one per month."""
 
     lake: Lake
+    labels: CorrectedLabels
     feature_store: "FeatureStore"
     records: Records
     now: Callable[[], dt.datetime]
@@ -72,7 +77,7 @@ class TrainingDatasets:
 
         Without matured labels, only a record is written and the answer is None.
         """
-        months = Months(self.lake, self.lake.contract)
+        months = self.labels.months()
         window = months.window(as_of)
         known_at = self.now()
         record = DatasetRecord(
@@ -84,7 +89,7 @@ class TrainingDatasets:
         if window is None:
             self._write(as_of, record)
             return None
-        dataset = join(self.lake, self.feature_store, window, known_at)
+        dataset = join(self.labels, self.feature_store, window, known_at)
         self._write(
             as_of,
             record.model_copy(
@@ -180,24 +185,25 @@ class TrainingDatasets:
     ) -> dict[str, JsonValue]:
         """Judge the newest labels of the window against those of the matured month before."""
         newest = window.training[-1]
-        labels = _labels(self.lake, newest, self.now())
+        labels = _labels(self.labels, newest, self.now()).kept
         earlier = [month for month in months.matured(as_of) if month < newest]
-        before = self.lake.labels(earlier[-1], self.now()) if earlier else None
+        before = _labels(self.labels, earlier[-1], self.now()).kept if earlier else None
         found = asdict(judge_labels(labels, before, self.lake.contract.policy.training))
         return {"as_of": newest.isoformat(), **found, "warnings": list(found["warnings"])}
 
 
 def join(
-    lake: Lake, store: "FeatureStore", window: Window, known_at: dt.datetime
+    labels: CorrectedLabels, store: "FeatureStore", window: Window, known_at: dt.datetime
 ) -> TrainingDataset:
     """The dataset of a window as known at an instant, whatever was corrected since.
 
     Raises:
         IntegrityError: the labels of a month are gone, or the join cannot be trusted.
     """
+    lake = labels.lake
     view = lake.view(known_at, as_at_scoring=True)
     spine = pd.concat(
-        [_spine(lake, month, known_at, view) for month in window.months], ignore_index=True
+        [_spine(labels, month, known_at, view) for month in window.months], ignore_index=True
     )
     dataset = assemble(lake.contract, spine, store.historical(view, spine), window)
     return replace(dataset, origin=Origin(known_at.isoformat(), lake.digests(view, window.months)))
@@ -207,15 +213,24 @@ def typed(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of a published dataset with the types that its digest covers."""
     dtypes = {n: dtype for n, dtype in canonical_dtypes(contract).items() if n in frame}
     frame = frame.astype({**dtypes, LABEL: "boolean"})
-    for name in (LABEL, "holdout"):
-        frame[name] = frame[name].astype(bool)
+    for name in (LABEL, HOLDOUT, OUTSIDE):
+        if name in frame:
+            frame[name] = frame[name].astype(bool)
     return frame
 
 
-def _spine(lake: Lake, month: dt.date, known_at: dt.datetime, view: View) -> pd.DataFrame:
-    """The labelled entities of a month with their carried columns, both as known then."""
-    labels = _labels(lake, month, known_at)
-    spine = labels.rename(LABEL).reset_index().assign(as_of=month.isoformat())
+def _spine(
+    labels: CorrectedLabels, month: dt.date, known_at: dt.datetime, view: View
+) -> pd.DataFrame:
+    """The labelled entities of a month with the weights of their labels and their carried
+    columns, all as known then.
+    """
+    lake = labels.lake
+    found = _labels(labels, month, known_at)
+    spine = found.churned.rename(LABEL).reset_index().assign(as_of=month.isoformat())
+    if found.correction is not None:
+        spine[WEIGHT] = found.correction.weights
+        spine[OUTSIDE] = found.correction.outside
     wanted: dict[str, list[str]] = {}
     for name, table in lake.contract.carried.items():
         wanted.setdefault(table, []).append(name)
@@ -226,11 +241,11 @@ def _spine(lake: Lake, month: dt.date, known_at: dt.datetime, view: View) -> pd.
     return pd.concat([spine, *parts], axis=1)
 
 
-def _labels(lake: Lake, month: dt.date, known_at: dt.datetime) -> pd.Series:
-    labels = lake.labels(month, known_at)
-    if labels is None:
+def _labels(labels: CorrectedLabels, month: dt.date, known_at: dt.datetime) -> MonthLabels:
+    found = labels.of(month, known_at)
+    if found is None:
         raise IntegrityError(f"The lake has no labels of {month} any more.")
-    return labels
+    return found
 
 
 def _looked_up(

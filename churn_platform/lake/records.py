@@ -24,7 +24,7 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OF_EVERY_MONTH: tuple[Kind, ...] = ("training_dataset", "drift_report", "performance", "scores")
-OF_CONTACTS: tuple[Kind, ...] = ("contact_plan",)
+OF_CONTACTS: tuple[Kind, ...] = ("contact_plan", "campaign_effect")
 """Made for the newest month, where the contract names contacts."""
 DIGESTS = "sha256"
 """The key of a record's file under which the digests of the record and of its rows stand."""

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,9 +124,22 @@ def matured_months(
 class Months:
     """The published months of one lake at one moment; make a new one after every step."""
 
-    def __init__(self, lake: "Lake", contract: Contract) -> None:
+    def __init__(
+        self,
+        lake: "Lake",
+        contract: Contract,
+        count: Callable[[dt.date], Classes] | None = None,
+    ) -> None:
+        """Read what is published.
+
+        Args:
+            lake: the lake.
+            contract: the contract.
+            count: counts the labelled customers of a month whose labels count; all by default.
+        """
         self.lake = lake
         self.contract = contract
+        self._count = count or lake.classes
         self.published = lake.months()
         self.labelled = lake.labelled()
 
@@ -169,7 +182,7 @@ class Months:
         """The matured months that define churn as the newest of them does."""
         matured = self.matured(as_of)
         return {
-            month: self.lake.classes(month)
+            month: self._count(month)
             for month in matured
             if self.contract.label.at(month) == self.contract.label.at(matured[-1])
         }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from churn_platform.base.errors import ContractError
+from churn_platform.contacts.campaign import CampaignRecord
 from churn_platform.contacts.plans import ContactPlanRecord
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import TrainingDataset
@@ -102,6 +103,8 @@ class HomeMonth:
     scores: Callable[[dt.date], ScoredMonth | None]
     """None where no version can score the month."""
     contact_plan: Callable[[dt.date], ContactPlanRecord | None]
+    """None where the contract names no contacts."""
+    campaign_effect: Callable[[dt.date], CampaignRecord | None]
     """None where the contract names no contacts."""
     retraining: Callable[[dt.date], RetrainingAnswer]
     candidate: Callable[[dt.date], TrainedCandidate | RefusedTraining]

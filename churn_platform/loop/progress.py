@@ -10,12 +10,12 @@ from typing import Any
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.home import Home
 from churn_platform.base.provenance import provenance
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
 from churn_platform.features.online.address import OnlineAddress
 from churn_platform.features.online.reader import read_month
 from churn_platform.ingestion.drop import Drop, FileDigests, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
-from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import OF_CONTACTS, OF_EVERY_MONTH, Records
 from churn_platform.lake.window import Months, Window
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
@@ -47,7 +47,7 @@ class Progress(Months):
         self,
         home: Home,
         contract: Contract,
-        lake: Lake,
+        labels: CorrectedLabels,
         records: Records,
         releases: Releases,
         ledger: LedgerStore,
@@ -59,7 +59,7 @@ class Progress(Months):
         decisions: Sequence[Decision],
         unfinished: Trigger | None,
     ) -> None:
-        super().__init__(lake, contract)
+        super().__init__(labels.lake, contract, labels.classes)
         self._home = home
         self._records = records
         self._releases = releases

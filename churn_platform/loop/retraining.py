@@ -317,9 +317,9 @@ def _performance_fell(inputs: RetrainingInputs) -> str | None:
     """Realised AUC below the interval at promotion, and its own interval below the AUC then."""
     realised = inputs.realised
     production = inputs.production
-    if realised is None or realised.metrics is None or production is None:
+    metrics = None if realised is None else realised.judged
+    if realised is None or metrics is None or production is None:
         return None
-    metrics = realised.metrics
     low, high = production.auc_interval
     fell = metrics.auc < low and metrics.auc_interval[1] < (low + high) / 2
     if metrics.inverted or not fell:

@@ -10,7 +10,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, NotANumber, UsageError
 from churn_platform.base.text import ended
 from churn_platform.contract.model import Contract
-from churn_platform.features.training_dataset import LABEL, TrainingDataset
+from churn_platform.features.training_dataset import LABEL, TrainingDataset, row_weights
 from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.ledger.acts import ManualRetrainingRequested, TrainingRefused
 from churn_platform.ledger.store import LedgerStore
@@ -97,7 +97,9 @@ class CandidateTraining:
             registry.tag_run(run_id, {"as_of": as_of.isoformat(), "refused": reason})
             return RefusedTraining(reason)
         holdout = dataset.holdout_rows()
-        plots = candidate_plots(holdout[LABEL].to_numpy(), candidate.model.probability(holdout))
+        plots = candidate_plots(
+            holdout[LABEL].to_numpy(), candidate.model.probability(holdout), row_weights(holdout)
+        )
         if known is None:
             version = registry.register(candidate, dataset.training_rows(), plots, run_id)
         else:

@@ -27,10 +27,10 @@ from churn_platform.base.files import (
     write_json,
 )
 from churn_platform.base.home import Home
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
 from churn_platform.features.feast_repository import APPLIED, COPIED
 from churn_platform.features.online.upkeep import columns_of, overwriting
-from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import CustomerForgotten
 from churn_platform.ledger.erasures import names, salted, told
@@ -79,7 +79,7 @@ class Erasure:
 
     home: Home
     contract: Contract
-    lake: Lake
+    labels: CorrectedLabels
     records: Records
     releases: Releases
     registry: ModelRegistry
@@ -126,7 +126,9 @@ class Erasure:
 
     def plan(self, key: str | int, by: str, reason: str) -> ErasurePlan:
         """Prepare all new files; after this, nothing may prevent the erasure."""
-        staged = StagedFiles(self.home, self.contract, self.lake, self.records, self.folder / FILES)
+        staged = StagedFiles(
+            self.home, self.contract, self.labels, self.records, self.folder / FILES
+        )
         staged.prepare(key)
         self._refuse_a_copy()
         rows = dict(staged.rows)

@@ -19,6 +19,7 @@ from churn_platform.base.digests import digest_of, frame_digest, readable
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, sha256_file
 from churn_platform.base.home import Home
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import ARM, ARMS, plan_digest
 from churn_platform.contacts.plans import KIND
 from churn_platform.contract.model import Contract
@@ -30,7 +31,7 @@ from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import DIGESTS, Records
-from churn_platform.lake.window import Months, inputs_digest
+from churn_platform.lake.window import inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.backup import files_below
 from churn_platform.maintenance.customer_rows import Key, is_excel, without_customer
@@ -123,11 +124,17 @@ class StagedFiles:
     """The new files under `folder`, each at its own path in the home."""
 
     def __init__(
-        self, home: Home, contract: Contract, lake: Lake, records: Records, folder: Path
+        self,
+        home: Home,
+        contract: Contract,
+        labels: CorrectedLabels,
+        records: Records,
+        folder: Path,
     ) -> None:
         self.home = home
         self.contract = contract
-        self.lake = lake
+        self.labels = labels
+        self.lake = labels.lake
         self.records = records
         self.folder = folder
         self.files: dict[str, FileChange] = {}
@@ -287,7 +294,7 @@ class StagedFiles:
 
     def _inputs(self) -> None:
         """The digests of what records were made from, for every month and its window."""
-        months = Months(self.lake, self.contract)
+        months = self.labels.months()
         for as_of in months.published:
             before = {month: self.lake.digest(month) for month in months.input_months(as_of)}
             after = {month: self.digests.get(digest, digest) for month, digest in before.items()}

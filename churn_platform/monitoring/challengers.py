@@ -14,6 +14,7 @@ from typing import Literal
 import pandas as pd
 
 from churn_platform.base.stored import Stored
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import PromotionPolicy, VerdictPolicy
 from churn_platform.evaluation.gain import Gain
@@ -29,8 +30,8 @@ from churn_platform.monitoring.comparison import (
 )
 from churn_platform.training.candidate import Candidate
 
-LabelledRows = tuple[pd.DataFrame, pd.Series]
-"""The rows of a month that have a label, and the labels (rows,) as booleans."""
+LabelledRows = tuple[pd.DataFrame, MonthLabels]
+"""The rows of a month that have a label, and their labels in the same order."""
 
 
 class ComparedVersion(Stored):
@@ -152,7 +153,9 @@ def _later_months(contract: Contract, months: Mapping[dt.date, LabelledRows]) ->
     def labelled(month: dt.date) -> LabelledMonth:
         rows, labels = months[month]
         keys = rows[contract.entity.column].to_numpy(dtype=object)
-        return LabelledMonth(keys, labels.to_numpy(dtype=bool))
+        correction = labels.correction
+        weights = None if correction is None else correction.weights
+        return LabelledMonth(keys, labels.churned.to_numpy(dtype=bool), weights)
 
     def probability(version: Candidate, month: dt.date) -> FloatArray:
         return version.model.probability(months[month][0])

@@ -5,18 +5,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from churn_platform.base.stored import Stored
+from churn_platform.contacts.labels import CorrectedLabels, MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.drift.measure import Rows
 from churn_platform.drift.result import DriftResult, aged_reference, drift_alarms
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.features.labels import with_a_rate
 from churn_platform.features.training_dataset import AS_OF
-from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame, without_values
-from churn_platform.lake.window import Months
 from churn_platform.monitoring.versions import Versions
 
 CHURN = "churn label"
@@ -48,7 +49,7 @@ class DriftOutcome:
 class DriftMonitor:
     """Reports the drift of one home's months and keeps the records."""
 
-    lake: Lake
+    labels: CorrectedLabels
     records: Records
     versions: Callable[[], Versions]
     reports: Path
@@ -77,14 +78,14 @@ class DriftMonitor:
         contract = contracts.of(production.card)
         names = production.card.months
         months = [dt.date.fromisoformat(month) for month in names]
-        known, reference_labels = feature_rows(self.lake, months, self.now())
-        current, current_labels = feature_rows(self.lake, [as_of], self.now())
+        known, reference_labels = feature_rows(self.labels, months, self.now())
+        current, current_labels = feature_rows(self.labels, [as_of], self.now())
         lacking = _lacking(contract, months, as_of)
         not_applicable = dict(lacking)
         for name in contracts.not_read(production.card):
             not_applicable[name] = f"version {production.version} does not read it"
         if not contracts.predicts(production.card, as_of):
-            current_labels = None
+            current_labels = LabelColumns()
             not_applicable[CHURN] = (
                 f"{as_of} defines churn in another way than version {production.version}"
             )
@@ -96,8 +97,13 @@ class DriftMonitor:
         now = production.model.probability(without_values(current, empty))
         result = write_report(
             contract,
-            Rows(reference[features], reference_labels, before),
-            Rows(current[features], with_a_rate(current_labels), now),
+            Rows(reference[features], reference_labels.churned, before, reference_labels.weights),
+            Rows(
+                current[features],
+                with_a_rate(current_labels.churned),
+                now,
+                current_labels.weights,
+            ),
             month=as_of.isoformat(),
             reference_months=names,
             html=html,
@@ -123,7 +129,7 @@ class DriftMonitor:
         alarms: tuple[str, ...],
         result: DriftResult | None,
     ) -> None:
-        made_from = Months(self.lake, self.lake.contract).made_from(as_of)
+        made_from = self.labels.months().made_from(as_of)
         record = DriftRecord(**made_from, production_version=version, alarms=alarms, result=result)
         self.records.write("drift_report", as_of, record.as_json())
 
@@ -155,24 +161,49 @@ def drift_record(records: Records, as_of: dt.date) -> DriftRecord:
     return DriftRecord.read(records.read("drift_report", as_of), f"The drift record of {as_of}")
 
 
-def feature_rows(
-    lake: Lake, months: Sequence[dt.date], known_at: dt.datetime
-) -> tuple[pd.DataFrame, pd.Series | None]:
-    """The feature rows of complete months with their labels, each of shape (rows,).
-
-    A label is null where it is unknown; the labels are None where no month has any.
+@dataclass(frozen=True, eq=False)
+class LabelColumns:
+    """Labels of feature rows, (rows,) booleans, null where unknown, and how many customers each
+    stands for. None where no row has a label, or all count alike.
     """
-    key = lake.contract.entity.column
-    parts = []
-    labels = []
-    for month in months:
-        rows = feature_frame(lake.contract, lake.tables(month))
-        parts.append(rows.assign(**{AS_OF: month}))
-        known = lake.labels(month, known_at)
+
+    churned: pd.Series | None = None
+    weights: FloatArray | None = None
+
+
+def feature_rows(
+    labels: CorrectedLabels, months: Sequence[dt.date], known_at: dt.datetime
+) -> tuple[pd.DataFrame, LabelColumns]:
+    """The feature rows of complete months with their labels, each of shape (rows,)."""
+    lake = labels.lake
+    parts = [
+        feature_frame(lake.contract, lake.tables(month)).assign(**{AS_OF: month})
+        for month in months
+    ]
+    keys = [rows[lake.contract.entity.column] for rows in parts]
+    known = [labels.of(month, known_at) for month in months]
+    return pd.concat(parts, ignore_index=True), label_columns(keys, known)
+
+
+def label_columns(keys: Sequence[pd.Series], labels: Sequence[MonthLabels | None]) -> LabelColumns:
+    """The labels of the rows of some months, below each other.
+
+    Args:
+        keys: the customers of each month.
+        labels: the labels of each month; None without any.
+    """
+    churned = []
+    weights = []
+    for own, known in zip(keys, labels, strict=True):
         if known is None:
-            labels.append(pd.Series(pd.NA, index=rows.index, dtype="boolean"))
+            churned.append(pd.Series(pd.NA, index=own.index, dtype="boolean"))
+            weights.append(np.zeros(len(own)))
         else:
-            labels.append(rows[key].map(known))
-    joined = pd.concat(labels, ignore_index=True).astype("boolean")
-    rows = pd.concat(parts, ignore_index=True)
-    return rows, joined if joined.notna().any() else None
+            churned.append(own.map(known.churned))
+            weights.append(known.weights_of(own))
+    joined = pd.concat(churned, ignore_index=True).astype("boolean")
+    if not joined.notna().any():
+        return LabelColumns()
+    if not any(known is not None and known.correction is not None for known in labels):
+        return LabelColumns(joined)
+    return LabelColumns(joined, np.concatenate(weights))

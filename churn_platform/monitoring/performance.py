@@ -12,10 +12,13 @@ from pydantic import Field
 
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import counted
+from churn_platform.contacts.correction import Correction
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.model import Contract
+from churn_platform.evaluation.bounds import auc_bounds
 from churn_platform.evaluation.curves import calibration_bins
 from churn_platform.evaluation.metrics import Metrics, evaluate
-from churn_platform.evaluation.statistics import BoolArray, FloatArray
+from churn_platform.evaluation.statistics import BoolArray, FloatArray, auc
 from churn_platform.evaluation.weights import effective_count, rows_with_weight
 from churn_platform.features.labels import turned_over
 from churn_platform.features.training_dataset import trained_on
@@ -53,6 +56,21 @@ class MeasuredMetrics(Stored):
         return turned_over(*self.auc_interval)
 
 
+class ContactsInLabels(Stored):
+    """How contacts may have changed the labels of a month, for the customers of a measurement."""
+
+    assigned: int = 0
+    """Customers who were assigned to be contacted; they are not measured."""
+    untouched: int = 0
+    """Customers who stand for them."""
+    outside: int = 0
+    """Customers who were contacted without a plan that knew them."""
+    naive_auc: float | None = None
+    """AUC on all labels as they arrived."""
+    bounds: tuple[float, float] | None = None
+    """Smallest and largest AUC that any labels of the `outside` customers would give."""
+
+
 class VersionPerformance(Stored):
     """The realised performance of one version on one month."""
 
@@ -61,6 +79,9 @@ class VersionPerformance(Stored):
     rows: int = 0
     """How many customers it was measured on."""
     metrics: MeasuredMetrics | None
+    """By labels that are corrected for contacts, if the contract names them."""
+    contacts: ContactsInLabels | None = None
+    """Only if the contract names contacts."""
     doubt: str | None = None
     """Why the labels of the month look inverted."""
     calibration: tuple[dict[str, float], ...] | None = None
@@ -69,6 +90,21 @@ class VersionPerformance(Stored):
     state: VersionState | None = None
     warning: str | None = None
     """Why the data of the month is in doubt."""
+
+    @property
+    def judged(self) -> MeasuredMetrics | None:
+        """The metrics that may stand a version down or ask for a retraining: as good as they can
+        be if the labels of customers contacted outside a plan were known.
+        """
+        if self.metrics is None or self.contacts is None or self.contacts.bounds is None:
+            return self.metrics
+        better = max(self.contacts.bounds[1] - self.metrics.auc, 0.0)
+        low, high = self.metrics.auc_interval
+        update = {
+            "auc": self.metrics.auc + better,
+            "auc_interval": (low + better, min(high + better, 1.0)),
+        }
+        return self.metrics.model_copy(update=update)
 
 
 class ServedPerformance(Stored):
@@ -103,10 +139,9 @@ class PerformanceRecord(Stored):
 def realised(
     contract: Contract,
     rows: pd.DataFrame,
-    labels: pd.Series,
+    labels: MonthLabels,
     version: Candidate,
     as_of: str,
-    weights: pd.Series | None = None,
 ) -> VersionPerformance:
     """One version's performance on one month.
 
@@ -116,15 +151,12 @@ def realised(
     Args:
         contract: the contract.
         rows: (customers, entity + features) of the month.
-        labels: (customers,) booleans indexed by entity.
+        labels: of the customers who have one.
         version: the version.
         as_of: the month, ISO date.
-        weights: (customers,) indexed by entity, with every entity of `labels`: how many
-            customers each represents, 0 where a contact may have changed the label. None: all
-            alike.
     """
     key = contract.entity.column
-    known = rows[rows[key].isin(labels.index)]
+    known = rows[rows[key].isin(labels.churned.index)]
     if as_of <= version.card.as_of:
         if not len(version.training_entities):
             note = (
@@ -135,13 +167,50 @@ def realised(
                 version=version.version, as_of=as_of, rows=0, metrics=None, note=note
             )
         known = known[~seen_in_training(known[key], version, as_of)]
-    truth = labels.reindex(known[key]).to_numpy(dtype=bool)
+    own = labels.of_customers(known[key])
+    truth = own.churned.to_numpy(dtype=bool)
     probability = version.model.probability(known) if len(known) else np.array([])
-    if weights is None:
+    if own.correction is None:
         return measured(version, as_of, truth, probability)
     fewest = contract.policy.promotion.min_holdout_churners
-    own = weights.reindex(known[key]).to_numpy(dtype=np.float64)
-    return measured(version, as_of, truth, probability, own, fewest)
+    found = measured(version, as_of, truth, probability, own.correction.weights, fewest)
+    if not own.correction.measurable:
+        found = found.model_copy(update={"metrics": None, "note": nobody_untouched(as_of)})
+    contacts = contacts_in_labels(truth, probability, own.correction)
+    return found.model_copy(update={"contacts": contacts})
+
+
+def nobody_untouched(as_of: str) -> str:
+    """Why a month cannot be measured whose plan left nobody untouched."""
+    return (
+        f"Not measurable: the plans whose contacts may have changed the labels of {as_of} left"
+        " nobody untouched (policy.contacts.untouched_share)."
+    )
+
+
+def contacts_in_labels(
+    truth: BoolArray, probability: FloatArray, correction: Correction
+) -> ContactsInLabels:
+    """How contacts may have changed labels, and how much that can matter.
+
+    Args:
+        truth: (customers,) who churned.
+        probability: (customers,) of churn, by the version.
+        correction: of the same customers.
+    """
+    weights = correction.weights
+    found: dict[str, object] = {
+        "assigned": int(correction.assigned.sum()),
+        "untouched": int(correction.untouched.sum()),
+        "outside": int(correction.outside.sum()),
+    }
+    if len(truth) and not truth.all() and truth.any():
+        found["naive_auc"] = auc(truth, probability)
+    kept = truth[weights > 0]
+    if correction.outside.any() and len(kept) and not kept.all() and kept.any():
+        bounds = auc_bounds(truth, probability, correction.outside, weights)
+        found["bounds"] = (bounds.low, bounds.high)
+    return ContactsInLabels.model_validate(found)
 
 
 def measured(
@@ -253,7 +322,7 @@ def stand_down_reason(
             taken as independent.
     """
     own = [entry for entry in history if entry.version == version and entry.metrics is not None]
-    by_month = {entry.as_of: entry.metrics for entry in own if entry.metrics is not None}
+    by_month = {entry.as_of: judged for entry in own if (judged := entry.judged) is not None}
     by_month = {month: metrics for month, metrics in by_month.items() if not metrics.inverted}
     if not by_month:
         return None

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.month_warnings import repetition_sentence
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.lake.window import Months
+from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import PromotionProposed, Proposal, RollbackProposed
 from churn_platform.monitoring.challengers import (
@@ -86,7 +85,7 @@ class EvaluationRound:
 class PerformanceMonitor:
     """Measures the versions of one home on matured labels."""
 
-    lake: Lake
+    labels: CorrectedLabels
     records: Records
     ledger: LedgerStore
     versions: Callable[[], Versions]
@@ -98,12 +97,17 @@ class PerformanceMonitor:
     predictions: Path
     now: Callable[[], dt.datetime]
 
+    @property
+    def lake(self) -> Lake:
+        """Published snapshots."""
+        return self.labels.lake
+
     def measure(self, as_of: dt.date) -> PerformanceRecord:
         """Measure every version of the round on the newest matured month up to `as_of`, compare
         it with production, and keep the record.
         """
         policy = self.lake.contract.policy
-        months = Months(self.lake, self.lake.contract)
+        months = self.labels.months()
         matured = months.matured(as_of)
         made_from = months.made_from(as_of)
         versions = self.versions()
@@ -143,14 +147,14 @@ class PerformanceMonitor:
     def _labelled(self, months: Sequence[dt.date]) -> dict[dt.date, LabelledRows]:
         """The rows of each month that have a label; months without a label are left out."""
         found = {}
+        key = self.lake.contract.entity.column
         for month in months:
-            rows, labels = feature_rows(self.lake, [month], self.now())
-            if labels is not None:
-                known = labels.notna().to_numpy(dtype=bool)
-                found[month] = (
-                    rows[known].reset_index(drop=True),
-                    labels[known].astype(bool).reset_index(drop=True),
-                )
+            labels = self.labels.of(month, self.now())
+            if labels is None:
+                continue
+            rows = feature_frame(self.lake.contract, self.lake.tables(month))
+            rows = rows[rows[key].isin(labels.churned.index)].reset_index(drop=True)
+            found[month] = (rows, labels.of_customers(rows[key]))
         return found
 
     def _evaluated(
@@ -165,7 +169,6 @@ class PerformanceMonitor:
         Production is also measured on the month it was trained on.
         """
         rows, labels = labelled
-        truth = pd.Series(labels.to_numpy(), index=rows[self.lake.contract.entity.column])
         day = month.isoformat()
         repetition = repetition_sentence(self.lake.compared(month))
         warning = {}
@@ -179,7 +182,7 @@ class PerformanceMonitor:
                 found = VersionPerformance(version=number, as_of=day, metrics=None, note=why_not)
                 entries.append(found.model_copy(update={"state": round_.state(number)}))
             elif trained < day or (number == round_.production and trained == day):
-                found = realised(self.lake.contract, rows, truth, version, day)
+                found = realised(self.lake.contract, rows, labels, version, day)
                 entries.append(found.model_copy(update={"state": round_.state(number), **warning}))
         for number, why in round_.faults.items():
             entries.append(
@@ -202,7 +205,7 @@ class PerformanceMonitor:
         pairs = zip(served["version"].astype(int), served["features_as_of"], strict=True)
         found = []
         for number, month in sorted({*pairs}):
-            labels = self.lake.labels(month, now)
+            labels = self.labels.of(month, now)
             if labels is None or number not in versions.released:
                 continue
             rows = served[(served["version"] == number) & (served["features_as_of"] == month)]
@@ -218,10 +221,10 @@ class PerformanceMonitor:
                 found.append(not_reviewed(rows, number, day, why_not))
                 continue
             trained = [dt.date.fromisoformat(one) for one in version.card.months]
-            learnt, _ = feature_rows(self.lake, trained, now)
+            learnt, _ = feature_rows(self.labels, trained, now)
             reference = version.model.probability(learnt)
-            truth = labels.dropna().astype(bool)
-            found.append(review(contract, rows, truth, version, day, reference))
+            truth = labels.churned
+            found.append(review(contract, rows, truth, version, day, reference, labels.weights))
         return found
 
     def _carry_out(self, proposal: Proposal) -> None:

@@ -6,18 +6,30 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import TrainingPolicy
 from churn_platform.evaluation.leaks import judge_alone
 from churn_platform.features.labels import judge_labels
-from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, trained_on
+from churn_platform.features.training_dataset import (
+    AS_OF,
+    LABEL,
+    OUTSIDE,
+    WEIGHT,
+    TrainingDataset,
+    row_weights,
+    trained_on,
+)
 from churn_platform.lake.tables import without_values
 from churn_platform.lake.window import Window
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.training.candidate import Candidate, Fit, forward_scores
 from churn_platform.training.model import Recipe
+
+MOST_CONTACTED = 0.01
+"""Share of holdout customers who may have been contacted without a plan."""
 
 
 def gather(
@@ -73,6 +85,7 @@ def gather(
         policy=contract.policy.promotion,
         as_of=candidate.card.as_of,
         labels=rows[LABEL].to_numpy(dtype=bool),
+        weights=row_weights(rows),
         entities=entities.to_numpy(dtype=object),
         slices=rows[list(contract.slices)],
         candidate=np.asarray(candidate.model.probability(rows)),
@@ -97,10 +110,31 @@ def label_doubts(contract: Contract, dataset: TrainingDataset) -> tuple[str, ...
     frame = dataset.frame
     found = []
     for month in sorted({*dataset.window.training, *dataset.window.holdout}):
-        labels = frame[LABEL][frame[AS_OF] == month.isoformat()]
-        doubts = judge_labels(labels, None, contract.policy.training).doubts
+        rows = frame[frame[AS_OF] == month.isoformat()]
+        if WEIGHT in rows:
+            rows = rows[rows[WEIGHT] > 0]
+        doubts = judge_labels(rows[LABEL], None, contract.policy.training).doubts
         found += [f"{month}: {doubt}" for doubt in doubts]
+        held = dataset.holdout_rows()
+        contacted = _contacted(held[held[AS_OF] == month.isoformat()])
+        if contacted:
+            found.append(f"{month}: {contacted}")
     return tuple(found)
+
+
+def _contacted(rows: pd.DataFrame) -> str:
+    """Why the labels of a month's holdout rows show contacts instead of the models; empty if
+    hardly anyone was contacted without a plan.
+    """
+    if OUTSIDE not in rows or not len(rows):
+        return ""
+    count = int(rows[OUTSIDE].sum())
+    if count <= MOST_CONTACTED * len(rows):
+        return ""
+    return (
+        f"{count:,} of {len(rows):,} holdout customers were contacted without a registered plan,"
+        " so their labels may show the contact."
+    )
 
 
 def holdout_name(policy: TrainingPolicy, window: Window) -> str:

@@ -121,7 +121,12 @@ class BacktestSteps:
             return
         probability = self.memory.probability(production, newest)[found.known]
         self.realised = measured(
-            production, newest.isoformat(), found.labelled.churned, probability
+            production,
+            newest.isoformat(),
+            found.labelled.churned,
+            probability,
+            found.labelled.weights,
+            self.contract.policy.promotion.min_holdout_churners,
         )
 
     def scores(self, as_of: dt.date) -> None:
@@ -269,7 +274,8 @@ class BacktestSteps:
         features = rows[list(contract.features)]
         predictions = [self.memory.probability(production, month) for month in months]
         if comparable(self.contract, [production], [month.isoformat() for month in months]):
-            return Rows(features, with_a_rate(labels), np.concatenate(predictions))
+            churned = with_a_rate(labels.churned)
+            return Rows(features, churned, np.concatenate(predictions), labels.weights)
         return Rows(features, None, np.concatenate(predictions))
 
     def _aged(
@@ -284,7 +290,9 @@ class BacktestSteps:
         """The reference with the ages of today, and production's predictions on it."""
         known = [month for month in months for _ in range(len(self.history.rows(month)))]
         features = aged_reference(contract, reference.features, known, current.features, as_of)
-        return Rows(features, reference.labels, production.model.probability(features))
+        return dataclasses.replace(
+            reference, features=features, predictions=production.model.probability(features)
+        )
 
 
 @dataclass(frozen=True)
@@ -316,7 +324,8 @@ def with_policy(contract: Contract, policy: Policy) -> Contract:
 def _without(production: Candidate, rows: Rows, dtypes: Mapping[str, str]) -> Rows:
     """The rows without values of some features, and production's predictions on them."""
     features = without_values(rows.features, dtypes)
-    return Rows(features, rows.labels, production.model.probability(features))
+    probability = production.model.probability(features)
+    return dataclasses.replace(rows, features=features, predictions=probability)
 
 
 def _read(production: Candidate) -> ProductionModel:

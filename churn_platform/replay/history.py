@@ -11,12 +11,21 @@ import pandas as pd
 from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import digest_of, frame_digest
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.contract.views import for_version, learned_features, of_version
 from churn_platform.evaluation.statistics import BoolArray, FloatArray
-from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset, assemble
+from churn_platform.features.training_dataset import (
+    AS_OF,
+    LABEL,
+    OUTSIDE,
+    WEIGHT,
+    TrainingDataset,
+    assemble,
+)
 from churn_platform.lake.window import Classes, Window, choose_window, matured_months
 from churn_platform.monitoring.comparison import LabelledMonth, LaterMonths
+from churn_platform.monitoring.drift import LabelColumns, label_columns
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.promotion.gate import gather
 from churn_platform.training.candidate import (
@@ -36,12 +45,12 @@ class PastMonth:
     """One month.
 
     `rows` has one row per customer as known at scoring (entity, features, carried columns).
-    `labels` are pairs of the month from which on they were known, and the labels (booleans by
-    entity); oldest first, empty without any.
+    `labels` are pairs of the month from which on they were known, and the labels; oldest first,
+    empty without any.
     """
 
     rows: pd.DataFrame
-    labels: tuple[tuple[dt.date, pd.Series], ...] = ()
+    labels: tuple[tuple[dt.date, MonthLabels], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +87,7 @@ class PastMonths:
         """The month's rows as known at scoring."""
         return self.months[month].rows
 
-    def labels(self, month: dt.date, cutoff: dt.date | None = None) -> pd.Series | None:
+    def labels(self, month: dt.date, cutoff: dt.date | None = None) -> MonthLabels | None:
         """The month's labels as known in the month `cutoff`, or today; None before they were."""
         newest = None
         for since, labels in self.months[month].labels:
@@ -90,7 +99,7 @@ class PastMonths:
         """Months whose labels were known and had matured in the month `cutoff`, oldest first."""
         return list(self._matured_labels(contract, cutoff))
 
-    def _matured_labels(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, pd.Series]:
+    def _matured_labels(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, MonthLabels]:
         known = {}
         for month in self.months:
             labels = self.labels(month, cutoff)
@@ -110,30 +119,23 @@ class PastMonths:
             return None
         # As objects: pandas looks Arrow's strings up one by one, 40 ms for 7,000.
         keys = self.rows(month)[contract.entity.column].to_numpy(dtype=object)
-        places = pd.Index(labels.index.to_numpy(dtype=object)).get_indexer(pd.Index(keys))
+        index = pd.Index(labels.churned.index.to_numpy(dtype=object))
+        places = index.get_indexer(pd.Index(keys))
         known = places >= 0
-        churned = labels.to_numpy(dtype=bool)[places[known]]
-        return PastLabels(known, LabelledMonth(keys[known], churned))
+        churned = labels.churned.to_numpy(dtype=bool)[places[known]]
+        weights = None
+        if labels.correction is not None:
+            weights = labels.correction.weights[places[known]]
+        return PastLabels(known, LabelledMonth(keys[known], churned, weights))
 
     def known(
         self, contract: Contract, months: list[dt.date], cutoff: dt.date
-    ) -> tuple[pd.DataFrame, pd.Series]:
-        """All rows of some months, and their labels (rows,) as known at `cutoff`, null where
-        unknown.
-        """
-        key = contract.entity.column
-        parts = []
-        labels = []
-        for month in months:
-            rows = self.rows(month)
-            found = self.labels(month, cutoff)
-            parts.append(rows)
-            if found is None:
-                labels.append(pd.Series(pd.NA, index=rows.index, dtype="boolean"))
-            else:
-                labels.append(rows[key].map(found))
-        joined = pd.concat(labels, ignore_index=True).astype("boolean")
-        return pd.concat(parts, ignore_index=True), joined
+    ) -> tuple[pd.DataFrame, LabelColumns]:
+        """All rows of some months, and their labels as known at `cutoff`."""
+        parts = [self.rows(month) for month in months]
+        labels = [self.labels(month, cutoff) for month in months]
+        keys = [rows[contract.entity.column] for rows in parts]
+        return pd.concat(parts, ignore_index=True), label_columns(keys, labels)
 
     def classes(self, contract: Contract, cutoff: dt.date) -> dict[dt.date, Classes]:
         """The classes of the months that had matured in the month `cutoff` and define churn as
@@ -141,7 +143,7 @@ class PastMonths:
         """
         matured = self._matured_labels(contract, cutoff)
         return {
-            month: Classes(int(labels.sum()), len(labels) - int(labels.sum()))
+            month: labels.classes()
             for month, labels in matured.items()
             if contract.label.at(month) == contract.label.at(max(matured))
         }
@@ -173,7 +175,8 @@ class PastMonths:
         spines = [self._spine(contract, month, labels[month]) for month in window.months]
         spine = pd.concat(spines, ignore_index=True)
         key = [contract.entity.column, AS_OF]
-        asked = [*key, *contract.carried, LABEL]
+        weighed = [name for name in (WEIGHT, OUTSIDE) if name in spine]
+        asked = [*key, *contract.carried, LABEL, *weighed]
         return assemble(contract, spine[asked], spine[[*key, *contract.features]], window)
 
     def of_candidate(
@@ -188,12 +191,15 @@ class PastMonths:
         version = of_version(contract, dataset.window.training[-1], features)
         return for_version(contract, version)
 
-    def _spine(self, contract: Contract, month: dt.date, labels: pd.Series) -> pd.DataFrame:
+    def _spine(self, contract: Contract, month: dt.date, labels: MonthLabels) -> pd.DataFrame:
         """Every labelled customer with the month's row; null where the snapshot had none."""
         rows = self.rows(month).set_index(contract.entity.column)
-        found = rows.reindex(labels.index)
+        found = rows.reindex(labels.churned.index)
         found.index.name = contract.entity.column
-        found[LABEL] = labels
+        found[LABEL] = labels.churned
+        if labels.correction is not None:
+            found[WEIGHT] = labels.correction.weights
+            found[OUTSIDE] = labels.correction.outside
         found[AS_OF] = month.isoformat()
         return found.reset_index()
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from churn_platform.base.errors import ContractError, IntegrityError, UsageError
 from churn_platform.base.provenance import code_digest
+from churn_platform.contacts.labels import CorrectedLabels, MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import read_policy
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.evaluation.statistics import BoolArray
-from churn_platform.lake.lake import Lake, instant
+from churn_platform.lake.lake import instant
 from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.monitoring.versions import Versions
@@ -44,7 +44,7 @@ IN_AUC = "in AUC times months"
 
 def replay_home(
     contract: Contract,
-    lake: Lake,
+    labels: CorrectedLabels,
     known_at: dt.datetime,
     files: Sequence[Path],
     on_month: OnMonth = lambda _, __: None,
@@ -70,11 +70,11 @@ def replay_home(
                 " rename one."
             )
         alternatives.append(Alternative(file.stem, with_policy(contract, policy)))
-    history = history_of(lake.contract, lake, known_at)
+    history = history_of(labels, known_at)
     return replay(alternatives, history, code_digest(), contract.policy, on_month)
 
 
-def history_of(contract: Contract, lake: Lake, known_at: dt.datetime) -> PastMonths:
+def history_of(labels: CorrectedLabels, known_at: dt.datetime) -> PastMonths:
     """Every published month as it was known.
 
     A month's tables are those of its scoring: what came up to `delivery_days` after it. Labels
@@ -84,6 +84,8 @@ def history_of(contract: Contract, lake: Lake, known_at: dt.datetime) -> PastMon
         UsageError: no month was published.
         ContractError: the lake lacks columns of the contract.
     """
+    lake = labels.lake
+    contract = lake.contract
     months = lake.months()
     if not months:
         raise UsageError(
@@ -103,24 +105,27 @@ def history_of(contract: Contract, lake: Lake, known_at: dt.datetime) -> PastMon
         wanted = contract.at(month).feature_tables
         tables = {name: lake.read_table(name, known[name]) for name in wanted if name in known}
         if len(tables) == len(wanted):
-            labels = _labels(contract, lake, month, months)
-            found[month] = PastMonth(feature_frame(contract, tables), labels)
+            delivered = _labels(labels, month, months, known_at)
+            found[month] = PastMonth(feature_frame(contract, tables), delivered)
     return PastMonths(found)
 
 
 def _labels(
-    contract: Contract, lake: Lake, month: dt.date, months: Sequence[dt.date]
-) -> tuple[tuple[dt.date, pd.Series], ...]:
+    labels: CorrectedLabels, month: dt.date, months: Sequence[dt.date], known_at: dt.datetime
+) -> tuple[tuple[dt.date, MonthLabels], ...]:
     """Each delivery of the month's labels with the first month in which it was known; today's
-    is known at the last.
+    is known at the last. Contacts are those known today.
     """
+    lake = labels.lake
+    contract = lake.contract
     found = []
     for delivery in lake.deliveries(month):
         entry = delivery.tables.get(contract.label_table)
         if entry is not None:
             wait = dt.timedelta(days=contract.delivery_days)
             since = next((m for m in months if entry.created <= instant(m) + wait), dt.date.max)
-            found.append((since, lake.read_labels(lake.folder / entry.file, month)))
+            churned = lake.read_labels(lake.folder / entry.file, month)
+            found.append((since, labels.correct(month, churned, known_at)))
     return tuple(found)
 
 
@@ -139,7 +144,7 @@ class Scoreboard:
     def __init__(
         self,
         contract: Contract,
-        lake: Lake,
+        labels: CorrectedLabels,
         ledger: LedgerStore,
         versions: Versions,
         decisions: Sequence[Decision],
@@ -150,7 +155,7 @@ class Scoreboard:
         self._ledger = ledger
         self._versions = versions
         self._decisions = decisions
-        self._memory = Memory(history_of(lake.contract, lake, now()), code_digest())
+        self._memory = Memory(history_of(labels, now()), code_digest())
         self._later = self._memory.later_months(contract)
 
     def judge(self) -> JudgedDecisions:
@@ -235,4 +240,4 @@ class Scoreboard:
             probability = self._memory.probability(version, month)[found.known]
             contacted = np.asarray(probability >= version.model.threshold)
         costs = RowCosts.of(self._contract.costs, rows)
-        return costs.total(found.labelled.churned, contacted)
+        return costs.total(found.labelled.churned, contacted, found.labelled.weights)

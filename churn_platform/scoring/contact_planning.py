@@ -12,7 +12,7 @@ import pandas as pd
 
 from churn_platform.base.digests import frame_digest
 from churn_platform.base.errors import IntegrityError
-from churn_platform.contacts.log import ContactLog
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import (
     ARM,
     ASSIGNED,
@@ -29,7 +29,6 @@ from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.lake.window import Months
 from churn_platform.ledger.acts import ContactPlanRegistered
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.contact_list import ContactList, contact_list
@@ -63,10 +62,8 @@ class ContactPlanning:
     """Plans the contacts of one home."""
 
     contract: Contract
-    lake: Lake
+    labels: CorrectedLabels
     records: Records
-    plans: ContactPlans
-    log: ContactLog
     versions: Callable[[], Versions]
     version_contracts: VersionContracts
     reports: Path
@@ -74,6 +71,16 @@ class ContactPlanning:
     """Whether a candidate of the month is trained next: the plan waits for its decision."""
     newest_drop: Callable[[], dt.date | None]
     now: Callable[[], dt.datetime]
+
+    @property
+    def lake(self) -> Lake:
+        """Published snapshots."""
+        return self.labels.lake
+
+    @property
+    def plans(self) -> ContactPlans:
+        """The registered plans."""
+        return self.labels.plans
 
     def make(self, as_of: dt.date) -> ContactPlanRecord | None:
         """Plan the contacts of a month, once: a registered plan stays, whatever is corrected or
@@ -84,7 +91,7 @@ class ContactPlanning:
         """
         if self.contract.at(as_of).contacts is None:
             return None
-        made_from = Months(self.lake, self.contract).made_from(as_of)
+        made_from = self.labels.months().made_from(as_of)
         known = self.plans.record(as_of)
         if known is not None and known.digest is not None:
             kept = known.model_copy(update=made_from)
@@ -127,7 +134,7 @@ class ContactPlanning:
         """
         for as_of in self.plans.unfinished():
             if self._cut_off_after_rows(as_of):
-                made_from = Months(self.lake, self.contract).made_from(as_of)
+                made_from = self.labels.months().made_from(as_of)
                 self._completed(as_of, self.plans.rows(as_of), made_from)
             elif as_of != self.lake.months()[-1]:
                 self._withdraw(as_of)
@@ -145,7 +152,7 @@ class ContactPlanning:
             version = ContactPlanRegistered.of(receipt).version
             rows = self._with_reasons(made, version, self.lake.tables(as_of))
             self.records.write_rows(KIND, as_of, rows)
-        made_from = Months(self.lake, self.contract).made_from(as_of)
+        made_from = self.labels.months().made_from(as_of)
         self._completed(as_of, self.plans.rows(as_of), made_from)
 
     def drawn_from(self, as_of: dt.date, known_at: dt.datetime) -> "DrawnFrom":
@@ -289,7 +296,7 @@ class ContactPlanning:
         wait = self.contract.policy.contacts.cooldown_cadences
         if not wait or not months:
             return set()
-        found = self.log.between(known_at, months[-wait:][0], as_of)
+        found = self.labels.log.between(known_at, months[-wait:][0], as_of)
         return set(found[self.contract.entity.column])
 
     def _with_reasons(

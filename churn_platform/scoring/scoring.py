@@ -11,13 +11,13 @@ from pydantic import Field
 
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.stored import Stored
+from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.statistics import BoolArray
 from churn_platform.features.training_dataset import trained_on
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.lake.window import Months
 from churn_platform.monitoring.stand_down import StandDown
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.ranking import (
@@ -70,12 +70,17 @@ class Scoring:
     """Scores the months of one home."""
 
     contract: Contract
-    lake: Lake
+    labels: CorrectedLabels
     records: Records
     versions: Callable[[], Versions]
     stand_down: StandDown
     version_contracts: VersionContracts
     reports: Path
+
+    @property
+    def lake(self) -> Lake:
+        """Published snapshots."""
+        return self.labels.lake
 
     def score(self, as_of: dt.date) -> ScoredMonth | None:
         """Rank the customers of a month who can still leave; None, and a record of that, where
@@ -86,7 +91,7 @@ class Scoring:
         labels do not rank it by hindsight. A list that the version in production cannot make
         again, because the contract lacks what it reads, stays as well.
         """
-        months = Months(self.lake, self.contract)
+        months = self.labels.months()
         made_from = {
             **months.made_from(as_of),
             "features": self.lake.feature_digest(as_of),

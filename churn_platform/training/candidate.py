@@ -23,6 +23,7 @@ from churn_platform.features.training_dataset import (
     Hashes,
     TrainingDataset,
     entity_hashes,
+    row_weights,
 )
 from churn_platform.training.model import ChurnModel, Recipe, load_model
 from churn_platform.training.release import (
@@ -166,7 +167,9 @@ def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnMo
     rows = dataset.holdout_rows()
     entities = rows[contract.entity.column].to_numpy(dtype=object)
     labels = rows[LABEL].to_numpy(dtype=bool)
-    return evaluate(labels, model.probability(rows), model.threshold, entities)
+    return evaluate(
+        labels, model.probability(rows), model.threshold, entities, weights=row_weights(rows)
+    )
 
 
 def forward_scores(

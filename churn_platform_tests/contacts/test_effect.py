@@ -147,6 +147,18 @@ def test_customers_are_compared_as_assigned_and_reach_only_scales():
     assert found.complier_effect.standard_error > 1.9 * full.effect.standard_error
 
 
+def test_the_error_of_the_complier_effect_is_that_of_walds_ratio():
+    """By hand in one stratum: the variance of y - effect x contacted in both arms."""
+    one = month(saved=0.2, rows=2000, seed=3, stratum=np.zeros(2000, dtype=int))
+    contacted = np.random.default_rng(1).random(2000) < np.where(one.assigned, 0.5, 0.05)
+    found = effect_of([replace(one, contacted=contacted)], CRITICAL).complier_effect
+    rest = one.churned + found.value * contacted
+    arms = (rest[one.assigned], rest[~one.assigned])
+    variance = sum(arm.var(ddof=1) / arm.size for arm in arms)
+    reach = contacted[one.assigned].mean() - contacted[~one.assigned].mean()
+    assert found.standard_error == pytest.approx(variance**0.5 / reach, rel=1e-9)
+
+
 def test_no_complier_effect_while_the_arms_do_not_differ_in_who_was_contacted():
     one = month(contacted=np.arange(400) % 2 == 0)
     assert effect_of([one], CRITICAL).complier_effect is None
@@ -241,18 +253,21 @@ def test_a_shared_critical_value_is_bonferronis_also_at_the_first_look():
 
 
 def test_an_action_is_compared_with_the_untouched_of_its_strata_and_called_a_comparison():
-    """Calls go to stratum 0 only: their churn is compared with the untouched of stratum 0."""
+    """Calls go to stratum 0 and a few of stratum 3, so the untouched there count as much less."""
     one = month(rows=1200, saved=0.1)
-    call = one.assigned & (one.stratum == 0)
-    mail = one.assigned & (one.stratum > 0) & (np.arange(1200) % 2 == 0)
+    few = np.arange(1200) % 10 == 0
+    call = one.assigned & ((one.stratum == 0) | ((one.stratum == 3) & few))
+    mail = one.assigned & (one.stratum > 0) & ~few
     action = np.where(call, "call", np.where(mail, "mail", None))
     found = effect_of([replace(one, action=action, contacted=call | mail)], CRITICAL).by_action
     assert [(part.value, part.assigned) for part in found] == [
         ("call", call.sum()),
         ("mail", mail.sum()),
     ]
-    untouched = one.churned[~one.assigned & (one.stratum == 0)].mean()
-    assert found[0].effect.value == pytest.approx(untouched - one.churned[call].mean())
+    untouched = {s: one.churned[~one.assigned & (one.stratum == s)].mean() for s in (0, 3)}
+    share = (call & (one.stratum == 0)).sum() / call.sum()
+    expected = share * untouched[0] + (1 - share) * untouched[3] - one.churned[call].mean()
+    assert found[0].effect.value == pytest.approx(expected)
     assert not any(part.randomised for part in found)
 
 

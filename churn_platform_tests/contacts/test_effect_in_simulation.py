@@ -9,7 +9,8 @@ import pytest
 from churn_platform.contacts.assigned import rows_of, sample_ratio
 from churn_platform.contacts.effect import Doubt, EffectState, effect_of
 from churn_platform.contacts.planning import CampaignDesign
-from churn_platform.evaluation.statistics import auc
+from churn_platform.evaluation.sequential import level_at
+from churn_platform.evaluation.statistics import auc, quantile_of_normal
 from churn_platform_tests.contacts.campaigns import Campaign, drawn, each_month_an_experiment
 
 CRITICAL = NormalDist().inv_cdf(0.975)
@@ -59,6 +60,24 @@ def test_later_months_of_an_experiment_compare_survivors():
     missed, error = errors(UNSEEN, 60, each_month_an_experiment, "all")
     assert missed.mean() < -0.7 * error.mean()
     assert covered(missed, error) < 0.9
+
+
+@pytest.mark.slow
+def test_no_effect_is_claimed_by_chance_over_twelve_monthly_looks():
+    claims = peeked = 0
+    levels = [quantile_of_normal(level_at(look, 12)) for look in range(1, 13)]
+    for seed in range(SEEDS):
+        run = drawn(replace(UNSEEN, works=False, listed=550), seed)
+        months = [replace(month, slices={}) for month in run.months]
+        looks = [effect_of(months[:look], critical) for look, critical in enumerate(levels, 1)]
+        states = {look.state for look in looks}
+        claims += bool(states & {EffectState.SHOWN, EffectState.HARMFUL})
+        peeked += any(
+            look.effect and abs(look.effect.value) > CRITICAL * look.effect.standard_error
+            for look in looks
+        )
+    assert claims <= 0.05 * SEEDS
+    assert peeked >= 0.1 * SEEDS
 
 
 @pytest.mark.slow

@@ -165,6 +165,6 @@ def test_a_dataset_says_what_it_was_read_from_and_can_be_joined_again_after_a_co
     home = open_home(january_copy.folder)
     store = FeatureStore(tmp_path / "feast", home.contract)
     known_at = dt.datetime.fromisoformat(dataset.origin.known_at)
-    again = join(home.lake, store, dataset.window, known_at)
+    again = join(home.labels, store, dataset.window, known_at)
     assert (again.digest, again.origin) == (dataset.digest, dataset.origin)
-    assert join(home.lake, store, dataset.window, home.now()).digest != dataset.digest
+    assert join(home.labels, store, dataset.window, home.now()).digest != dataset.digest

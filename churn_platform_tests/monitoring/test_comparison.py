@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from churn_platform.base.errors import DataError
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.evaluation.comparison import paired_auc_difference
 from churn_platform.evaluation.statistics import auc
 from churn_platform.evaluation.weights import effective_count
@@ -28,7 +29,7 @@ def memory(drawn):
     months = {
         as_of: PastMonth(
             rows.drop(columns=["as_of", "label"]),
-            ((as_of, rows.set_index("member")["label"].astype(bool)),),
+            ((as_of, MonthLabels(rows.set_index("member")["label"].astype(bool))),),
         )
         for as_of, rows in drawn.items()
     }
@@ -85,7 +86,7 @@ def test_a_month_without_labels_or_of_one_class_shows_nothing(gym, drawn, versio
     assert shown(None, gym.policy.promotion) == "open"
     rows = drawn[MARCH]
     stayed = rows.set_index("member")["label"].astype(bool) & False
-    past = PastMonth(rows.drop(columns=["as_of", "label"]), ((MARCH, stayed),))
+    past = PastMonth(rows.drop(columns=["as_of", "label"]), ((MARCH, MonthLabels(stayed)),))
     scores = Memory(PastMonths({MARCH: past}), "code").later_months(gym)
     assert scores.auc(versions[0], MARCH) is None
     assert scores.gain(versions[1], versions[0], ["2024-03-31"]) is None

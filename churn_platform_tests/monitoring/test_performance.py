@@ -13,9 +13,9 @@ from churn_platform.evaluation.metrics import evaluate
 from churn_platform.features.training_dataset import entity_hashes
 from churn_platform.monitoring.performance import (
     VersionPerformance,
-    realised,
     stand_down_reason,
 )
+from churn_platform_tests.monitoring.labelled import realised
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.monitoring.performance import ServedPerformance, realised
+from churn_platform.monitoring.performance import ServedPerformance
 from churn_platform.monitoring.served_performance import review
+from churn_platform_tests.monitoring.labelled import realised
 
 MARCH = "2024-03-31"
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from churn_platform.base.errors import DataError
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.replay.backtest import Alternative, BacktestSteps, run_past_month
 from churn_platform.replay.history import Memory, PastMonth, PastMonths
@@ -111,7 +112,7 @@ def test_drift_is_measured_against_a_reference_as_old_as_today(declare, declared
     for year in (0, 1):
         as_of = dt.date(2024 + year, 1, 31)
         rows = month(as_of, seed=year).assign(tenure=np.arange(1000) % 24 + 12 * year)
-        months[as_of] = PastMonth(rows, ((as_of, rows.set_index("member")["label"]),))
+        months[as_of] = PastMonth(rows, ((as_of, MonthLabels(rows.set_index("member")["label"])),))
     shared = Memory(PastMonths(months), "code")
     first, today = months
     production = shared.candidate(aging, shared.dataset(aging, first))

@@ -10,7 +10,7 @@ from churn_platform_tests.changing_business import APRIL, FEBRUARY, JUNE, MAY, M
 
 @pytest.fixture(scope="module")
 def history(changed):
-    return history_of(changed.lake.contract, changed.lake, changed.now())
+    return history_of(changed.labels, changed.now())
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_only_months_of_one_definition_judge_a_version(changed, backtest):
 
 
 def test_the_home_is_replayed_and_judged_on_months_of_the_same_definition(changed):
-    replays = replay_home(changed.contract, changed.lake, changed.now(), [])
+    replays = replay_home(changed.contract, changed.labels, changed.now(), [])
     own = next(one for one in replays if one.name == THIS)
     assert [month.as_of for month in own.months] == [month.isoformat() for month in MONTHS]
     for one in (*own.judged, *changed.scoreboard().judge().decisions):

@@ -5,6 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.replay.history import PastMonth, PastMonths
 
 JANUARY = dt.date(2024, 1, 31)
@@ -29,12 +30,12 @@ def january(month):
 def history(month, january):
     """January's labels are known at once and corrected in March, February's come in March."""
     february = month(FEBRUARY, seed=2)
-    corrected = ~labels_of(january)
+    corrected = MonthLabels(~labels_of(january))
     return PastMonths(
         {
-            FEBRUARY: PastMonth(rows_of(february), ((MARCH, labels_of(february)),)),
+            FEBRUARY: PastMonth(rows_of(february), ((MARCH, MonthLabels(labels_of(february))),)),
             JANUARY: PastMonth(
-                rows_of(january), ((JANUARY, labels_of(january)), (MARCH, corrected))
+                rows_of(january), ((JANUARY, MonthLabels(labels_of(january))), (MARCH, corrected))
             ),
             MARCH: PastMonth(rows_of(month(MARCH, seed=3))),
         }
@@ -44,9 +45,9 @@ def history(month, january):
 def test_months_are_in_order_and_labels_are_those_known_then(history, january):
     assert list(history.months) == [JANUARY, FEBRUARY, MARCH]
     first = labels_of(january)
-    assert history.labels(JANUARY, FEBRUARY).equals(first)
-    assert history.labels(JANUARY, MARCH).equals(~first)
-    assert history.labels(JANUARY).equals(~first)
+    assert history.labels(JANUARY, FEBRUARY).churned.equals(first)
+    assert history.labels(JANUARY, MARCH).churned.equals(~first)
+    assert history.labels(JANUARY).churned.equals(~first)
     assert history.labels(FEBRUARY, FEBRUARY) is None
     assert history.labels(MARCH) is None
 
@@ -73,7 +74,7 @@ def test_the_dataset_is_the_one_that_the_platform_assembles(
 
 def test_labelled_rows_are_matched_by_customer_whatever_the_order(month, gym, january):
     labels = labels_of(january).iloc[::-2]
-    history = PastMonths({JANUARY: PastMonth(rows_of(january), ((JANUARY, labels),))})
+    history = PastMonths({JANUARY: PastMonth(rows_of(january), ((JANUARY, MonthLabels(labels)),))})
     found = history.labelled(gym, JANUARY)
     assert found.known.sum() == len(labels) == found.labelled.entities.size
     assert (
@@ -83,7 +84,8 @@ def test_labelled_rows_are_matched_by_customer_whatever_the_order(month, gym, ja
 
 
 def test_all_rows_of_some_months_come_with_the_labels_known_then(history, gym, january):
-    rows, labels = history.known(gym, [JANUARY, FEBRUARY], FEBRUARY)
+    rows, columns = history.known(gym, [JANUARY, FEBRUARY], FEBRUARY)
+    labels = columns.churned
     assert len(rows) == len(labels) == 2000
     assert np.array_equal(labels[:1000].astype(bool), january["label"])
     assert labels[1000:].isna().all()
@@ -91,7 +93,9 @@ def test_all_rows_of_some_months_come_with_the_labels_known_then(history, gym, j
 
 def test_a_labelled_customer_without_a_row_is_kept_with_nothing_known_of_them(month, gym, january):
     rows = rows_of(january)
-    history = PastMonths({JANUARY: PastMonth(rows.iloc[1:], ((JANUARY, labels_of(january)),))})
+    history = PastMonths(
+        {JANUARY: PastMonth(rows.iloc[1:], ((JANUARY, MonthLabels(labels_of(january))),))}
+    )
     frame = history.dataset(gym, JANUARY).frame
     assert len(frame) == 1000
     lost = frame[frame["member"] == rows["member"].iloc[0]]

@@ -6,6 +6,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.promotion.gate import gather
 from churn_platform.replay.history import Memory, PastMonth, PastMonths
 from churn_platform.training.candidate import fit_candidate, shuffled_refit
@@ -21,7 +22,9 @@ def memory(month):
     for as_of, seed in ((JANUARY, 1), (FEBRUARY, 2)):
         drawn = month(as_of, seed=seed)
         labels = drawn.set_index("member")["label"].astype(bool)
-        months[as_of] = PastMonth(drawn.drop(columns=["as_of", "label"]), ((as_of, labels),))
+        months[as_of] = PastMonth(
+            drawn.drop(columns=["as_of", "label"]), ((as_of, MonthLabels(labels)),)
+        )
     return Memory(PastMonths(months), "code")
 
 

@@ -18,11 +18,11 @@ from churn_platform_tests.small_business import (
 
 
 def backtests(home, files):
-    return replay_home(home.contract, home.lake, home.now(), files)
+    return replay_home(home.contract, home.labels, home.now(), files)
 
 
 def past_of(home):
-    return history_of(home.contract, home.lake, home.now())
+    return history_of(home.labels, home.now())
 
 
 def content(home):
@@ -100,7 +100,7 @@ def test_a_correction_is_known_from_the_month_on_in_which_it_came_and_to_the_jud
     again = leavers.assign(has_left=True)
     corrected(home, JANUARY, instant(FEBRUARY) + dt.timedelta(days=6), leavers=again)
     history = past_of(open_home(home.folder))
-    before, then, now = (history.labels(JANUARY, at) for at in (JANUARY, FEBRUARY, None))
+    before, then, now = (history.labels(JANUARY, at).churned for at in (JANUARY, FEBRUARY, None))
     assert before.tolist() == leavers["has_left"].tolist()
     assert then.tolist() == flipped["has_left"].tolist()
     assert now.all()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
 from churn_platform.ingestion.rules import conform
@@ -44,7 +45,7 @@ def lived_month(contract: Contract, month: SimulatedMonth) -> PastMonth:
     tables = {name: conform(contract, name, frame)[0] for name, frame in month.tables.items()}
     label = contract.label
     labels = tables[label.table].set_index(contract.entity.column)[label.column].astype(bool)
-    return PastMonth(feature_frame(contract, tables), ((month.as_of, labels),))
+    return PastMonth(feature_frame(contract, tables), ((month.as_of, MonthLabels(labels)),))
 
 
 class CoreLoop:

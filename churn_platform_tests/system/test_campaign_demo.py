@@ -1,5 +1,8 @@
 """The business of `churn demo --scenario campaign`: it works each plan, and continues where it was interrupted."""
 
+import datetime as dt
+import json
+
 import pandas as pd
 import pytest
 
@@ -8,6 +11,8 @@ from churn_platform.cli.campaign import WorkedCampaign
 from churn_platform.cli.demo import begin_simulation, read_truth
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.simulator import CAMPAIGN, CampaignTruth
+from churn_platform_tests.small_business import open_home
+from churn_platform_tests.system.test_demo import churn
 
 USERS = 120
 MONTHS = 3
@@ -94,3 +99,30 @@ def test_an_interrupted_business_continues_with_the_same_bytes(lived, tmp_path, 
     assert contents(tmp_path) == contents(lived.folder)
     planned = [name for name in again.happened if name.startswith("plan")]
     assert len(planned) == MONTHS - len(before)
+
+
+@pytest.mark.slow
+def test_the_demo_works_the_plan_of_each_month_and_shows_what_is_true(tmp_path):
+    asked = ("demo", "--scenario", "campaign", "--users", "1500", "--months", "3", "--json")
+    told = churn(*asked, home=tmp_path)
+    assert told.code == 0, told.err
+    home = open_home(tmp_path)
+    january, february, march = read_truth(tmp_path / "simulated").months
+    assert january.assignment == ((), (), ())
+    for truth in (february, march):
+        rows = home.contact_plans.rows(truth.as_of).set_index("user_id")["arm"]
+        for arm in ("contact", "untouched", "explore"):
+            assert set(getattr(truth, arm)) == set(rows.index[rows == arm])
+        assert truth.contact
+        assert truth.untouched
+    contacts = home.lake.tables(dt.date(2024, 3, 31))["contacts"]
+    assert {*february.contact, *february.explore} <= set(contacts["user_id"])
+    rows = {row["month"]: row for row in json.loads(told.out)["story"]}
+    worked = rows["2024-02-29"]
+    assert worked["naive_auc"] < worked["true_auc"]
+    assert (worked["saved"], worked["assigned"]) == (february.saved, 225)
+    assert rows["2024-01-31"]["assigned"] == 0
+    before = [receipt.digest for receipt in home.ledger.receipts()]
+    again = churn(*asked, home=tmp_path)
+    assert json.loads(again.out)["story"] == json.loads(told.out)["story"]
+    assert [receipt.digest for receipt in open_home(tmp_path).ledger.receipts()] == before

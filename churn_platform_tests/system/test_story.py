@@ -151,7 +151,8 @@ def test_a_simulation_is_introduced_by_what_happens_and_what_the_loop_should_do(
 
 WORKED = {
     "naive_auc": 0.725, "true_auc": 0.815, "assigned": 1_234, "untouched": 137, "saved": 210,
-    "driven_away": 41,
+    "driven_away": 41, "reported_state": "not yet shown", "reported_saved": 190.4,
+    "reported_interval": [-12.2, 393.0], "saved_among_compared": 205,
 }  # fmt: skip
 
 
@@ -184,16 +185,37 @@ def test_a_worked_month_has_the_models_figure_on_both_kinds_of_labels(home):
     assert february.naive_auc == pytest.approx(8 / 12)
     counts = (february.assigned, february.untouched, february.saved, february.driven_away)
     assert counts == (4, 1, 2, 1)
+    assert (january.reported_state, january.reported_saved) == (None, None)
+
+
+def test_what_the_platform_reports_is_compared_with_the_truth_about_the_same_customers(home):
+    saved = {"value": 3.2, "interval": {"low": 1.0, "high": 5.4}}
+    effect = {"months": [JANUARY, FEBRUARY], "state": "shown", "saved": saved}
+    march = pd.Timestamp(MARCH).date()
+    home.records.write("campaign_effect", march, {"effect": effect})
+    february = pd.Timestamp(FEBRUARY).date()
+    withheld = {"months": [JANUARY], "state": "withheld", "saved": None}
+    home.records.write("campaign_effect", february, {"effect": withheld})
+    months = [campaign_truth(JANUARY), campaign_truth(FEBRUARY), campaign_truth(MARCH)]
+    found = {"months": [], "decisions": [], "performance": []}
+    _, second, third = story(home, found, truth_about(months), {})
+    assert (third.reported_saved, third.reported_interval) == (3.2, [1.0, 5.4])
+    # Of customers 1 to 3 all leave without contact; of them 3 leaves, who was not reached.
+    assert third.saved_among_compared == 2 * 2
+    assert (second.reported_state, second.reported_saved) == ("withheld", None)
+    assert "3 (1 to 5)" in shown(third)
+    assert "withheld" in shown(second)
 
 
 def test_a_campaign_shows_the_naive_figure_next_to_the_truth_and_who_was_saved():
-    quiet = {"naive_auc": None, "true_auc": None, "assigned": 0, "untouched": 0, "saved": 0} | {
-        "driven_away": 0
-    }
+    quiet = dict.fromkeys(WORKED) | {"assigned": 0, "untouched": 0, "saved": 0, "driven_away": 0}
     first = CampaignMonth(month=JANUARY, **PLAIN | quiet)
     said = shown(first, CampaignMonth(month=FEBRUARY, **PLAIN | WORKED))
     [line] = [line for line in said.splitlines() if line.startswith(f"{FEBRUARY}  ")]
-    assert line.split()[1:7] == ["0.725", "0.800", "0.815", "1,234", "137", "210"]
+    assert line.split()[1:5] == ["0.725", "0.800", "0.815", "1,234"]
+    assert "190 (-12 to 393), not yet shown" in line
+    assert " 210 " in line
     end = said.splitlines()[-1]
-    assert [fact in end for fact in ("1,234", "210", "41", "0.725", "0.815")] == [True] * 5
+    facts = ("1,234", "210", "41", "0.725", "0.815", "190 (-12 to 393), not yet shown", "205")
+    assert [fact in end for fact in facts] == [True] * len(facts)
     assert "0.725" not in shown(first)

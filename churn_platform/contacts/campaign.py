@@ -1,0 +1,186 @@
+"""What contacting was worth: the customers of matured plans compared, and the record of it."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from churn_platform.base.stored import Stored
+from churn_platform.contacts.assigned import AssignedMonth
+from churn_platform.contacts.effect import Doubt, Effect, EffectState, effect_of
+from churn_platform.contacts.labels import CorrectedLabels
+from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
+from churn_platform.contacts.plans import experiment_of
+from churn_platform.evaluation.sequential import level_at
+from churn_platform.evaluation.statistics import quantile_of_normal
+from churn_platform.lake.records import Records
+from churn_platform.lake.tables import feature_frame
+
+KIND: Final = "campaign_effect"
+NOTHING: Final = (
+    "No plan has matured labels yet: what contacting was worth is known when they are delivered."
+)
+
+
+class CampaignRecord(Stored):
+    """The record of the step `campaign_effect`."""
+
+    snapshot: str = ""
+    inputs: str = ""
+    note: str | None = None
+    """Why nothing can be said yet."""
+    look: int = 0
+    """How many months have been looked at, one after the other; at most `looks`."""
+    looks: int = 0
+    """The planned number of looks: `policy.contacts.months`."""
+    level: float | None = None
+    """Confidence level of the intervals at this look."""
+    effect: Effect | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What contacting was worth, for the retention team."""
+        if self.effect is None:
+            return self.note or NOTHING
+        return f"{_verdict(self.effect)} {_basis(self.effect)}"
+
+
+@dataclass(frozen=True)
+class Campaigns:
+    """Measures what contacts were worth in one home."""
+
+    labels: CorrectedLabels
+    records: Records
+
+    def measure(self, as_of: dt.date) -> CampaignRecord | None:
+        """Compare those assigned with those left untouched, over the newest
+        `policy.contacts.months` plans whose labels are known, and keep the record.
+
+        Returns:
+            The record; None where the contract names no contacts.
+        """
+        contract = self.labels.lake.contract
+        if contract.contacts is None:
+            return None
+        made_from = self.labels.months().made_from(as_of)
+        record = self.of_months(self.matured(as_of)).model_copy(update=made_from)
+        self.records.write(KIND, as_of, record.as_json())
+        return record
+
+    def record(self, as_of: dt.date) -> CampaignRecord | None:
+        """The record of a month; None before the step ran."""
+        fields = self.records.read(KIND, as_of)
+        if fields is None:
+            return None
+        return CampaignRecord.read(fields, f"The campaign record of {as_of}")
+
+    def matured(self, as_of: dt.date) -> list[dt.date]:
+        """The months up to `as_of` that have a plan and matured labels, oldest first."""
+        planned = set(self.labels.plans.months())
+        return [month for month in self.labels.months().matured(as_of) if month in planned]
+
+    def of_months(self, months: list[dt.date]) -> CampaignRecord:
+        """The record of these months; of more than the planned number the newest count."""
+        policy = self.labels.lake.contract.policy
+        looks = policy.contacts.months
+        found = [self.assigned(month) for month in months[-looks:]]
+        compared = [month for month in found if month is not None and len(month.entities)]
+        if not compared:
+            return CampaignRecord(note=NOTHING, look=0, looks=looks)
+        look = min(len(months), looks)
+        level = level_at(look, looks, policy.promotion.level)
+        effect = effect_of(compared, quantile_of_normal(level))
+        if effect is None:
+            return CampaignRecord(note=NOTHING, look=look, looks=looks, level=level)
+        return CampaignRecord(look=look, looks=looks, level=level, effect=effect)
+
+    def assigned(self, month: dt.date) -> AssignedMonth | None:
+        """The customers above the cut of a month's plan whose label is known; None if the plan
+        left nobody untouched.
+        """
+        lake = self.labels.lake
+        contract = lake.contract
+        key = contract.entity.column
+        rows = self.labels.plans.rows(month)
+        rows = rows[rows[ARM].isin([CONTACT, UNTOUCHED]) & (rows[PROBABILITY] < 1)]
+        churned = lake.labels(month, self.labels.now())
+        if churned is None or rows.empty:
+            return None
+        rows = rows[rows[key].isin(churned.index)].reset_index(drop=True)
+        contacts = self._contacts(month)
+        own = contacts.reindex(rows[key])
+        contacted = own["reached"].eq(other=True).to_numpy(dtype=bool)
+        slices = feature_frame(contract, lake.tables(month)).set_index(key).reindex(rows[key])
+        return AssignedMonth(
+            as_of=month.isoformat(),
+            experiment=experiment_of(month),
+            entities=rows[key].to_numpy(dtype=object),
+            assigned=(rows[ARM] == CONTACT).to_numpy(),
+            probability=rows[PROBABILITY].to_numpy(dtype=float),
+            stratum=rows["stratum"].to_numpy(dtype=np.int64),
+            churned=churned.reindex(rows[key]).to_numpy(dtype=bool),
+            contacted=contacted,
+            action=own["action"].where(own["action"].notna(), None).to_numpy(dtype=object),
+            value=rows["value"].to_numpy(dtype=float),
+            cost=own["cost"].fillna(0.0).to_numpy(dtype=float),
+            slices={name: slices[name].to_numpy(dtype=object) for name in contract.slices},
+        )
+
+    def _contacts(self, month: dt.date) -> pd.DataFrame:
+        """By customer: whether they were reached before the label of a month, the action of the
+        first contact that reached them, and what all of their contacts cost.
+        """
+        contract = self.labels.lake.contract
+        key = contract.entity.column
+        terms = contract.policy.contacts
+        until = contract.matures(month)
+        rows = self.labels.log.between(self.labels.now(), month, until)
+        cost = rows["cost"].astype("Float64").fillna(terms.contact_cost).astype(float)
+        rows = rows.assign(cost=cost + terms.incentive * rows["reached"].astype(float))
+        ordered = rows.sort_values(["reached", "contacted_on"], ascending=[False, True])
+        by_customer = ordered.groupby(key, sort=False)
+        return by_customer.agg(
+            reached=("reached", "any"), action=("action", "first"), cost=("cost", "sum")
+        )
+
+
+def _verdict(effect: Effect) -> str:
+    saved = effect.saved
+    if effect.state is EffectState.WITHHELD:
+        return f"No verdict: {' '.join(WHY_WITHHELD[doubt] for doubt in effect.doubts)}"
+    if saved is None or effect.state is EffectState.NOT_YET_SHOWN:
+        between = ""
+        if saved is not None:
+            between = f": between {saved.interval.low:+,.0f} and {saved.interval.high:+,.0f} saved"
+        return f"An effect is not yet shown{between}."
+    low, high = abs(saved.interval.low), abs(saved.interval.high)
+    if effect.state is EffectState.HARMFUL:
+        return (
+            f"Contacting makes customers leave: {-saved.value:,.0f} [{high:,.0f}, {low:,.0f}] of"
+            f" {effect.assigned:,} left because they were to be contacted. Stop contacting."
+        )
+    return f"{saved.value:,.0f} customers were saved [{low:,.0f}, {high:,.0f}]."
+
+
+def _basis(effect: Effect) -> str:
+    months = effect.months[0]
+    if len(effect.months) > 1:
+        months = f"{effect.months[0]} to {effect.months[-1]}"
+    return (
+        f"Of {effect.assigned:,} customers on the lists of {months}, {effect.assigned_churn:.1%}"
+        f" left; of {effect.untouched:,} who were left untouched, {effect.untouched_churn:.1%}."
+    )
+
+
+WHY_WITHHELD: Final = {
+    Doubt.SAMPLE_RATIO: (
+        "the untouched customers are not as many as were drawn. Somebody may have changed the list."
+    ),
+    Doubt.SAMPLE_RATIO_IN_STRATA: (
+        "the untouched customers are not spread over the list as they were drawn. Somebody may"
+        " have changed the list."
+    ),
+    Doubt.MULTIPLE_EXPOSURE: "too many customers are both assigned and untouched.",
+}
