@@ -182,6 +182,7 @@ def monthly(home: Services, as_of: dt.date) -> None:
     home.performance_monitor.measure(as_of)
     home.scoring.score(as_of)
     home.month.contact_plan(as_of)
+    home.month.campaign_effect(as_of)
 
 
 def candidate(home: Services, as_of: dt.date, code: str | None = None) -> int:
