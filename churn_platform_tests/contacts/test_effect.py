@@ -303,6 +303,18 @@ def test_the_sample_ratio_is_pearsons_chi_square():
     assert found.p_value == pytest.approx(expected, rel=1e-9)
 
 
+def test_small_strata_are_joined_before_the_sample_ratio_is_taken():
+    """Four strata of 100 at 10% expect ten untouched each: two pairs, two degrees of freedom."""
+    from scipy.stats import chi2
+
+    one = month(rows=400, share=0.1)
+    assigned = np.ones(400, dtype=bool)
+    assigned[:30] = False
+    found = sample_ratio(rows_of([replace(one, assigned=assigned)]))
+    expected = (10**2 + 20**2) / (200 * 0.1 * 0.9)
+    assert found.p_value_in_strata == pytest.approx(chi2.sf(expected, 2), rel=1e-9)
+
+
 def test_arms_of_the_wrong_size_withhold_the_verdict():
     one = month(saved=0.3, rows=1000, share=0.5)
     probability = np.full(1000, 0.6)
