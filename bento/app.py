@@ -144,10 +144,11 @@ def _add_customers(app: FastAPI, backend: Backend) -> None:
     models = backend.models
     predictor = backend.predictor
     history = predictor.history
+    plans_contacts = predictor.contract.contacts is not None
 
     @app.get(
         "/customers/at-risk",
-        summary="Who is most likely to leave",
+        summary="Who to contact" if plans_contacts else "Who is most likely to leave",
         response_model=models.at_risk,
         responses=_errors(422),
     )
@@ -155,12 +156,13 @@ def _add_customers(app: FastAPI, backend: Backend) -> None:
         unique_fields(request.query_params.multi_items())
         listed = await asyncio.to_thread(history.at_risk)
         standing = history.standing()
+        planned = {"to_contact": True} if plans_contacts else {}
         return JsonResponse(
             {
                 "as_of": standing.as_of,
                 "version": standing.version,
                 "stand_down": standing.stand_down is not None,
-                "list_note": standing.list_note,
+                "list_note": await asyncio.to_thread(history.list_note),
                 "customers_scored": standing.customers,
                 "already_left": standing.left,
                 "listed": len(listed),
@@ -169,6 +171,7 @@ def _add_customers(app: FastAPI, backend: Backend) -> None:
                     one.as_json(predictor.key)
                     for one in listed[page.offset : page.offset + page.top]
                 ],
+                **planned,
                 "request_id": request.state.request_id,
             }
         )
@@ -192,6 +195,8 @@ def _add_customers(app: FastAPI, backend: Backend) -> None:
         request_id = request.state.request_id
         answer: dict[str, Any] = {predictor.key: key}
         answer["history"] = await asyncio.to_thread(history.customer, key)
+        if plans_contacts:
+            answer["to_contact"] = await asyncio.to_thread(history.to_contact, key)
         try:
             answer["current"] = await predictor.predict({predictor.key: key}, request_id)
             answer["no_current"] = None

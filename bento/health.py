@@ -91,7 +91,7 @@ class Health:
         history = self._predictor.history
         if history.standing().as_of != newest:
             return False
-        listed = await asyncio.to_thread(history.at_risk)
+        listed = await asyncio.to_thread(history.ranked)
         keys = [customer.key for customer in listed[:SAMPLE]]
         if not keys:
             return False

@@ -103,11 +103,12 @@ def models_of(contract: Contract) -> Models:
         ),
         answer=answer,
         batch_answer=_batch_answer_type(name, key, scored),
-        at_risk=_at_risk_type(name, key),
+        at_risk=_at_risk_type(contract, key),
         customer=_closed(
             "Customer",
             {
                 name: key,
+                **_customer_contact(contract),
                 "history": list[HistoryEntry],
                 "current": answer | None,
                 "no_current": ErrorItem | None,
@@ -173,7 +174,24 @@ def _batch_answer_type(name: str, key: Any, scored: dict[str, Any]) -> Any:  # n
     )
 
 
-def _at_risk_type(name: str, key: Any) -> Any:  # noqa: ANN401 - a type
+def _customer_contact(contract: Contract) -> dict[str, Any]:
+    """The field of a customer where the contract names contacts."""
+    if contract.contacts is None:
+        return {}
+    said = "Whether the newest month's list of who to contact has the customer; null without one."
+    return {"to_contact": Annotated[bool | None, Field(description=said)]}
+
+
+def _list_contact(contract: Contract) -> dict[str, Any]:
+    """The field of the list where the contract names contacts."""
+    if contract.contacts is None:
+        return {}
+    said = "The list holds the customers to contact, not all who are likely to leave."
+    return {"to_contact": Annotated[Literal[True], Field(description=said)]}
+
+
+def _at_risk_type(contract: Contract, key: Any) -> Any:  # noqa: ANN401 - a type
+    name = contract.entity.column
     listed = {
         name: key,
         "rank": int,
@@ -195,6 +213,7 @@ def _at_risk_type(name: str, key: Any) -> Any:  # noqa: ANN401 - a type
             "listed": int,
             "offset": int,
             "customers": list[_closed("ListedCustomer", listed)],  # type: ignore[misc]
+            **_list_contact(contract),
             "request_id": str,
         },
     )

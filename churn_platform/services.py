@@ -27,6 +27,7 @@ from churn_platform.features.online.address import (
 )
 from churn_platform.features.online.upkeep import count_rows, delete_rows
 from churn_platform.features.training_datasets import TrainingDatasets
+from churn_platform.ingestion.contact_recording import ContactRecording
 from churn_platform.ingestion.drop import FileDigests, newest_drop
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.contract_history import ContractHistory
@@ -52,10 +53,12 @@ from churn_platform.promotion.promotions import Decisions, Promotions, released
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.promotion.rollbacks import Rollbacks
 from churn_platform.replay.home_replay import Scoreboard
+from churn_platform.reports.contact_status import ContactStatuses
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.reports.status import Status
 from churn_platform.scoring.contact_planning import ContactPlanning
 from churn_platform.scoring.scoring import Scoring
+from churn_platform.scoring.what_if import WhatIf
 from churn_platform.serving.bento_build import Bundles
 from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases
@@ -321,6 +324,23 @@ class Services(Home):
             now=self.now,
         )  # fmt: skip
 
+    @cached_property
+    def contact_recording(self) -> ContactRecording:
+        """Records contacts."""
+        return ContactRecording(self, self.contract, self.lake, self.contact_plans, self.ingestion)
+
+    @cached_property
+    def contact_statuses(self) -> ContactStatuses:
+        """What is planned."""
+        return ContactStatuses(
+            self.contract, self.contact_plans, self.contact_planning, self.contact_log, self.reports
+        )
+
+    @cached_property
+    def what_if(self) -> WhatIf:
+        """What a campaign could show."""
+        return WhatIf(self.contract, self.records, self.labels, self.now)
+
     def progress(self) -> Progress:
         """How far the home is now."""
         return Progress(
@@ -470,6 +490,7 @@ class Services(Home):
             self.contract_history,
             progress=self.progress,
             waiting=self.approvals.waiting,
+            contacts=self.contact_statuses.newest,
             released=lambda version: released(self.releases, version),
         )
 

@@ -99,21 +99,22 @@ async function showCustomer(key) {
   try {
     const found = await ask("/predict", { [state.entity]: state.whole && /^-?\d+$/.test(key) ? Number(key) : key });
     const history = await ask(`/customers/${encodeURIComponent(key)}`).catch(() => ({}));
-    place.replaceChildren(customer(key, found, history.history || []));
+    place.replaceChildren(customer(key, found, history.history || [], history.to_contact));
   } catch (error) {
     place.replaceChildren(failure(error));
   }
 }
 
-function customer(key, found, history) {
+function customer(key, found, history, toContact) {
   const card = $("template-customer").content.cloneNode(true);
   const part = (selector) => card.querySelector(selector);
   part("h3").textContent = key;
-  part(".verdict").append(percent(found.probability), " ", element("small", verdict(found)));
+  part(".verdict").append(percent(found.probability), " ", element("small", toContact === undefined ? verdict(found) : planned(toContact)));
   part(".meter").setAttribute("aria-label", `Probability ${percent(found.probability)}`);
   part(".fill").style.width = percent(found.probability);
   // Null: this server does not know who has left.
-  const threshold = found.already_left === false ? state.threshold : undefined;
+  // With contacts the plan says who is contacted, not the threshold.
+  const threshold = found.already_left === false && toContact === undefined ? state.threshold : undefined;
   part(".threshold").hidden = threshold === undefined;
   if (threshold !== undefined) part(".threshold").style.left = percent(threshold);
   const group = found.already_left ? "Not in the list"
@@ -134,6 +135,10 @@ function customer(key, found, history) {
   return card;
 }
 
+function planned(toContact) {
+  return toContact === null ? "contacts are not planned yet" : toContact ? "to contact" : "not on the list of who to contact";
+}
+
 function verdict(found) {
   if (found.already_left) return "has already left";
   if (found.already_left === null || state.threshold === undefined) return found.decile === null ? "" : `decile ${found.decile}`;
@@ -151,7 +156,7 @@ async function loadList() {
       return showList();
     }
     state.losses = state.rows.some((row) => row.expected_loss !== undefined);
-    $("list-title").textContent = state.losses ? "Highest expected loss" : "Most likely to leave";
+    $("list-title").textContent = found.to_contact ? "To contact" : state.losses ? "Highest expected loss" : "Most likely to leave";
     $("loss-heading").hidden = !state.losses;
     const left = found.already_left ? ` ${found.already_left.toLocaleString("en")} of them have already left.` : "";
     const trained = state.rows.filter((row) => row.trained_on).length;

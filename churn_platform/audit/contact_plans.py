@@ -136,13 +136,18 @@ class PlanChecks:
         faults = [*_record_faults(record, ContactPlanRegistered.of(receipt), rows, named)]
         contract = _contract_then(self.planning.contract, self.receipts, receipt)
         expected = ContactList.of(contract or self.planning.contract, as_of, rows)
-        text, excel = list_files(self.planning.reports, as_of)
+        text, excel, served = list_files(self.planning.reports, as_of)
         if text.exists() and sha256_file(text) != record.list_digest:
             faults.append(f"{text} is not the list that was made")
         faults += _list_faults(text, _csv_keys, expected)
         if len(expected.rows) < EXCEL_ROWS:
             faults += _list_faults(excel, _excel_keys, expected)
+        faults += _list_faults(served, self._served_keys, expected)
         return faults, ""
+
+    def _served_keys(self, file: Path, _: ContactList, __: str) -> list[str]:
+        column = self.plans.contract.entity.column
+        return pd.read_parquet(file, columns=[column])[column].astype(str).tolist()
 
     def _has_rows(self, as_of: dt.date) -> bool:
         """Whether the rows of a plan are those that were registered."""

@@ -47,6 +47,14 @@ ERROR_CODES = {
         "No backup was found at this path.",
         "Check the path.",
     ),
+    "CONTACTS_NOT_DECLARED": ErrorCode(
+        "The contract names no table of contacts, or one that is read from a database.",
+        "Add `contacts` to the contract, or record the contacts in the database.",
+    ),
+    "CONTACTS_UNKNOWN": ErrorCode(
+        "No month of the home has a customer of the file.",
+        "Check that the file is of this home and that its keys are written as in the drops.",
+    ),
     "CONTACT_PLAN_CHANGED": ErrorCode(
         "The rows of a contact plan are not those that the ledger registered.",
         "Restore the file from a backup; `churn verify` names the month.",

@@ -12,6 +12,7 @@ import typer
 from churn_platform.base.errors import ChurnError, UsageError
 from churn_platform.base.text import counted, parse_as_of
 from churn_platform.cli import (
+    contacts,
     contract,
     ledger,
     maintenance,
@@ -139,6 +140,7 @@ for command in (
     status.decision,
     scores.scores,
     scores.explain,
+    contacts.plan,
     replay.replay,
     replay.scoreboard,
     promotion.approve,
@@ -159,3 +161,4 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(contract.app, name="contract")
+app.add_typer(contacts.app, name="contacts")

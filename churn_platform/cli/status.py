@@ -63,6 +63,10 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
     console.print(f"Months      {_span(found['months'])}")
     show_contract(console, found["contract_changes"])
     show_production(console, found)
+    if planned := found.get("contacts"):
+        console.print(
+            f"Contacts    {planned['as_of']}: {planned_sentence(planned)}", soft_wrap=True
+        )
     show_people(console, found)
     aside = found["quarantine"]
     if aside is None:
@@ -107,6 +111,19 @@ def show_production(console: "Console", found: Mapping[str, Any]) -> None:
             f"[yellow]Proposed[/]    {proposal['sentence']} Type `{proposal['command']}`.",
             soft_wrap=True,
         )
+
+
+def planned_sentence(planned: Mapping[str, Any]) -> str:
+    """How many are to be contacted and how many were, or why nobody is."""
+    if planned["note"]:
+        return str(planned["note"])
+    said = (
+        f"{counted(planned['assigned'], 'customer')} to contact, {planned['contacted']:,} of them"
+        f" contacted so far; {planned['untouched']:,} left untouched at random."
+    )
+    if planned["untouched_contacted"]:
+        said += f" {planned['untouched_contacted']:,} of these were contacted all the same."
+    return said
 
 
 def show_contract(console: "Console", found: Mapping[str, Any]) -> None:

@@ -248,7 +248,7 @@ def _show_reasons(console: "Console", months: Sequence[StoryMonth]) -> None:
 
 
 def _show_campaign(console: "Console", months: Sequence[StoryMonth]) -> None:
-    """Print what the naive figure says, what is true, and what was saved."""
+    """Print the naive figures, the true ones, and the saved customers."""
     numbers = ("naive", "corrected", "true", "on the list", "saved so far", "truly saved")
     made = table("What happened", "month", *numbers, "the loop", numbers=numbers)
     worked = [month for month in months if isinstance(month, CampaignMonth)]

@@ -33,24 +33,29 @@ def contact_plan(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
     opened = home.open()
     as_of = month_of(context)
     record = opened.month.contact_plan(as_of)
-    if record is None or record.digest is None:
-        note = NO_CONTACTS if record is None else record.note
-        return dg.MaterializeResult(metadata={"note": note or ""})
+    if record is None:
+        return dg.MaterializeResult(metadata={"note": NO_CONTACTS})
+    if record.digest is None:
+        return dg.MaterializeResult(
+            metadata={"note": record.note or "", "waits for a decision": record.waiting}
+        )
     csv = contact_list(opened.reports, as_of)
+    excel = csv.with_suffix(".xlsx")
     excluded = [(reason, f"{count:,}") for reason, count in record.excluded.items()]
-    return dg.MaterializeResult(
-        metadata={
-            "to contact": record.assigned,
-            "of them below the cut": record.explore,
-            "left untouched": record.untouched,
-            "excluded": markdown_table(["reason", "customers:"], excluded),
-            "model version": str(record.version),
-            "experiment": record.experiment or "",
-            "digest": record.digest,
-            "list": dg.MetadataValue.url(report_url(opened, csv)),
-            "list file": dg.MetadataValue.path(str(csv)),
-        }
-    )
+    metadata: dict[str, dg.RawMetadataValue] = {
+        "to contact": record.assigned,
+        "of them below the cut": record.explore,
+        "left untouched": record.untouched,
+        "excluded": markdown_table(["reason", "customers:"], excluded),
+        "model version": str(record.version),
+        "experiment": record.experiment or "",
+        "digest": record.digest,
+        "list": dg.MetadataValue.url(report_url(opened, csv)),
+        "list file": dg.MetadataValue.path(str(csv)),
+    }
+    if excel.exists():
+        metadata["list as Excel"] = dg.MetadataValue.url(report_url(opened, excel))
+    return dg.MaterializeResult(metadata=metadata)
 
 
 @dg.asset(

@@ -29,6 +29,7 @@ from churn_platform.monitoring.performance import ServedPerformance, VersionPerf
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
 from churn_platform.promotion.decision import Decision
+from churn_platform.reports.contact_status import ContactStatus
 from churn_platform.reports.contract_status import ContractStatus, contract_status
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.scoring.ranking import reasons
@@ -116,6 +117,8 @@ class HomeStatus(Stored):
     months: list[str]
     production: ProductionStatus | None
     newest_list: NewestList | None
+    contacts: ContactStatus | None = Field(exclude_if=lambda value: value is None)
+    """The newest contact plan; absent where the contract names no contacts."""
     pending: WaitingCandidate | None
     blocked: dict[int, Signature]
     decisions: list[AnsweredDecision]
@@ -202,6 +205,7 @@ class Status:
     contract_history: ContractHistory
     progress: Callable[[], Progress]
     waiting: Callable[[], tuple[Request, str | None] | None]
+    contacts: Callable[[], ContactStatus | None]
     released: Callable[[int], Candidate]
 
     def now(self) -> HomeStatus:
@@ -228,6 +232,7 @@ class Status:
             months=[month.isoformat() for month in progress.published],
             production=self.production(),
             newest_list=self.newest_list(),
+            contacts=self.contacts(),
             pending=self._pending(),
             blocked=state.blocked,
             decisions=[AnsweredDecision.of(one, state) for one in progress.decisions],

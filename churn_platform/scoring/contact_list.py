@@ -27,6 +27,7 @@ CONTACT_LIST: Final = "contact_list.csv"
 POSITION: Final = "position"
 RISK: Final = "risk_percent"
 VALUE: Final = "value"
+FILES: Final = (".csv", ".xlsx", ".parquet")
 EXCEL_ROWS: Final = 1_048_576
 """Rows of an Excel sheet, the header among them."""
 LONGEST_CHOICE: Final = 255
@@ -69,7 +70,7 @@ class ContactList:
         """
         month = contract.at(as_of)
         key = contract.entity.column
-        listed = planned[planned[ARM].isin(ASSIGNED)].sort_values("rank", ignore_index=True)
+        listed = _listed(planned)
         reasons = [name for name in planned.columns if name.startswith("reason_")]
         # Not the rank: a gap in it would show that a customer is left untouched.
         shown = {
@@ -104,13 +105,6 @@ class ContactList:
         if isinstance(value, float):
             return f"{value:.2f}".replace(".", self.decimal)
         return str(value)
-
-    def write(self, path: Path) -> None:
-        """Write the list as CSV, and next to it as Excel where a sheet has enough rows."""
-        if len(self.rows) < EXCEL_ROWS:
-            with replacing(path.with_suffix(".xlsx")) as temporary:
-                temporary.write_bytes(self.excel())
-        write_text(path, self.csv())
 
     def excel(self) -> bytes:
         """The list as an Excel file: the same bytes for the same list."""
@@ -169,6 +163,42 @@ def fill_in_columns(month: Contract) -> dict[str, Column]:
     known = {month.entity.column, contacts.assigned}
     ordered = dict.fromkeys([*named, *(own for own in columns if own not in known)])
     return {columns[own].source or own: columns[own] for own in ordered}
+
+
+def write_contact_list(
+    reports: Path, contract: Contract, as_of: dt.date, planned: pd.DataFrame
+) -> Path:
+    """Write the list of a plan for the team as CSV and, where a sheet has enough rows, as Excel;
+    and as Parquet for serving. The path of the CSV file.
+    """
+    path = contact_list(reports, as_of)
+    made = ContactList.of(contract, as_of, planned)
+    with replacing(path.with_suffix(".parquet")) as temporary:
+        served_rows(contract, planned).to_parquet(temporary, index=False)
+    if len(made.rows) < EXCEL_ROWS:
+        with replacing(path.with_suffix(".xlsx")) as temporary:
+            temporary.write_bytes(made.excel())
+    write_text(path, made.csv())
+    return path
+
+
+def served_rows(contract: Contract, planned: pd.DataFrame) -> pd.DataFrame:
+    """The list as the API answers it, with the fields of the ranked list; its ranks are the
+    positions on the list.
+    """
+    listed = _listed(planned)
+    reasons = [name for name in planned.columns if name.startswith("reason_")]
+    fields = ["probability", "decile", "expected_loss", "trained_on", *reasons]
+    key = contract.entity.column
+    rows = listed[[key, *(field for field in fields if field in listed)]].assign(
+        rank=range(1, len(listed) + 1)
+    )
+    return rows.astype({"decile": "int64", "trained_on": "bool"})
+
+
+def _listed(planned: pd.DataFrame) -> pd.DataFrame:
+    """The customers on the list for the team, in its order."""
+    return planned[planned[ARM].isin(ASSIGNED)].sort_values("rank", ignore_index=True)
 
 
 def contact_list(reports: Path, as_of: dt.date) -> Path:

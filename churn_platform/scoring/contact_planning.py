@@ -31,12 +31,19 @@ from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.acts import ContactPlanRegistered
 from churn_platform.monitoring.versions import Versions
-from churn_platform.scoring.contact_list import ContactList, contact_list
+from churn_platform.scoring.contact_list import (
+    FILES,
+    ContactList,
+    contact_list,
+    write_contact_list,
+)
 from churn_platform.scoring.ranking import outcomes, reasons
 from churn_platform.scoring.scoring import ScoresRecord, scores_record
 from churn_platform.training.version_contracts import VersionContracts
 
 ON_A_LIST = (CONTACT, EXPLORE, UNTOUCHED)
+OF_THE_SCORES = ("decile", "expected_loss", "trained_on")
+"""What the list shows of a customer's scores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +157,7 @@ class ContactPlanning:
         if made is not None and receipt is not None:
             self.plans.require_registered(as_of, made.rows)
             version = ContactPlanRegistered.of(receipt).version
-            rows = self._with_reasons(made, version, self.lake.tables(as_of))
+            rows = self._with_reasons(as_of, made, version)
             self.records.write_rows(KIND, as_of, rows)
         made_from = self.labels.months().made_from(as_of)
         self._completed(as_of, self.plans.rows(as_of), made_from)
@@ -221,7 +228,7 @@ class ContactPlanning:
             found.customers,
             found.excluded,
         )
-        rows = self._with_reasons(made, version, self.lake.tables(as_of))
+        rows = self._with_reasons(as_of, made, version)
         self.plans.register(as_of, made, version, found.digest)
         self.records.write_rows(KIND, as_of, rows)
         return self._completed(as_of, rows, made_from)
@@ -299,17 +306,20 @@ class ContactPlanning:
         found = self.labels.log.between(known_at, months[-wait:][0], as_of)
         return set(found[self.contract.entity.column])
 
-    def _with_reasons(
-        self, made: ContactPlan, version: int, tables: dict[str, pd.DataFrame]
-    ) -> pd.DataFrame:
-        """The rows of a plan, with the reasons of the customers who are on the list."""
+    def _with_reasons(self, as_of: dt.date, made: ContactPlan, version: int) -> pd.DataFrame:
+        """The rows of a plan; those of the customers on the list with what is shown of them, so
+        the list can be made again.
+        """
         candidate = self.versions().load(version)
         contract = self.version_contracts.of(candidate.card)
         key = contract.entity.column
         listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
-        rows = feature_frame(contract, tables).set_index(key).loc[listed[key]].reset_index()
+        features = feature_frame(contract, self.lake.tables(as_of)).set_index(key)
+        rows = features.loc[listed[key]].reset_index()
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
-        return made.rows.join(why.set_axis(listed.index))
+        scored = self.records.frame("scores", as_of).set_index(key).loc[listed[key]]
+        shown = scored[[name for name in OF_THE_SCORES if name in scored]]
+        return made.rows.join(shown.set_axis(listed.index)).join(why.set_axis(listed.index))
 
     def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> str:
         """Write the list for the team, unless it is there: the team may be working in it.
@@ -317,14 +327,12 @@ class ContactPlanning:
         Returns:
             The digest of the CSV file.
         """
-        made = ContactList.of(self.contract, as_of, rows)
-        files = list_files(self.reports, as_of)
-        if not all(file.exists() for file in files):
-            made.write(files[0])
-        return hashlib.sha256(made.csv().encode()).hexdigest()
+        if not all(file.exists() for file in list_files(self.reports, as_of)):
+            write_contact_list(self.reports, self.contract, as_of, rows)
+        text = ContactList.of(self.contract, as_of, rows).csv()
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-def list_files(reports: Path, as_of: dt.date) -> tuple[Path, Path]:
-    """The files of a month's list: CSV and Excel."""
-    csv = contact_list(reports, as_of)
-    return csv, csv.with_suffix(".xlsx")
+def list_files(reports: Path, as_of: dt.date) -> list[Path]:
+    """The files of a month's list: CSV, Excel and, for serving, Parquet."""
+    return [contact_list(reports, as_of).with_suffix(suffix) for suffix in FILES]

@@ -23,7 +23,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.features.online.reader import MARKER, read_month
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.serving.bundle import API, FOLDER, NOTE, SOURCES, Bundle
-from churn_platform.serving.score_history import SCORES
+from churn_platform.serving.score_history import PLANS, RANKED, SCORES, TO_CONTACT
 from churn_platform.training.release import Pointer
 from churn_platform.training.release_loading import Loaded, load_release
 from churn_platform.training.releases import Releases
@@ -128,7 +128,9 @@ class Bundles:
         copied = [self.ledger.file, *scored]
         if customers:
             copied += [path.with_suffix(".parquet") for path in scored]
-            copied += [self.home.reports / path.stem / "at_risk.parquet" for path in scored]
+            for name in (RANKED, TO_CONTACT):
+                copied += [self.home.reports / path.stem / name for path in scored]
+            copied += [home / PLANS / path.name for path in scored]
         _copy(copied, home, target)
         as_of, store, count = self._fill_store(target / "feast", customers=customers)
         bundle = Bundle(

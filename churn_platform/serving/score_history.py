@@ -19,6 +19,10 @@ from churn_platform.contract.model import Contract
 
 LOOK_SECONDS = 1.0
 SCORES = Path("lake", "derived", "scores")
+PLANS = Path("lake", "derived", "contact_plan")
+RANKED = "at_risk.parquet"
+TO_CONTACT = "contact_list.parquet"
+NOT_PLANNED = "The contacts of this month are not planned yet."
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,9 @@ class ScoreHistory:
         self._looked = 0.0
         self._seen = (0, 0)
         self._standing = ScoresSummary()
-        self._listed: tuple[tuple[int, int], list[ListedCustomer]] = ((0, 0), [])
+        self._plans_contacts = contract.contacts is not None
+        self._listed: dict[str, tuple[tuple[int, int], list[ListedCustomer]]] = {}
+        self._to_contact: tuple[list[ListedCustomer], frozenset[str | int]] = ([], frozenset())
 
     def standing(self) -> ScoresSummary:
         """The newest scored month, looked up at most once per second.
@@ -141,22 +147,62 @@ class ScoreHistory:
         return self._standing
 
     def at_risk(self) -> list[ListedCustomer]:
-        """The at-risk list of the newest scored month with reasons, highest risk first."""
+        """The list of the newest scored month with reasons, highest risk first: the customers
+        to contact where contacts are planned, else the ranked list.
+        """
+        if self._plans_contacts:
+            return self._list(TO_CONTACT) or []
+        return self.ranked()
+
+    def ranked(self) -> list[ListedCustomer]:
+        """The ranked list of the newest scored month."""
+        return self._list(RANKED) or []
+
+    def to_contact(self, key: str | int) -> bool | None:
+        """Whether a customer is on the list of who to contact; None without a list.
+
+        It does not tell why a customer is not: left untouched, excluded or below the cut.
+        """
+        listed = self._list(TO_CONTACT)
+        if listed is None:
+            return None
+        if self._to_contact[0] is not listed:
+            self._to_contact = (listed, frozenset(customer.key for customer in listed))
+        return key in self._to_contact[1]
+
+    def list_note(self) -> str | None:
+        """A sentence for readers of the list: of a list of the past, or why there is no list of
+        who to contact.
+        """
+        standing = self.standing()
+        if standing.as_of is None or not self._plans_contacts or self._list(TO_CONTACT) is not None:
+            return standing.list_note
+        path = self._home / PLANS / f"{standing.as_of}.json"
+        try:
+            note = read_json(path).get("note")
+        except (ChurnError, OSError):
+            note = None
+        return note or standing.list_note or NOT_PLANNED
+
+    def _list(self, name: str) -> list[ListedCustomer] | None:
+        """A list of the newest scored month; None where there is none."""
         import pyarrow.parquet as pq
 
         standing = self.standing()
         if standing.as_of is None:
-            return []
-        path = self._home / "reports" / standing.as_of.isoformat() / "at_risk.parquet"
+            return None
+        path = self._home / "reports" / standing.as_of.isoformat() / name
         try:
             found = path.stat()
         except FileNotFoundError:
-            return []
+            return None
         seen = (found.st_mtime_ns, found.st_ino)
-        if self._listed[0] != seen:
+        known = self._listed.get(name)
+        if known is None or known[0] != seen:
             rows = pq.ParquetFile(path).read().to_pylist()
-            self._listed = (seen, [_listed(row, self._key.column) for row in rows])
-        return self._listed[1]
+            known = (seen, [_listed(row, self._key.column) for row in rows])
+            self._listed[name] = known
+        return known[1]
 
     def customer(self, key: str | int) -> list[CustomerMonth]:
         """Every month in which a customer was scored, oldest first."""

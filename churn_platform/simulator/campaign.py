@@ -59,7 +59,7 @@ class CampaignTruth(MonthTruth):
     """
 
     no_contact_churn_rate: float
-    """Churn rate if nobody had been contacted."""
+    """Churn rate without any contact."""
     no_contact_best_auc: float
     """AUC of the true probabilities against the labels without any contact."""
     contact: tuple[str | int, ...]
@@ -71,10 +71,10 @@ class CampaignTruth(MonthTruth):
     reached: tuple[str | int, ...]
     """Keys of the customers who were reached, whether assigned or not."""
     effect_of_contact: float | None
-    """Share of the list that leaves if nobody is reached, minus the share if all are."""
+    """Share of the list that leaves without contact, minus the share if all are reached."""
     effect_of_assignment: float | None
-    """The same if nobody on the list is assigned, and if all are: some are not reached, some are
-    reached although untouched. This is what intention to treat estimates.
+    """The same with the list untouched and with all of it assigned: some are not reached, some
+    are reached although untouched. This is what intention to treat estimates.
     """
     saved: int
     """Customers who stayed because they were assigned, less those who left because of it."""
@@ -206,7 +206,7 @@ class Campaign:
         """
         opening = self._opening
         if opening is None:
-            raise UsageError("simulate: there is no month to work; ask for the next one.")
+            raise UsageError("simulate: the month was worked already; ask for the next one.")
         outcomes = self._outcomes(opening, Assignment(contact, untouched, explore))
         left = outcomes["left"].to_numpy()
         self._contacts = self._contact_rows(opening, outcomes)
@@ -388,7 +388,7 @@ def live_campaign(
     first: dt.date = FIRST,
     people: int | None = None,
 ) -> Iterator[WorkedMonth]:
-    """The months of a campaign in memory, each worked as `plan` says; other arguments and errors
+    """The months of a campaign in memory, each worked by `plan`; other arguments and errors
     as `months.simulate`.
     """
     campaign = Campaign(contract, users, seed, scenario=scenario, first=first, people=people)

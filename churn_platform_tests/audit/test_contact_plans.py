@@ -67,6 +67,10 @@ def another_list(home, change):
     forge(home, list_digest=sha256_file(csv(home)))
 
 
+def without_customer_of_the_served(path):
+    pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
+
+
 def without_row(excel):
     book = load_workbook(excel)
     book.worksheets[0].delete_rows(5)
@@ -100,6 +104,7 @@ FORGERIES = {
     "another text in the list": lambda h: csv(h).write_text(csv(h).read_text() + "\n"),
     "no list": lambda h: csv(h).unlink(),
     "no Excel list": lambda h: csv(h).with_suffix(".xlsx").unlink(),
+    "a served list with one less": lambda h: without_customer_of_the_served(csv(h).with_suffix(".parquet")),
     "an Excel list without a row": lambda h: without_row(csv(h).with_suffix(".xlsx")),
 }  # fmt: skip
 
@@ -135,6 +140,7 @@ def cut_off(home):
         home.records.path(KIND, MARCH, suffix).unlink()
     csv(home).unlink()
     csv(home).with_suffix(".xlsx").unlink()
+    csv(home).with_suffix(".parquet").unlink()
 
 
 def test_a_receipt_without_a_plan_is_normal_until_a_later_run(home):

@@ -10,7 +10,7 @@ import pytest
 
 from churn_platform.contacts.plan import ARM, CONTACT, EXPLORE, UNTOUCHED
 from churn_platform.contract.model import Contract
-from churn_platform.scoring.contact_list import ContactList
+from churn_platform.scoring.contact_list import ContactList, served_rows
 from churn_platform_tests.contacts_business import CALLS, OUTCOMES, declared
 
 AS_OF = dt.date(2024, 2, 29)
@@ -120,3 +120,10 @@ def test_many_choices_are_listed_on_a_hidden_sheet() -> None:
 
 def sheet(found: ContactList) -> "openpyxl.worksheet.worksheet.Worksheet":
     return openpyxl.load_workbook(io.BytesIO(found.excel())).worksheets[0]
+
+
+def test_serving_gets_the_list_and_nothing_of_the_arms() -> None:
+    rows = planned().assign(decile=[1, 2, 3, 4], trained_on=False)
+    found = served_rows(Contract.model_validate(declared()), rows)
+    assert set(found) == {"member", "probability", "decile", "trained_on", "reason_1", "rank"}
+    assert found[["member", "rank"]].to_numpy().tolist() == [["m1", 1], ["m4", 2]]
