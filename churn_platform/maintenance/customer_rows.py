@@ -1,4 +1,4 @@
-"""A CSV or Parquet file without one customer's rows; all other rows stay as they were."""
+"""A CSV, Excel or Parquet file without one customer's rows; all other rows stay as they were."""
 
 import csv
 import gzip
@@ -28,8 +28,8 @@ from churn_platform.ingestion.delivered_file import (
     suffix_of,
 )
 from churn_platform.ingestion.table_reader import delivered_values
+from churn_platform.ingestion.worked_list import EXCEL
 
-EXCEL = ".xlsx"
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -45,7 +45,7 @@ class Key:
     spelling: KeySpelling | None = None
     """How the file spells the key, if not as the home does."""
     marked: bool = False
-    """Whether a mark keeps spreadsheets from executing texts of the file (`base.cells`)."""
+    """Whether a key that begins like a formula has an apostrophe in front."""
 
     def named_by(self, values: pd.Series) -> npt.NDArray[np.bool_]:
         """Which values (rows,) are the key, read as validation reads it.
@@ -54,7 +54,8 @@ class Key:
         of the neighbours.
         """
         if self.marked:
-            return replace(self, marked=False).named_by(values.map(plain, na_action="ignore"))
+            unmarked = values.astype(object).map(lambda k: plain(str(k)), na_action="ignore")
+            return replace(self, marked=False).named_by(pd.Series(unmarked, dtype=TEXT))
         spelling = self.spelling
         if spelling is not None:
             own = values.astype(object).map(lambda k: spelling.read(str(k)), na_action="ignore")
@@ -89,7 +90,7 @@ def without_customer(
     """
     if suffix_of(path) == PARQUET:
         return _parquet(path, key)
-    if is_excel(path):
+    if path.suffix.lower() == EXCEL:
         return _excel(path, key)
     content = bytes(raw_bytes(path))
     # The mark stays a character of the text, so it is written again.
@@ -100,35 +101,32 @@ def without_customer(
     return gzip.compress(found[0], mtime=0), found[1]
 
 
-def is_excel(path: Path) -> bool:
-    """Whether the file's name is that of an Excel file."""
-    return path.name.lower().endswith(EXCEL)
-
-
 def _excel(path: Path, key: Key) -> tuple[bytes, int] | None:
-    """The first sheet, whose first row names the columns."""
-    from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
+    """Every sheet without the rows; what people have filled in elsewhere stays."""
+    import openpyxl
 
     try:
-        book = load_workbook(path)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"no Excel file ({error})") from None
-    sheet = book.worksheets[0]
-    header, *rows = sheet.iter_rows(values_only=True)
-    own = np.zeros(len(rows), dtype=bool)
-    for place, name in enumerate(header):
-        if str(name) in key.columns:
-            cells = [None if row[place] is None else str(row[place]) for row in rows]
-            own |= key.named_by(pd.Series(cells, dtype=TEXT))
-    gone = np.flatnonzero(own)
-    if not gone.size:
+        book = openpyxl.load_workbook(path)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"no Excel file: {error}") from None
+    gone = 0
+    for sheet in book.worksheets:
+        header = [str(cell.value).strip() for cell in next(sheet.iter_rows(max_row=1), ())]
+        named = np.zeros(sheet.max_row, dtype=bool)
+        for place, name in enumerate(header, start=1):
+            if name in key.columns:
+                cells = [sheet.cell(row, place).value for row in range(1, sheet.max_row + 1)]
+                texts = [None if cell is None else str(cell) for cell in cells]
+                named |= key.named_by(pd.Series(texts, dtype=TEXT))
+        named[:1] = False
+        for row in reversed((np.flatnonzero(named) + 1).tolist()):
+            sheet.delete_rows(row)
+        gone += int(named.sum())
+    if not gone:
         return None
-    for place in gone[::-1].tolist():
-        sheet.delete_rows(place + 2)
     sink = io.BytesIO()
     book.save(sink)
-    return sink.getvalue(), int(gone.size)
+    return sink.getvalue(), gone
 
 
 def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes, int] | None:

@@ -28,14 +28,15 @@ from churn_platform.features.training_datasets import typed
 from churn_platform.ingestion.conversion import Writing
 from churn_platform.ingestion.delivered_file import stem_of, suffix_of
 from churn_platform.ingestion.drop import open_drop
+from churn_platform.ingestion.worked_list import EXCEL
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import DIGESTS, Records
 from churn_platform.lake.window import inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.backup import files_below
-from churn_platform.maintenance.customer_rows import Key, is_excel, without_customer
-from churn_platform.scoring.contact_list import CONTACT_LIST
+from churn_platform.maintenance.customer_rows import Key, without_customer
+from churn_platform.scoring.contact_list import LIST_STEM
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
 """Folders without customers' rows by key, and those that are not files of rows."""
@@ -199,13 +200,16 @@ class StagedFiles:
             "quarantine": replace(delivered, quarantined=True),
         }
         for path in sorted(files_below(self.home.folder, NOT_SEARCHED)):
-            if not (suffix_of(path) or is_excel(path)) or path.name.startswith("."):
+            excel = path.suffix.lower() == EXCEL
+            if not (suffix_of(path) or excel) or path.name.startswith("."):
                 continue
             top = path.relative_to(self.home.folder).parts[0]
-            for_team = path.name == CONTACT_LIST
-            delimiter = files.delimiter if top in DELIVERED or for_team else ","
+            delimiter = files.delimiter if top in DELIVERED else ","
             encoding = files.encoding if top in DELIVERED else "utf-8"
-            own = replace(keys.get(top, key), spelling=self._spelling(path), marked=for_team)
+            own = replace(keys.get(top, key), spelling=self._spelling(path))
+            if path.stem == LIST_STEM:  # written for the team, whose Excel reads the delimiter
+                delimiter = files.delimiter
+                own = replace(own, marked=not excel)
             try:
                 found = without_customer(path, own, delimiter=delimiter, encoding=encoding)
             except (OSError, ValueError):
@@ -310,14 +314,13 @@ class StagedFiles:
                 self._follow(str(record["digest"]), frame_digest(frame))
 
     def _contact_plans(self) -> None:
-        """The digests of the contact plans, and the rows that their records count."""
-        key = self.contract.entity.column
+        """The digests of the contact plans, which the ledger registered."""
         staged = Records(self.folder)
+        key = self.contract.entity.column
         for as_of in self.records.months(KIND):
-            if self.of(self.records.path(KIND, as_of, ".parquet")) is None:
-                continue
-            before = plan_digest(self.records.frame(KIND, as_of), key)
-            self._follow(before, plan_digest(staged.frame(KIND, as_of), key))
+            if self.of(self.records.path(KIND, as_of, ".parquet")) is not None:
+                before = plan_digest(self.records.frame(KIND, as_of), key)
+                self._follow(before, plan_digest(staged.frame(KIND, as_of), key))
 
     def _derived_records(self, value: str | int) -> None:
         for path in sorted((self.home.folder / "lake" / "derived").rglob("*.json")):
@@ -331,7 +334,7 @@ class StagedFiles:
                 record |= {"customers": customers, "contacts": contacts}
                 if "already_left" in record:
                     record["already_left"] = customers - len(rows)
-            if isinstance(record, dict) and path.parent.name == KIND and scored is not None:
+            if isinstance(record, dict) and scored is not None and path.parent.name == KIND:
                 arms = Counter(pq.read_table(scored, columns=[ARM])[ARM].to_pylist())
                 record |= {arm: arms[arm] for arm in ARMS if arm in record}
             if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
