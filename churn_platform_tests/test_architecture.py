@@ -286,6 +286,7 @@ def test_what_the_server_reads_releases_with_is_pydantic_and_the_standard_librar
     }
 
 
+@pytest.mark.slow
 def test_importing_everything_writes_nothing(tmp_path):
     names = [dotted_name(path) for path in PACKAGE.rglob("*.py")]
     script = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"

@@ -129,6 +129,7 @@ def test_corrected_labels_lapse_the_request_of_the_wrong_ones(in_february, tmp_p
     assert home.releases.pointer().version == 1
 
 
+@pytest.mark.slow
 def test_too_few_churners_are_pooled_over_months_and_every_month_is_published_and_scored(tmp_path):
     folder = case("94-small-business", tmp_path)
     home = make_home(tmp_path / "home", DECLARED)
