@@ -1,7 +1,7 @@
 """What contacting was worth: the customers of matured plans compared, and the record of it."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -94,6 +94,9 @@ class Campaigns:
         effect = effect_of(compared, quantile_of_normal(level))
         if effect is None:
             return CampaignRecord(note=NOTHING, look=look, looks=looks, level=level)
+        if not self.labels.lake.contract.contact_value_given:
+            # In customers, not in money: the default cost of a missed churner is nobody's.
+            effect = replace(effect, money=None)
         return CampaignRecord(look=look, looks=looks, level=level, effect=effect)
 
     def assigned(self, month: dt.date) -> AssignedMonth | None:
