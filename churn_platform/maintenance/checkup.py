@@ -195,6 +195,8 @@ class Checkup:
             )
 
     def _contact_plans(self) -> Iterator[Check]:
+        if self.ledger.verify() is not None:  # the check of the ledger names it
+            return
         receipts = self.ledger.receipts()
         if not any(receipt.act == REGISTERED for receipt in receipts):
             return
