@@ -12,7 +12,6 @@ from churn_platform.contacts.assigned import AssignedMonth
 from churn_platform.contacts.effect import Doubt, Effect, EffectState, effect_of
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
-from churn_platform.contacts.plans import experiment_of
 from churn_platform.evaluation.sequential import level_at
 from churn_platform.evaluation.statistics import quantile_of_normal
 from churn_platform.lake.records import Records
@@ -118,7 +117,6 @@ class Campaigns:
         slices = feature_frame(contract, lake.tables(month)).set_index(key).reindex(rows[key])
         return AssignedMonth(
             as_of=month.isoformat(),
-            experiment=experiment_of(month),
             entities=rows[key].to_numpy(dtype=object),
             assigned=(rows[ARM] == CONTACT).to_numpy(),
             probability=rows[PROBABILITY].to_numpy(dtype=float),
@@ -185,5 +183,4 @@ WHY_WITHHELD: Final = {
         "the untouched customers are not spread over the list as they were drawn. Somebody may"
         " have changed the list."
     ),
-    Doubt.MULTIPLE_EXPOSURE: "too many customers are both assigned and untouched.",
 }

@@ -319,7 +319,8 @@ class ContactPlanning:
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
         scored = self.records.frame("scores", as_of).set_index(key).loc[listed[key]]
         shown = scored[[name for name in OF_THE_SCORES if name in scored]]
-        return made.rows.join(shown.set_axis(listed.index)).join(why.set_axis(listed.index))
+        added = pd.concat([shown.set_axis(listed.index), why.set_axis(listed.index)], axis=1)
+        return made.rows.assign(**added.reindex(made.rows.index))
 
     def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> str:
         """Write the list for the team, unless it is there: the team may be working in it.
