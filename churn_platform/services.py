@@ -57,6 +57,7 @@ from churn_platform.promotion.promotions import Decisions, Promotions, released
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.promotion.rollbacks import Rollbacks
 from churn_platform.replay.home_replay import Scoreboard
+from churn_platform.reports.campaign_status import CampaignStatuses
 from churn_platform.reports.contact_status import ContactStatuses
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.reports.status import Status
@@ -313,6 +314,11 @@ class Services(Home):
         return Campaigns(self.labels, self.records)
 
     @cached_property
+    def campaign_statuses(self) -> CampaignStatuses:
+        """What contacting was worth."""
+        return CampaignStatuses(self.contract, self.campaigns)
+
+    @cached_property
     def contact_planning(self) -> ContactPlanning:
         """Plans contacts."""
         return ContactPlanning(
@@ -490,6 +496,7 @@ class Services(Home):
             progress=self.progress,
             waiting=self.approvals.waiting,
             contacts=self.contact_statuses.newest,
+            campaign=self.campaign_statuses.newest,
             released=lambda version: released(self.releases, version),
         )
 

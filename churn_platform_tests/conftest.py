@@ -259,6 +259,25 @@ def planned(tmp_path_factory):
     return open_home(folder, lambda: NOW)
 
 
+@pytest.fixture(scope="session")
+def worked(tmp_path_factory):
+    """The gym in March: February's plan was worked, its labels are known, the effect is shown."""
+    from churn_platform_tests.contacts_business import LATER, worked_home
+    from churn_platform_tests.small_business import open_home
+
+    folder = made_once(tmp_path_factory, "worked", worked_home)
+    return open_home(folder, lambda: LATER)
+
+
+@pytest.fixture
+def worked_copy(worked, tmp_path):
+    """A copy of the home with a worked plan, to change."""
+    from churn_platform_tests.contacts_business import LATER
+    from churn_platform_tests.small_business import copied, open_home
+
+    return open_home(copied(worked, tmp_path / "home").folder, lambda: LATER)
+
+
 @pytest.fixture
 def planned_copy(planned, tmp_path):
     """A copy of the home with a contact plan, to change."""

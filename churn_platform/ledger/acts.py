@@ -8,7 +8,7 @@ have fewer fields.
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -275,6 +275,24 @@ class ContactPlanRegistered(MonthAct):
     """Reason -> customers in no arm."""
     version: int
     policy: str
+
+
+class CampaignEffectChanged(MonthAct):
+    """What is known of the effect of contacting is something else than before."""
+
+    name: ClassVar[Act] = "campaign effect changed"
+    about: Literal["effect", "contamination"]
+    state: str
+    """The verdict on the effect, or `high` or `low` for contacts with untouched customers."""
+    look: int
+    looks: int
+    level: float | None
+    saved: float | None
+    """Customers saved, where an effect is shown or harmful."""
+    interval: tuple[float, float] | None
+    untouched: int
+    contaminated: int
+    """Untouched customers who were contacted."""
 
 
 # The home
