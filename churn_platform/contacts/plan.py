@@ -159,9 +159,16 @@ def _untouched(policy: ContactPolicy, experiment: str, keys: pd.Series, contacts
     part = contacts
     while True:
         part = min(len(keys), int(part / (1 - share)) + ROOM)
-        untouched = _drawn(keys.iloc[:part], policy.salt, experiment) < share
+        untouched = share_of_keys(keys.iloc[:part], policy.salt, experiment, share)
         if part == len(keys) or np.count_nonzero(~untouched) >= contacts:
             return untouched[: _cut(untouched, contacts)]
+
+
+def share_of_keys(keys: pd.Series, salt: str, experiment: str, share: float) -> BoolArray:
+    """Which keys (rows,) are among a share that is drawn at random for an experiment; a larger
+    share contains a smaller one.
+    """
+    return _drawn(keys, salt, experiment) < share
 
 
 def _cut(untouched: BoolArray, contacts: int) -> int:
