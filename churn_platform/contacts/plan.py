@@ -84,7 +84,7 @@ def plan(
     eligible = eligible.assign(expected=eligible["probability"] * eligible["value"])
     order = ["expected", "probability", key]
     rows = eligible.sort_values(order, ascending=[False, False, True], ignore_index=True)
-    budget = _budget(policy, len(customers))
+    budget = contacts_of(policy, len(customers))
     return ContactPlan(
         rows=_arms(policy, experiment, key, rows.drop(columns="expected"), budget),
         excluded={str(reason): int(count) for reason, count in sorted(reasons.items())},
@@ -102,7 +102,8 @@ def plan_digest(rows: pd.DataFrame, key: str) -> str:
     return frame_digest(pd.DataFrame(registered))
 
 
-def _budget(policy: ContactPolicy, customers: int) -> int:
+def contacts_of(policy: ContactPolicy, customers: int) -> int:
+    """How many of so many customers are to be contacted in a month."""
     if policy.budget < 1:
         return max(1, round(policy.budget * customers))
     return int(policy.budget)

@@ -28,7 +28,8 @@ from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
-from churn_platform.promotion.decision import Decision
+from churn_platform.promotion.contact_value import ContactValue
+from churn_platform.promotion.decision import Decision, newest_value
 from churn_platform.reports.campaign_status import CampaignStatus
 from churn_platform.reports.contact_status import ContactStatus
 from churn_platform.reports.contract_status import ContractStatus, contract_status
@@ -67,6 +68,10 @@ class ProductionStatus(Stored):
     since: str
     previous_version: int | None
     overridden: Signature | None
+    contact_value: ContactValue | None = Field(exclude_if=lambda value: value is None)
+    """What its contacts would be worth, by the newest decision that measured it; absent where
+    the contract names no contacts.
+    """
 
 
 class WaitingCandidate(Stored):
@@ -82,6 +87,8 @@ class WaitingCandidate(Stored):
     sentence: str
     lapsed: str | None
     how: str
+    contact_value: ContactValue | None = Field(exclude_if=lambda value: value is None)
+    """What its contacts and those of production would be worth."""
 
 
 class QuarantineStatus(Stored):
@@ -257,7 +264,10 @@ class Status:
             return None
         request, lapsed = found
         return WaitingCandidate(
-            **vars(request.record()), lapsed=lapsed, how=how_to_answer(request.version)
+            **vars(request.record()),
+            lapsed=lapsed,
+            how=how_to_answer(request.version),
+            contact_value=newest_value(self.progress().decisions, request.version),
         )
 
     def proposal(self) -> Proposal | None:
@@ -308,6 +318,7 @@ class Status:
             since=pointer.activate_at,
             previous_version=pointer.previous_version,
             overridden=self.ledger.state().overridden.get(manifest.version),
+            contact_value=newest_value(self.progress().decisions, manifest.version),
         )
 
     def newest_list(self) -> NewestList | None:

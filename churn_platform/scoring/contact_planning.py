@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from churn_platform.base.files import sha256_file
@@ -20,9 +19,8 @@ from churn_platform.contacts.plan import (
     plan,
 )
 from churn_platform.contacts.plans import KIND, ContactPlanRecord, ContactPlans, experiment_of
-from churn_platform.contract.model import ColumnCost, Contract
-from churn_platform.evaluation.costs import RowCosts
-from churn_platform.evaluation.statistics import FloatArray
+from churn_platform.contacts.saved_value import named_column, saved_values
+from churn_platform.contract.model import Contract
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
@@ -119,7 +117,9 @@ class ContactPlanning:
         key = self.contract.entity.column
         ranked = self.records.frame("scores", as_of)
         tables = self.lake.tables(as_of)
-        customers = ranked[[key, "probability"]].assign(value=self._values(tables, ranked[key]))
+        customers = ranked[[key, "probability"]].assign(
+            value=saved_values(self.contract, tables, ranked[key])
+        )
         excluded = self._excluded(as_of, ranked, tables)
         made = plan(policy, experiment_of(as_of), key, customers, excluded)
         digest = self.plans.register(as_of, made, version)
@@ -143,26 +143,6 @@ class ContactPlanning:
         self.records.write(KIND, as_of, record.as_json(), rows)
         return record
 
-    def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
-        """What each customer (rows,) is worth if saved; one without a figure is worth the mean."""
-        value = self.contract.policy.contacts.value
-        if value is None:
-            cost = self.contract.costs.missed_churner
-            if not isinstance(cost, ColumnCost):
-                return np.full(len(keys), float(cost))
-            rows = feature_frame(self.contract, tables).set_index(keys.name).reindex(keys)
-            return RowCosts.of(self.contract.costs, rows).missed
-        if isinstance(value, int | float):
-            return np.full(len(keys), float(value))
-        figures = self._column(tables, value, keys).astype("Float64")
-        return np.asarray(figures.fillna(figures.mean()), dtype=float)
-
-    def _column(self, tables: dict[str, pd.DataFrame], named: str, keys: pd.Series) -> pd.Series:
-        """A column that is named as `table.column`, by customer (rows,)."""
-        table, _, column = named.partition(".")
-        by_key = tables[table].set_index(self.contract.entity.column)[column]
-        return by_key.reindex(keys).reset_index(drop=True)
-
     def _excluded(
         self,
         as_of: dt.date,
@@ -181,7 +161,7 @@ class ContactPlanning:
         why[keys.isin(contacted - ever)] = "contacted recently"
         why[keys.isin(recent)] = "on a recent list"
         if self.contract.at(as_of).do_not_contact is not None:
-            objects = self._column(tables, str(self.contract.do_not_contact), keys)
+            objects = named_column(self.contract, tables, str(self.contract.do_not_contact), keys)
             why[objects.fillna(value=False).astype(bool)] = "objects to contact"
         why[ranked["already_left"].to_numpy(dtype=bool)] = "has left"
         return why
