@@ -272,11 +272,8 @@ def _add_model(app: FastAPI, backend: Backend) -> None:
 
 def _add_openapi(app: FastAPI) -> None:
     @app.get("/openapi.json", summary="This document")
-    async def openapi() -> dict[str, Any]:
-        return document()
-
     @cache
-    def document() -> dict[str, Any]:
+    def openapi() -> dict[str, Any]:
         made = get_openapi(
             title=app.title,
             version=app.version,

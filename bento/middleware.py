@@ -30,7 +30,7 @@ CLOSE = {"Connection": "close"}
 """For a body that is not read: the rest of it must not be taken for the next request."""
 
 
-def unique_fields(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def unique_fields(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     """The pairs as a dict.
 
     Raises:

@@ -5,6 +5,7 @@ feature may be called `copy` or `json`, and those are attributes of a model clas
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, cast
 
@@ -118,7 +119,7 @@ def models_of(contract: Contract) -> Models:
     )
 
 
-def _scored_fields(name: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - a type
+def _scored_fields(name: str, key: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a type
     prediction = Field(description="1 from the release's threshold on.")
     left = "Known to have left in the newest scored month; null: not known here."
     return {
@@ -130,7 +131,7 @@ def _scored_fields(name: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - a t
     }
 
 
-def _answer_type(contract: Contract, scored: dict[str, Any]) -> Any:  # noqa: ANN401 - a type
+def _answer_type(contract: Contract, scored: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a type
     used = {name: _used_type(column) for name, column in contract.features.items()}
     moves = "How far each feature moves the log-odds: above 0 it raises the risk."
     contributions = _closed("Contributions", dict.fromkeys(contract.features, float))
@@ -153,7 +154,7 @@ def _answer_type(contract: Contract, scored: dict[str, Any]) -> Any:  # noqa: AN
     )
 
 
-def _batch_answer_type(name: str, key: Any, scored: dict[str, Any]) -> Any:  # noqa: ANN401 - a type
+def _batch_answer_type(name: str, key: Any, scored: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a type
     row = {
         **scored,
         "features_as_of": dt.date,

@@ -3,6 +3,7 @@
 import importlib
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -166,9 +167,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a type
     return TypeAdapter(kind)
 
 
-def _validated(kind: Any, body: object) -> dict[str, Any]:  # noqa: ANN401 - a type
+def _validated(kind: Any, body: object) -> Mapping[str, Any]:  # noqa: ANN401 - a type
     try:
-        valid: dict[str, Any] = _adapter(kind).validate_python(body)
+        valid: Mapping[str, Any] = _adapter(kind).validate_python(body)
     except ValidationError as error:
         raise malformed(error.errors()) from None
     return valid

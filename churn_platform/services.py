@@ -17,7 +17,11 @@ from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plans import ContactPlans
 from churn_platform.contract.model import Contract
-from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.contract.reading import (
+    chosen_contract_path,
+    default_contract_path,
+    read_contract,
+)
 from churn_platform.drafting.home_update import ContractUpdates
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import (
@@ -75,12 +79,7 @@ class Services(Home):
     @property
     def contract_path(self) -> Path:
         """The contract in use: `CHURN_CONTRACT`, else the home's, else the one of the package."""
-        if self.settings.contract is not None:
-            return self.settings.contract
-        own = self.folder / "contract.yaml"
-        if own.exists():
-            return own
-        return default_contract_path()
+        return chosen_contract_path(self.settings) or default_contract_path()
 
     @cached_property
     def contract(self) -> Contract:

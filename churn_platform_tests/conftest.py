@@ -3,9 +3,12 @@
 A home is built once and read by many tests. A test that changes one takes a `..._copy`.
 """
 
+import contextlib
 import os
+import sqlite3
 
 import pytest
+from sqlalchemy import Engine, event
 
 from churn_platform.base.settings import Settings, prepare_environment
 from churn_platform_tests.drafted_businesses import laundry, phone  # noqa: F401 - fixtures
@@ -50,6 +53,14 @@ def environment(tmp_path_factory):
     yield
     os.environ.clear()
     os.environ.update(kept)
+
+
+@event.listens_for(Engine, "connect")
+def _without_waiting_for_the_disk(connection, _):
+    """A new MLflow store takes dozens of commits: most of the time of many tests was flushing them."""
+    if isinstance(connection, sqlite3.Connection):
+        with contextlib.suppress(sqlite3.Error):  # not a database: MLflow and Dagster must find out
+            connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session")

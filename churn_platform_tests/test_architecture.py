@@ -54,6 +54,7 @@ CLOCKS = {"now", "utcnow", "today", "monotonic", "perf_counter", "time_ns", "loc
 CODE_CARRIERS = {"pickle", "joblib", "cloudpickle", "dill", "marshal", "shelve", "runpy", "code"}
 CODE_RUNNERS = {"eval", "exec", "compile", "__import__"}
 CODE_METHODS = {"eval", "read_pickle", "to_pickle", "unsafe_load", "full_load", "load_module"}
+BUILTINS = frozenset(dir(builtins))
 HEAVY = {
     "feast",
     "mlflow",
@@ -78,13 +79,18 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(path)))
+
+
 def where(path: Path, node: ast.AST) -> str:
     return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+def imports(path: Path) -> Iterator[tuple[ast.AST, str]]:
     """Every dotted name that is imported anywhere in a module, `from a import b` as `a.b`."""
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((node, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -94,20 +100,20 @@ def imports(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
             )
 
 
-def calls(tree: ast.Module) -> Iterator[tuple[ast.AST, str, bool]]:
+def calls(path: Path) -> Iterator[tuple[ast.AST, str, bool]]:
     """Every call: the name that is called and whether it is a method."""
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield node, node.func.id, False
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield node, node.func.attr, True
 
 
-def uses(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+def uses(path: Path) -> Iterator[tuple[ast.AST, str]]:
     """Every attribute that a module reads, called or handed on, and every builtin that it calls."""
-    yield from ((node, node.attr) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    yield from ((node, node.attr) for node in nodes_of(path) if isinstance(node, ast.Attribute))
     yield from (
-        (node, name) for node, name, method in calls(tree) if not method and name in dir(builtins)
+        (node, name) for node, name, method in calls(path) if not method and name in BUILTINS
     )
 
 
@@ -148,7 +154,7 @@ def test_pure_modules_import_no_tool_that_reaches_outside():
     found = [
         f"{where(path, node)} imports {name}"
         for path in pure()
-        for node, name in imports(tree_of(path))
+        for node, name in imports(path)
         if name.split(".")[0] in REACHES_OUTSIDE
     ]
     assert found == []
@@ -158,7 +164,7 @@ def test_pure_modules_read_and_write_nothing_and_have_no_clock():
     found = [
         f"{where(path, node)} uses {name}"
         for path in pure()
-        for node, name in uses(tree_of(path))
+        for node, name in uses(path)
         if name in IN_AND_OUT | CLOCKS
     ]
     assert found == []
@@ -168,7 +174,7 @@ def test_no_import_is_relative_where_a_wheel_renames_the_folder():
     found = [
         f"{where(path, node)} imports {name}"
         for path in modules()
-        for node, name in imports(tree_of(path))
+        for node, name in imports(path)
         if name.startswith(".." if path.parent.name == "bento" else ".")
     ]
     assert found == []
@@ -192,7 +198,7 @@ def test_each_library_is_imported_by_its_package_only(library, packages):
     found = {
         path.relative_to(PACKAGE).parts[0]
         for path in PACKAGE.rglob("*.py")
-        for _, name in imports(tree_of(path))
+        for _, name in imports(path)
         if name.split(".")[0] == library
     }
     assert found <= packages
@@ -238,7 +244,7 @@ def test_no_table_of_the_business_is_looked_up_by_name():
     found = [
         where(path, node)
         for path in modules()
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Subscript)
         and isinstance(node.slice, ast.Constant)
         and node.slice.value in plain
@@ -248,7 +254,7 @@ def test_no_table_of_the_business_is_looked_up_by_name():
 
 def test_the_package_itself_imports_nothing():
     assert fresh("import churn_platform") == {"churn_platform"}
-    assert list(imports(tree_of(PACKAGE / "__init__.py"))) == []
+    assert list(imports(PACKAGE / "__init__.py")) == []
 
 
 def test_dagster_loads_the_definitions_without_the_heavy_libraries():
@@ -280,6 +286,7 @@ def test_what_the_server_reads_releases_with_is_pydantic_and_the_standard_librar
     }
 
 
+@pytest.mark.slow
 def test_importing_everything_writes_nothing(tmp_path):
     names = [dotted_name(path) for path in PACKAGE.rglob("*.py")]
     script = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
@@ -300,7 +307,7 @@ def test_only_settings_touches_the_environment():
     found = [
         where(path, node)
         for path in modules()
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if (
             isinstance(node, ast.Attribute)
             and node.attr in ("environ", "environb", "getenv", "putenv")
@@ -316,13 +323,13 @@ def test_nothing_can_execute_code_from_a_file():
     imported = [
         f"{where(path, node)} imports {name}"
         for path in modules()
-        for node, name in imports(tree_of(path))
+        for node, name in imports(path)
         if name.split(".")[0] in CODE_CARRIERS
     ]
     called = [
         f"{where(path, node)} calls {name}"
         for path in modules()
-        for node, name, method in calls(tree_of(path))
+        for node, name, method in calls(path)
         if name in (CODE_METHODS if method else CODE_RUNNERS)
     ]
     assert imported + called == []

@@ -16,7 +16,7 @@ from churn_platform.lake.contract_history import FIRST
 from churn_platform_tests.api_client import running
 from churn_platform_tests.changing_business import write_contract
 from churn_platform_tests.loop_steps import run
-from churn_platform_tests.small_business import deliver, month_tables, open_home
+from churn_platform_tests.small_business import copied, deliver, month_tables, open_home
 from churn_platform_tests.system.trusted_home import verification
 
 ARCHIVE = Path(__file__).parent / "homes" / "gym-0.1.0.tar.xz"
@@ -32,11 +32,30 @@ def opened(folder):
     return open_home(folder, lambda: WRITTEN)
 
 
+def unpacked(folder):
+    """The home as it was written, times of files included."""
+    subprocess.run(["tar", "-xJf", ARCHIVE, "-C", folder], check=True)
+    return opened(folder / "gym_home")
+
+
 @pytest.fixture
 def old(tmp_path):
-    """The home as it was written, times of files included."""
-    subprocess.run(["tar", "-xJf", ARCHIVE, "-C", tmp_path], check=True)
-    return opened(tmp_path / "gym_home")
+    """The home, to change."""
+    return unpacked(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """The ledger of the home as it was written."""
+    return (unpacked(tmp_path_factory.mktemp("written")).folder / LEDGER).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def in_april(tmp_path_factory):
+    """The home after its next month, and the steps of that. Read only."""
+    home = unpacked(tmp_path_factory.mktemp("april"))
+    deliver(home, APRIL, month_tables(APRIL, MEMBERS))
+    return opened(home.folder), run(opened(home.folder))
 
 
 def test_it_opens_with_what_it_knew_and_nothing_is_due(old):
@@ -79,52 +98,47 @@ def test_the_approval_that_waits_is_given_and_rolled_back(old):
     assert verification(opened(old.folder))["verified"]
 
 
-def test_its_next_month_is_run(old):
-    known = (old.folder / LEDGER).read_bytes()
-    deliver(old, APRIL, month_tables(APRIL, MEMBERS))
-    ran = run(opened(old.folder))
+def test_its_next_month_is_run(in_april, known):
+    home, ran = in_april
     assert [step for step in ran if step.startswith("monthly")] == ["monthly 2024-04-30"]
-    home = opened(old.folder)
     [contract] = home.ledger.receipts("contract changed")
     assert (contract.before, contract.reason) == (None, FIRST)
     assert home.contract_history.recorded().written() == home.contract.written()
     assert home.records.read("scores", APRIL)["version"] == 1
-    assert (old.folder / LEDGER).read_bytes().startswith(known)
+    assert (home.folder / LEDGER).read_bytes().startswith(known)
     found = verification(home, deep=True)
     assert found["verified"], found["breaks"]
 
 
-def test_its_contract_changes_and_it_takes_the_months_after(old):
-    known = (old.folder / LEDGER).read_bytes()
-    deliver(old, APRIL, month_tables(APRIL, MEMBERS))
-    run(opened(old.folder))
-    home = opened(old.folder)
+def test_its_contract_changes_and_it_takes_the_months_after(in_april, known, tmp_path):
+    folder = copied(in_april[0], tmp_path / "home").folder
+    home = opened(folder)
     [first] = home.ledger.receipts("contract changed")
     assert first.before is None
-    contract = yaml.safe_load((old.folder / "contract.yaml").read_text())
+    contract = yaml.safe_load((folder / "contract.yaml").read_text())
     contract["tables"]["members"]["columns"]["guests"] = {"dtype": "integer", "since": MAY}
     contract["feature_views"]["members_fv"]["features"].append("guests")
     contract["policy"]["promotion"]["mode"] = "automatic"
     write_contract(home, contract)
     may = month_tables(MAY, MEMBERS)
     may["members"]["guests"] = may["members"]["months"] % 4
-    deliver(old, MAY, may)
-    run(opened(old.folder))
-    home = opened(old.folder)
+    deliver(home, MAY, may)
+    run(opened(folder))
+    home = opened(folder)
     second = home.ledger.receipts("contract changed")[-1]
     assert second.before == first.after
     newest = max(home.registry.tags())
     assert "guests" in {feature.name for feature in home.registry.load(newest).card.features}
     assert home.records.read("scores", MAY)["version"] in (1, newest)
-    assert (old.folder / LEDGER).read_bytes().startswith(known)
+    assert (folder / LEDGER).read_bytes().startswith(known)
     found = verification(home, deep=True)
     assert found["verified"], found["breaks"]
     reproduced = home.reproduction.reproduce(newest)
     assert reproduced.reproduced, reproduced.sentence
     home.rollbacks.roll_back("Bob", "Back.", to=2)
-    assert opened(old.folder).releases.pointer().version == 2
-    run(opened(old.folder))
-    assert verification(opened(old.folder), deep=True)["verified"]
+    assert opened(folder).releases.pointer().version == 2
+    run(opened(folder))
+    assert verification(opened(folder), deep=True)["verified"]
 
 
 def test_a_copy_that_lost_the_times_of_its_files_is_recognised_by_content(old):

@@ -44,6 +44,12 @@ def scores(
     # The list itself shows that it is of the past.
     show_warnings(console, [one for one in warnings if one["code"] != "LIST_OF_THE_PAST"])
     show_scores(console, month.isoformat(), record, found.rows, found.key)
+    if opened.contract.contacts is not None:
+        console.print(
+            "[yellow]This list holds customers who are left untouched at random.[/] Contact those"
+            " of `churn plan`, or the effect cannot be measured.",
+            soft_wrap=True,
+        )
 
 
 def explain(

@@ -15,6 +15,8 @@ from churn_platform.base.settings import prepare_serving
 from churn_platform.cli.base import OPENED, HomeOption, JsonOption, open_home, print_json
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from churn_platform.services import Services
     from churn_platform.serving.bento_build import Built
 
@@ -198,7 +200,7 @@ def become_server(
     os.execv(sys.executable, [*command, "--working-dir", str(home.folder)])  # noqa: S606 - our own interpreter
 
 
-def built_facts(built: "Built") -> dict[str, Any]:
+def built_facts(built: "Built") -> "dict[str, JsonValue]":
     """What was built, as plain values."""
     output = None if built.output is None else str(built.output)
     inside = built.bundle.model_dump(mode="json")

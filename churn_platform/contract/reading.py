@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from churn_platform.base.errors import ContractError
 from churn_platform.base.files import write_text
+from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
 
@@ -28,6 +29,14 @@ OWN_WORDS = ("extra_forbidden", "value_error")
 def default_contract_path() -> Path:
     """The contract that ships inside the package."""
     return Path(str(resources.files("churn_platform") / "contract" / "streamflow.yaml"))
+
+
+def chosen_contract_path(settings: Settings) -> Path | None:
+    """The contract that `CHURN_CONTRACT` names, else that of the home; None without one."""
+    own = settings.home_folder / "contract.yaml"
+    if settings.contract is not None:
+        return settings.contract
+    return own if own.exists() else None
 
 
 def shipped_schema() -> str:

@@ -1,8 +1,11 @@
 """The contract as it applies to one month, and as one version of the model reads it."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from churn_platform.contract.parts import FeatureView, Table, TablePart
 
@@ -185,39 +188,58 @@ def _why_not_in(name: str, now: Table, table: Table) -> str:
     return ""
 
 
-def with_versions(contract: "Contract", versions: Iterable["Contract"]) -> "Contract":
-    """The contract with the features of versions that it no longer names, so their values stay
-    available; the contract itself if it names all of them.
+def with_version(contract: "Contract", version: "Contract") -> "Contract":
+    """The contract with the features of a version that it no longer names, so their values stay
+    available; the contract itself if it names all of them, or cannot read the version.
+
+    Raises:
+        ValidationError: the two contradict each other.
     """
+    if why_not_readable(contract, version):
+        return contract
     views = dict(contract.feature_views)
-    ages: dict[str, dict[str, object]] = {}
-    known = set(contract.features)
-    for version in versions:
-        if why_not_readable(contract, version):
+    tables = dict(contract.tables)
+    for name, view in version.feature_views.items():
+        added = tuple(f for f in view.features if f not in contract.features)
+        if not added:
             continue
-        for name, view in version.feature_views.items():
-            added = tuple(f for f in view.features if f not in known)
-            if not added:
-                continue
-            known.update(added)
-            place = next((n for n, v in views.items() if v.table == view.table), None)
-            if place is None:
-                place = name if name not in views else f"{name}_{view.table}"
-                views[place] = view.model_copy(update={"features": added})
-            else:
-                features = (*views[place].features, *added)
-                views[place] = views[place].model_copy(update={"features": features})
-            table = version.tables[view.table]
-            ages.setdefault(view.table, {}).update(
-                {f: table.ages[f] for f in added if f in table.ages}
-            )
+        _add_features(views, name, view.model_copy(update={"features": added}))
+        known = version.tables[view.table].ages
+        ages = tables[view.table].ages | {f: known[f] for f in added if f in known}
+        tables[view.table] = tables[view.table].model_copy(update={"ages": ages})
     if views == contract.feature_views:
         return contract
-    tables = {
-        name: table.model_copy(update={"ages": {**table.ages, **ages.get(name, {})}})
-        for name, table in contract.tables.items()
-    }
     return contract.changed(tables=tables, feature_views=views)
+
+
+def with_versions(contract: "Contract", versions: Iterable["Contract"]) -> "Contract":
+    """The contract with the features of all versions that do not contradict it (`with_version`)."""
+    for version in versions:
+        with suppress(ValidationError):
+            contract = with_version(contract, version)
+    return contract
+
+
+def with_features(contract: "Contract", features: Iterable[str]) -> "Contract":
+    """The contract with columns of its tables as features, if they are not features already."""
+    views = dict(contract.feature_views)
+    for feature in features:
+        table = contract.table_of(feature)
+        if table is not None and feature not in contract.features:
+            _add_features(views, f"{table}_fv", FeatureView(table=table, features=(feature,)))
+    if views == contract.feature_views:
+        return contract
+    return contract.changed(feature_views=views)
+
+
+def _add_features(views: dict[str, FeatureView], name: str, added: FeatureView) -> None:
+    """Add the features of a view to the first view of its table, else as a view of this name."""
+    for place, view in views.items():
+        if view.table == added.table:
+            features = (*view.features, *added.features)
+            views[place] = view.model_copy(update={"features": features})
+            return
+    views[f"{name}_{added.table}" if name in views else name] = added
 
 
 def learned_features(
@@ -244,14 +266,29 @@ def learned_features(
     return tuple(chosen)
 
 
-def ended_features(contract: "Contract", features: Iterable[str], as_of: dt.date) -> list[str]:
-    """Those of a version's features that the drop of a month no longer has."""
-    places = {f: view.table for view in contract.feature_views.values() for f in view.features}
-    return [
-        feature
-        for feature in features
-        if feature in places and not contract.has_column(places[feature], feature, as_of)
-    ]
+def ended_features(contract: "Contract", as_of: dt.date) -> tuple[str, ...]:
+    """The features whose table or column has ended by a month."""
+    ended = []
+    for view in contract.feature_views.values():
+        table = contract.tables[view.table]
+        for feature in view.features:
+            own = table.ages[feature].of if feature in table.ages else feature
+            ends = (table.until, table.columns[own].until)
+            if any(end is not None and as_of >= end for end in ends):
+                ended.append(feature)
+    return tuple(ended)
+
+
+def lacking_features(contract: "Contract", months: Sequence[dt.date]) -> dict[str, dt.date]:
+    """The features that one of the months does not have, each with the first such month."""
+    found = {}
+    for view in contract.feature_views.values():
+        for feature in view.features:
+            for month in months:
+                if not contract.has_column(view.table, feature, month):
+                    found[feature] = month
+                    break
+    return found
 
 
 def _named_in(tables: dict[str, Table], named: str | None) -> str | None:

@@ -5,6 +5,7 @@ files and a run that was killed is seen.
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -76,7 +77,7 @@ class Records:
         record.pop(DIGESTS, None)
         return record
 
-    def newest(self, kind: Kind) -> dict[str, Any] | None:
+    def newest(self, kind: Kind) -> Mapping[str, Any] | None:
         """The record of the newest month that has one; None before the first."""
         months = self.months(kind)
         if months:
@@ -113,7 +114,7 @@ class Records:
             dt.date.fromisoformat(path.stem) for path in self.folder(kind).glob("[0-9]*.json")
         )
 
-    def decisions(self) -> list[dict[str, Any]]:
+    def decisions(self) -> list[Mapping[str, Any]]:
         """Every decision, oldest first."""
         return [read_json(path) for path in self.decision_files()]
 

@@ -1,9 +1,10 @@
-"""A CSV or Parquet file without one customer's rows; all other rows stay as they were."""
+"""A CSV, Excel or Parquet file without one customer's rows; all other rows stay as they were."""
 
 import csv
 import gzip
 import io
 import sys
+import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from churn_platform.base.cells import plain
 from churn_platform.base.digests import readable
 from churn_platform.contract.parts import KeySpelling
 from churn_platform.ingestion.conversion import TEXT, Writing, convert
@@ -26,6 +28,7 @@ from churn_platform.ingestion.delivered_file import (
     suffix_of,
 )
 from churn_platform.ingestion.table_reader import delivered_values
+from churn_platform.ingestion.worked_list import EXCEL
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -41,6 +44,8 @@ class Key:
     """Whether the file contains quarantined rows: from Parquet, 7 may be written `7.0`."""
     spelling: KeySpelling | None = None
     """How the file spells the key, if not as the home does."""
+    marked: bool = False
+    """Whether a key that begins like a formula has an apostrophe in front."""
 
     def named_by(self, values: pd.Series) -> npt.NDArray[np.bool_]:
         """Which values (rows,) are the key, read as validation reads it.
@@ -48,6 +53,9 @@ class Key:
         As text or as a whole number, never as a float: from 2**53 on, a float is also the key
         of the neighbours.
         """
+        if self.marked:
+            unmarked = values.astype(object).map(lambda k: plain(str(k)), na_action="ignore")
+            return replace(self, marked=False).named_by(pd.Series(unmarked, dtype=TEXT))
         spelling = self.spelling
         if spelling is not None:
             own = values.astype(object).map(lambda k: spelling.read(str(k)), na_action="ignore")
@@ -82,6 +90,8 @@ def without_customer(
     """
     if suffix_of(path) == PARQUET:
         return _parquet(path, key)
+    if path.suffix.lower() == EXCEL:
+        return _excel(path, key)
     content = bytes(raw_bytes(path))
     # The mark stays a character of the text, so it is written again.
     _, encoding = marked_encoding(content, encoding)
@@ -89,6 +99,34 @@ def without_customer(
     if found is None or suffix_of(path) != PACKED_CSV:
         return found
     return gzip.compress(found[0], mtime=0), found[1]
+
+
+def _excel(path: Path, key: Key) -> tuple[bytes, int] | None:
+    """Every sheet without the rows; what people have filled in elsewhere stays."""
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(path)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"no Excel file: {error}") from None
+    gone = 0
+    for sheet in book.worksheets:
+        header = [str(cell.value).strip() for cell in next(sheet.iter_rows(max_row=1), ())]
+        named = np.zeros(sheet.max_row, dtype=bool)
+        for place, name in enumerate(header, start=1):
+            if name in key.columns:
+                cells = [sheet.cell(row, place).value for row in range(1, sheet.max_row + 1)]
+                texts = [None if cell is None else str(cell) for cell in cells]
+                named |= key.named_by(pd.Series(texts, dtype=TEXT))
+        named[:1] = False
+        for row in reversed((np.flatnonzero(named) + 1).tolist()):
+            sheet.delete_rows(row)
+        gone += int(named.sum())
+    if not gone:
+        return None
+    sink = io.BytesIO()
+    book.save(sink)
+    return sink.getvalue(), gone
 
 
 def _csv(content: bytes, key: Key, delimiter: str, encoding: str) -> tuple[bytes, int] | None:

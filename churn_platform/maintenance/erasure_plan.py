@@ -20,12 +20,14 @@ from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.contacts.labels import CorrectedLabels
+from churn_platform.contacts.plan import plan_digest
 from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import KeySpelling
 from churn_platform.features.training_datasets import typed
 from churn_platform.ingestion.conversion import Writing
 from churn_platform.ingestion.delivered_file import stem_of, suffix_of
 from churn_platform.ingestion.drop import open_drop
+from churn_platform.ingestion.worked_list import EXCEL
 from churn_platform.lake.arrow_tables import table_digest
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import DIGESTS, Records
@@ -33,6 +35,7 @@ from churn_platform.lake.window import inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.backup import files_below
 from churn_platform.maintenance.customer_rows import Key, without_customer
+from churn_platform.scoring.contact_list import LIST_STEM
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
 """Folders without customers' rows by key, and those that are not files of rows."""
@@ -160,6 +163,7 @@ class StagedFiles:
         self._snapshots(value)
         self._inputs()
         self._datasets()
+        self._contact_plans()
         self._derived_records(value)
         self._pages(value)
 
@@ -195,12 +199,16 @@ class StagedFiles:
             "quarantine": replace(delivered, quarantined=True),
         }
         for path in sorted(files_below(self.home.folder, NOT_SEARCHED)):
-            if not suffix_of(path) or path.name.startswith("."):
+            excel = path.suffix.lower() == EXCEL
+            if not (suffix_of(path) or excel) or path.name.startswith("."):
                 continue
             top = path.relative_to(self.home.folder).parts[0]
             delimiter = files.delimiter if top in DELIVERED else ","
             encoding = files.encoding if top in DELIVERED else "utf-8"
             own = replace(keys.get(top, key), spelling=self._spelling(path))
+            if path.stem == LIST_STEM:  # written for the team, whose Excel reads the delimiter
+                delimiter = files.delimiter
+                own = replace(own, marked=not excel)
             try:
                 found = without_customer(path, own, delimiter=delimiter, encoding=encoding)
             except (OSError, ValueError):
@@ -303,6 +311,15 @@ class StagedFiles:
             if self.of(path) is not None:
                 frame = typed(self.lake.contract, staged.frame("training_dataset", as_of))
                 self._follow(str(record["digest"]), frame_digest(frame))
+
+    def _contact_plans(self) -> None:
+        """The digests of the contact plans, which the ledger registered."""
+        staged = Records(self.folder)
+        key = self.contract.entity.column
+        for as_of in self.records.months("contact_plan"):
+            if self.of(self.records.path("contact_plan", as_of, ".parquet")) is not None:
+                before = plan_digest(self.records.frame("contact_plan", as_of), key)
+                self._follow(before, plan_digest(staged.frame("contact_plan", as_of), key))
 
     def _derived_records(self, value: str | int) -> None:
         for path in sorted((self.home.folder / "lake" / "derived").rglob("*.json")):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from churn_platform.base.stored import Stored
 from churn_platform.contacts.labels import CorrectedLabels, MonthLabels
-from churn_platform.contract.model import Contract
+from churn_platform.contract.views import lacking_features
 from churn_platform.drift.measure import Rows
 from churn_platform.drift.result import DriftResult, aged_reference, drift_alarms
 from churn_platform.evaluation.statistics import FloatArray
@@ -80,8 +80,8 @@ class DriftMonitor:
         months = [dt.date.fromisoformat(month) for month in names]
         known, reference_labels = feature_rows(self.labels, months, self.now())
         current, current_labels = feature_rows(self.labels, [as_of], self.now())
-        lacking = _lacking(contract, months, as_of)
-        not_applicable = dict(lacking)
+        lacking = lacking_features(contract, (as_of, *months))
+        not_applicable = {name: f"{month} does not have it" for name, month in lacking.items()}
         for name in contracts.not_read(production.card):
             not_applicable[name] = f"version {production.version} does not read it"
         if not contracts.predicts(production.card, as_of):
@@ -140,20 +140,6 @@ class DriftMonitor:
             return False
         before = drift_record(self.records, earlier[-1])
         return before.production_version == version and bool(before.alarms)
-
-
-def _lacking(contract: Contract, reference: Sequence[dt.date], as_of: dt.date) -> dict[str, str]:
-    """The features that the month or a month of the reference does not have, each with the
-    reason.
-    """
-    found = {}
-    for view in contract.feature_views.values():
-        for feature in view.features:
-            for month in (as_of, *reference):
-                if not contract.has_column(view.table, feature, month):
-                    found[feature] = f"{month} does not have it"
-                    break
-    return found
 
 
 def drift_record(records: Records, as_of: dt.date) -> DriftRecord:

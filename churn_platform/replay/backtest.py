@@ -10,7 +10,7 @@ import numpy as np
 from churn_platform.base.errors import DataError, NotANumber
 from churn_platform.contract.model import Contract
 from churn_platform.contract.policy import Policy
-from churn_platform.contract.views import ended_features, for_version, of_version
+from churn_platform.contract.views import ended_features, for_version, lacking_features, of_version
 from churn_platform.drift.measure import Rows, measure
 from churn_platform.drift.result import (
     DriftFigures,
@@ -234,11 +234,10 @@ class BacktestSteps:
             self.in_production = self.versions[newest.candidate_version]
 
     def _ended(self, production: Candidate | None, as_of: dt.date) -> tuple[str, ...]:
-        """The features of production that the month no longer has."""
+        """The features of production whose columns have ended by the month."""
         if production is None or not self.contract.boundaries:
             return ()
-        names = [feature.name for feature in production.card.features]
-        return tuple(ended_features(self.contract, names, as_of))
+        return ended_features(self._read_by(production), as_of)
 
     def _drift(self, production: Candidate, as_of: dt.date) -> DriftResult:
         """Production's features that all of these months have, compared."""
@@ -249,7 +248,7 @@ class BacktestSteps:
         reference = self._rows(production, contract, months, as_of)
         if age_units(contract):
             reference = self._aged(production, contract, reference, months, current, as_of)
-        lacking = {name for month in (as_of, *months) for name in self._ended(production, month)}
+        lacking = lacking_features(contract, (as_of, *months))
         features = {n: column for n, column in contract.features.items() if n not in lacking}
         if lacking:
             # Missing on both sides, or it would be drift of the predictions.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 POSITION: Final = "position"
 RISK: Final = "risk_percent"
 VALUE: Final = "value"
+LIST_STEM: Final = "contact_list"
 FILES: Final = (".csv", ".xlsx", ".parquet")
 EXCEL_ROWS: Final = 1_048_576
 """Rows of an Excel sheet, the header among them."""
@@ -202,7 +203,7 @@ def _listed(planned: pd.DataFrame) -> pd.DataFrame:
 
 def contact_list(reports: Path, as_of: dt.date) -> Path:
     """The month's list of customers to contact, as CSV; the Excel file is next to it."""
-    return reports / as_of.isoformat() / "contact_list.csv"
+    return reports / as_of.isoformat() / f"{LIST_STEM}.csv"
 
 
 def _validation(book: "Workbook", column: Column, place: int) -> dict[str, Any] | None:

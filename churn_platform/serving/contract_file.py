@@ -8,7 +8,11 @@ from pydantic import ValidationError
 from churn_platform.base.errors import ContractError
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
-from churn_platform.contract.reading import default_contract_path, read_contract
+from churn_platform.contract.reading import (
+    chosen_contract_path,
+    default_contract_path,
+    read_contract,
+)
 
 
 class ContractFile:
@@ -24,8 +28,7 @@ class ContractFile:
             settings: name the home, and the contract if it is elsewhere.
             broken: called once per change of the file that cannot be read, with the reason.
         """
-        self._elsewhere = settings.contract
-        self._home = settings.home_folder
+        self._settings = settings
         self._broken = broken
         self._seen = (default_contract_path(), 0, 0)
         self._contract: Contract | None = None
@@ -37,7 +40,8 @@ class ContractFile:
             ContractError: the file cannot be read, and no month was prepared under an earlier
                 contract.
         """
-        path = self._path()
+        # If the home's file was removed, the last one stays, not the package's.
+        path = chosen_contract_path(self._settings) or self._seen[0]
         seen = _stamp(path)
         if self._contract is not None and seen == self._seen:
             return self._contract
@@ -50,20 +54,11 @@ class ContractFile:
             self._broken(str(error))
         return self._contract
 
-    def _path(self) -> Path:
-        """`CHURN_CONTRACT`, else the home's, else the one of the package."""
-        own = self._home / "contract.yaml"
-        if self._elsewhere is not None:
-            return self._elsewhere
-        if own.exists():
-            return own
-        return self._seen[0]  # a file that was removed is not replaced by the package's
-
     def _of_online_store(self, error: Exception) -> Contract:
         """The contract under which the online store was filled: a worker that is started again
         while the file is broken answers with it.
         """
-        path = self._home / "feast" / "contract.json"
+        path = self._settings.home_folder / "feast" / "contract.json"
         try:
             return Contract.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, ValidationError):

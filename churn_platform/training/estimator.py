@@ -61,7 +61,8 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: FloatArray) -> FloatArray:  # noqa: N803
         """Calibrated probabilities (rows, 2) of staying and of churning."""
-        churn = self._probability(self._log_odds(X))
+        with _one_thread():
+            churn = self._probability(self._log_odds(X))
         return np.column_stack([1 - churn, churn])
 
     def predict(self, X: FloatArray) -> FloatArray:  # noqa: N803
@@ -79,10 +80,11 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if booster is not None:
             values = booster.predict(X, pred_contrib=True)[:, :-1]
         else:
-            base = self._log_odds(X)
-            values = np.column_stack(
-                [base - self._without(X, column) for column in range(X.shape[1])]
-            )
+            with _one_thread():  # once: it looks at every loaded library, which takes 7 ms
+                base = self._log_odds(X)
+                values = np.column_stack(
+                    [base - self._without(X, column) for column in range(X.shape[1])]
+                )
         return np.asarray(values * self.slope_)
 
     def _fitted(self, X: FloatArray, labels: FloatArray) -> Any:  # noqa: ANN401, N803 - whichever classifier was given
@@ -96,8 +98,7 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._log_odds(changed)
 
     def _log_odds(self, X: FloatArray) -> FloatArray:  # noqa: N803
-        with _one_thread():
-            return log_odds(self.estimator_.predict_proba(X)[:, 1])
+        return log_odds(self.estimator_.predict_proba(X)[:, 1])
 
     def _probability(self, scores: FloatArray) -> FloatArray:
         return np.asarray(1 / (1 + np.exp(-(self.slope_ * scores + self.intercept_))))

@@ -1,20 +1,21 @@
 """The contract of each version: what it reads and predicts, whatever the contract in use became."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from pydantic import ValidationError
 
 from churn_platform.base.errors import ChurnError, ContractError
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import FeatureView, Table
 from churn_platform.contract.views import (
+    ended_features,
     for_version,
     learned_features,
     of_version,
     why_not_readable,
+    with_features,
+    with_version,
     with_versions,
 )
 from churn_platform.ledger.receipts import first_fault
@@ -52,11 +53,7 @@ class VersionContracts:
         """The contract in use with the features of all released versions that can score; the
         contract itself if it has all of them.
         """
-        found = self._contract
-        for _, version in sorted(self.released.items()):
-            with suppress(ValidationError):  # the two contradict each other
-                found = with_versions(found, [version])
-        return found
+        return with_versions(self._contract, [own for _, own in sorted(self.released.items())])
 
     def own(self, card: ModelCard | ReleaseManifest) -> Contract:
         """What a version reads and predicts (`of_version`).
@@ -71,8 +68,8 @@ class VersionContracts:
             return _recorded(card.contract, features)
         as_of = card.as_of if isinstance(card, ModelCard) else card.training_as_of
         try:
-            with_features = _with_features(self._contract, features)
-            found = of_version(with_features, dt.date.fromisoformat(as_of), features)
+            wide = with_features(self._contract, features)
+            found = of_version(wide, dt.date.fromisoformat(as_of), features)
         except ValidationError:
             found = None
         if found is None or found.model_hash != card.contract_hash:
@@ -113,7 +110,7 @@ class VersionContracts:
                 code="CONTRACT_CHANGED",
             )
         try:
-            return for_version(with_versions(self.reading, [version]), version)
+            return for_version(with_version(self.reading, version), version)
         except ValidationError as error:
             raise ContractError(
                 f"The version cannot score: {first_fault(error)}.", code="CONTRACT_CHANGED"
@@ -136,14 +133,9 @@ class VersionContracts:
         if not self._contract.boundaries:
             return ()
         try:
-            contract = self.of(card)
+            return ended_features(self.of(card), as_of)
         except ContractError:
             return ()
-        places = {f: view.table for view in contract.feature_views.values() for f in view.features}
-        return tuple(
-            feature for feature in contract.features
-            if _has_ended(contract.tables[places[feature]], feature, as_of)
-        )  # fmt: skip
 
     def not_read(self, card: ModelCard | ReleaseManifest) -> tuple[str, ...]:
         """The features of the contract in use that a version does not read."""
@@ -196,28 +188,3 @@ def _recorded(written: Mapping[str, object], features: Mapping[str, str]) -> Con
             code="MODEL_UNREADABLE",
         )
     return found
-
-
-def _with_features(contract: Contract, features: Iterable[str]) -> Contract:
-    """The contract with columns of its tables as features, if they are not features already."""
-    views = dict(contract.feature_views)
-    for feature in features:
-        table = contract.table_of(feature)
-        if feature in contract.features or table is None:
-            continue
-        place = next((name for name, view in views.items() if view.table == table), f"{table}_fv")
-        if place in views:
-            features_of = (*views[place].features, feature)
-            views[place] = views[place].model_copy(update={"features": features_of})
-        else:
-            views[place] = FeatureView(table=table, features=(feature,))
-    if views == contract.feature_views:
-        return contract
-    return contract.changed(feature_views=views)
-
-
-def _has_ended(table: Table, feature: str, as_of: dt.date) -> bool:
-    """Whether the table, or the column that the feature is made from, has ended by a month."""
-    own = table.ages[feature].of if feature in table.ages else feature
-    ends = (table.until, table.columns[own].until)
-    return any(end is not None and as_of >= end for end in ends)

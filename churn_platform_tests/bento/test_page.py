@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from churn_platform_tests.servers import PATIENCE, Running
-from churn_platform_tests.small_business import JANUARY, copied
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied
 
 pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")
@@ -185,3 +185,31 @@ def test_a_refused_release_is_told_on_the_page(server, page):
     assert "version 2" in said
     assert "A newer release was refused, this one goes on: " in said
     assert "booster.txt" in said
+
+
+def test_with_contacts_the_page_shows_whom_to_contact(browser, planned, tmp_path_factory):
+    made = Running(copied(planned, tmp_path_factory.mktemp("contacts") / "home"), "--workers", "1")
+    rows = planned.contact_plans.rows(FEBRUARY)
+    one = rows.groupby("arm")["member"].first()
+    try:
+        opened = browser.new_page()
+        opened.goto(made.wait().url)
+        opened.wait_for_selector("#list tbody tr")
+        assert opened.inner_text("#list-title") == "To contact"
+        assert one["contact"] in keys(opened)
+        assert one["untouched"] not in keys(opened)
+        said = {arm: looked_up(opened, one[arm]) for arm in ("contact", "untouched", "below")}
+        assert said["contact"].endswith("to contact")
+        assert said["untouched"].endswith("not on the list of who to contact")
+        assert said["below"].endswith("not on the list of who to contact")
+    finally:
+        made.end()
+
+
+def looked_up(page, key):
+    page.fill("#key", key)
+    page.click("#lookup button")
+    page.wait_for_function(
+        "key => document.querySelector('#customer h3')?.textContent === key", arg=key
+    )
+    return page.inner_text("#customer .verdict")

@@ -44,6 +44,12 @@ def test_the_plan_is_shown_with_its_list(home):
     assert found["list_file"] in text.out
 
 
+def test_the_ranked_list_is_not_the_list_of_who_to_contact(home):
+    answer = churn("scores", "--home", home.folder)
+    assert answer.code == 0
+    assert "churn plan" in answer.out
+
+
 def test_a_lost_list_is_there_after_the_command(home):
     csv = contact_list(home.reports, FEBRUARY)
     before = csv.read_bytes()

@@ -122,6 +122,7 @@ def hesitating():
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_the_exporter_answers_whole_while_mlflow_keeps_its_first_verification_waiting_and_ends_when_asked(
     january_copy,
 ):

@@ -269,8 +269,16 @@ def test_a_candidate_does_not_learn_from_a_column_that_has_ended():
     contract = gym(tables__visits__columns__classes={"dtype": "integer", "until": JULY},
                    feature_views__use__features=["visits", "classes"])  # fmt: skip
     assert "classes" not in views.learned_features(contract, JULY, [JUNE])
-    assert views.ended_features(contract, ["visits", "classes"], JULY) == ["classes"]
-    assert views.ended_features(contract, ["visits", "classes"], JUNE) == []
+    assert views.ended_features(contract, JULY) == ("classes",)
+    assert views.ended_features(contract, JUNE) == ()
+    assert views.lacking_features(contract, [JUNE, JULY]) == {"classes": JULY}
+
+
+def test_a_column_that_is_yet_to_come_is_lacking_and_has_not_ended():
+    contract = gym(tables__visits__columns__classes={"dtype": "integer", "since": JULY},
+                   feature_views__use__features=["visits", "classes"])  # fmt: skip
+    assert views.lacking_features(contract, [JULY, JUNE]) == {"classes": JUNE}
+    assert views.ended_features(contract, JUNE) == ()
 
 
 def test_a_version_keeps_its_label_after_the_column_has_ended():

@@ -1,42 +1,26 @@
-"""What contacting was worth, as the UI shows it."""
+"""The asset contact_plan as the UI shows it."""
 
-import dataclasses
-
-from churn_platform.contacts.campaign import WHY_WITHHELD
-from churn_platform.contacts.effect import Doubt, EffectState
-from churn_platform.defs.contacts import _effect_metadata, campaign_effect
-from churn_platform_tests.small_business import JANUARY, MARCH
+from churn_platform.defs.contacts import contact_plan
+from churn_platform.scoring.contact_list import contact_list
+from churn_platform_tests.contacts_business import BUDGET
+from churn_platform_tests.small_business import FEBRUARY, JANUARY
 
 
-def test_the_effect_is_shown_with_its_figures(worked_copy, shown):
-    values = shown(worked_copy, MARCH, campaign_effect)
-    record = worked_copy.campaigns.record(MARCH)
-    saved = record.effect.saved
-    assert values["what it was worth"] == record.sentence
-    assert (values["verdict"], values["look"], values["months"]) == (
-        "shown",
-        "1 of 1",
-        "2024-02-29",
-    )
-    ends = f"[{saved.interval.low:+,.0f}, {saved.interval.high:+,.0f}]"
-    assert values["customers saved"] == f"{saved.value:+,.0f} {ends}"
-    assert values["untouched"].startswith("144; 157.2 expected")
-    assert values["untouched but contacted"] == record.contamination_sentence
-    assert "| action | letter |" in values["by group"]
-    assert "withheld because" not in values
+def test_the_plan_is_shown_with_its_list(planned_copy, shown):
+    values = shown(planned_copy, FEBRUARY, contact_plan)
+    record = planned_copy.contact_plans.record(FEBRUARY)
+    assert (values["to contact"], values["left untouched"]) == (BUDGET, record.untouched)
+    assert values["digest"] == record.digest
+    csv = contact_list(planned_copy.reports, FEBRUARY)
+    assert values["list file"] == str(csv)
+    assert values["list as Excel"] == "http://127.0.0.1:3001/2024-02-29/contact_list.xlsx"
 
 
-def test_a_withheld_effect_has_reasons_and_no_figures(worked):
-    record = worked.campaigns.record(MARCH)
-    doubts = (Doubt.SAMPLE_RATIO, Doubt.MULTIPLE_EXPOSURE)
-    effect = dataclasses.replace(record.effect, state=EffectState.WITHHELD, doubts=doubts)
-    withheld = record.model_copy(update={"effect": effect})
-    values = _effect_metadata(withheld, withheld.shown)
-    for doubt in doubts:
-        assert WHY_WITHHELD[doubt] in str(values["withheld because"])
-    assert not {"customers saved", "churn prevented", "worth, less its cost"} & set(values)
-    assert "by group" not in values
+def test_without_contacts_the_asset_says_so(january_copy, shown):
+    assert set(shown(january_copy, JANUARY, contact_plan)) == {"note"}
 
 
-def test_without_contacts_a_note_says_so(january_copy, shown):
-    assert list(shown(january_copy, JANUARY, campaign_effect)) == ["note"]
+def test_before_a_plan_the_reason_is_shown(planned_copy, shown):
+    values = shown(planned_copy, JANUARY, contact_plan)
+    assert values["waits for a decision"] is False
+    assert values["note"]

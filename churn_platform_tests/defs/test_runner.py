@@ -243,9 +243,9 @@ def test_a_retraining_that_a_person_asks_for_is_made_once_and_with_the_changed_a
     ):
         home.retraining_requests.request("Ann", "Again.")
     contract = home.folder / "contract.yaml"
-    contract.write_text(contract.read_text().replace("logistic_regression", "random_forest"))
+    contract.write_text(contract.read_text().replace("logistic_regression", "lightgbm"))
     home = open_home(home.folder)
-    home.retraining_requests.request("Ann", "Compare with a forest.")
+    home.retraining_requests.request("Ann", "Compare with boosted trees.")
     with pytest.raises(UsageError, match="Ann has asked for a retraining already"):
         home.retraining_requests.request("Bob", "Me too.")
     assert run(home) == [("retraining", FEBRUARY)]
@@ -253,5 +253,5 @@ def test_a_retraining_that_a_person_asks_for_is_made_once_and_with_the_changed_a
     newest = home.records.decisions()[-1]
     assert (newest["trigger"], newest["candidate_version"]) == ("manual", 3)
     [asked] = home.ledger.receipts("manual retraining requested")
-    assert (asked.actor, asked.reason) == ("Ann", "Compare with a forest.")
+    assert (asked.actor, asked.reason) == ("Ann", "Compare with boosted trees.")
     assert run(home) == []

@@ -79,7 +79,7 @@ def tables(draw):
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tables(), st.booleans())
 def test_any_tables_give_a_contract_that_they_keep(frames, typed):
     for stem, table in frames.items():

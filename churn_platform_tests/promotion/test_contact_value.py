@@ -12,7 +12,8 @@ from churn_platform.defs.promotion import _metadata
 from churn_platform.promotion.contact_value import BudgetTerms, ContactValue, contact_value
 from churn_platform_tests.contacts_business import LATER
 from churn_platform_tests.outside.life import churn, shell
-from churn_platform_tests.promotion.evidence_builder import build, changed, decision_of
+from churn_platform_tests.promotion.evidence_builder import build, changed
+from churn_platform_tests.promotion.evidence_builder import decided as decision_of
 from churn_platform_tests.small_business import MARCH, candidate, copied, open_home
 
 

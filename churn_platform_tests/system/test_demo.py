@@ -87,6 +87,7 @@ def held(home: Services) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_every_month_runs_and_the_first_and_the_shifted_one_are_retrained(first, again):
     home, _ = first
     assert [month.isoformat() for month in home.lake.months()] == MONTHS
@@ -99,6 +100,7 @@ def test_every_month_runs_and_the_first_and_the_shifted_one_are_retrained(first,
     ]
 
 
+@pytest.mark.slow
 def test_the_shift_is_seen_and_a_better_model_replaces_the_old_one(again):
     found, _, _ = again
     january, march = found["decisions"]
@@ -118,6 +120,7 @@ def test_the_shift_is_seen_and_a_better_model_replaces_the_old_one(again):
     assert found["production"]["stand_down"] is False
 
 
+@pytest.mark.slow
 def test_the_story_has_a_row_a_month_with_what_changed_and_the_best_auc_that_could_be(first, again):
     home, _ = first
     assert again[0]["scenario"] == "sudden-shift"
@@ -141,6 +144,7 @@ def test_the_story_has_a_row_a_month_with_what_changed_and_the_best_auc_that_cou
         assert row["best_auc"] - 0.1 < row["candidate_auc"] < row["best_auc"] + 0.03
 
 
+@pytest.mark.slow
 def test_the_table_shows_the_story_and_what_to_type_next(first, again):
     home, told = first
     assert told.out.startswith(
@@ -167,6 +171,7 @@ def test_the_table_shows_the_story_and_what_to_type_next(first, again):
     assert str(home.reports / "2024-03-31") in told.out
 
 
+@pytest.mark.slow
 def test_progress_goes_to_stderr_asset_by_asset(first):
     _, told = first
     assert "Simulating 1,500 customers over 3 months: from the third month on" in told.err
@@ -177,12 +182,14 @@ def test_progress_goes_to_stderr_asset_by_asset(first):
     assert "Traceback" not in told.err
 
 
+@pytest.mark.slow
 def test_the_same_demo_again_does_nothing_new(again):
     _, before, after = again
     assert after == before
     assert set(before["deliveries"].values()) == {1}
 
 
+@pytest.mark.slow
 def test_another_demo_in_the_same_home_is_refused(first):
     home, _ = first
     told = churn("demo", "--users", "1500", "--months", "2", home=home.folder)

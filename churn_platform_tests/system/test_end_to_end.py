@@ -160,6 +160,7 @@ def test_null_is_kept_from_file_to_feature(february_home: Services):
     assert tables["subscriptions"]["plan_stream_tv"].isna().sum() == 1526
 
 
+@pytest.mark.slow
 def test_a_refused_month_is_a_green_run_with_a_list_a_yellow_check_and_a_sentence(
     january_home: Services, tmp_path: Path
 ):
@@ -224,6 +225,7 @@ def test_an_incumbent_scored_on_rows_it_was_trained_on_is_not_applicable_never_a
     assert "retrain" in found.reason or "override" in found.reason
 
 
+@pytest.mark.slow
 def test_a_correction_is_kept_beside_what_was_known(february_home: Services, tmp_path: Path):
 
     home = copy_home(february_home, tmp_path / "home")
@@ -242,6 +244,7 @@ def test_a_correction_is_kept_beside_what_was_known(february_home: Services, tmp
     assert [r.act for r in home.ledger.receipts("drop corrected")] == ["drop corrected"]
 
 
+@pytest.mark.slow
 def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Services):
     from churn_platform.contract.model import Contract
     from churn_platform.training.candidate import fit_candidate
@@ -254,6 +257,7 @@ def test_the_shipped_forest_recipe_lands_where_the_course_was(february_home: Ser
     assert 0.60 <= candidate.card.metrics["auc"] <= 0.67
 
 
+@pytest.mark.slow
 def test_killed_between_decision_and_promotion_the_next_run_completes_it(
     january_home: Services, tmp_path: Path, monkeypatch
 ):

@@ -27,6 +27,7 @@ def test_at_most_one_quiet_month_in_twenty_raises_an_alarm(users, businesses):
     assert len(raised) <= GOAL * len(months), raised
 
 
+@pytest.mark.slow
 def test_two_features_that_move_by_half_a_standard_deviation_are_seen():
     months = list(alarms_by_month(STREAMFLOW, 1_000, 3, 2, SCENARIOS["covariate-shift"]))
     assert all(months[1::2])

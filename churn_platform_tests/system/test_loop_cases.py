@@ -9,7 +9,7 @@ import pytest
 
 from churn_platform_tests.cases import BUSINESS, case
 from churn_platform_tests.loop_steps import retrain, run
-from churn_platform_tests.small_business import make_home, open_home
+from churn_platform_tests.small_business import copied, make_home, open_home
 
 JANUARY, FEBRUARY, MARCH = dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)
 DECLARED = {**BUSINESS, "policy": {"training": {"algorithm": "logistic_regression"}}}
@@ -21,24 +21,38 @@ def deliver(home, folder):
     (target / "_SUCCESS").touch()
 
 
+@pytest.fixture(scope="module")
+def biz(tmp_path_factory):
+    """The module that makes the tables of the cases' business."""
+    folder = tmp_path_factory.mktemp("business")
+    case("22-labels-reversed-one-month", folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(folder / "cases"))
+        patched.delitem(sys.modules, "biz", raising=False)
+        yield importlib.import_module("biz")
+
+
+@pytest.fixture(scope="module")
+def two_months_home(biz, tmp_path_factory):
+    """A home of that business with January and February, version 1 in production. Read only."""
+    folder = tmp_path_factory.mktemp("two_months")
+    home = make_home(folder / "home", DECLARED)
+    months = biz.business()
+    for month in (JANUARY.isoformat(), FEBRUARY.isoformat()):
+        biz.write(folder / month, months[month])
+        deliver(home, folder / month)
+    run(home)
+    home = open_home(home.folder)
+    assert home.releases.pointer().version == 1
+    return home
+
+
 @pytest.fixture
-def in_february(tmp_path, monkeypatch):
-    """A home of the case's business with January and February in it, version 1 in production; and the case's March."""
+def in_february(two_months_home, tmp_path):
+    """A copy of the home, and March of a case."""
 
     def made(name):
-        folder = case(name, tmp_path)
-        monkeypatch.syspath_prepend(str(tmp_path / "cases"))
-        monkeypatch.delitem(sys.modules, "biz", raising=False)
-        biz = importlib.import_module("biz")
-        for month, tables in biz.business().items():
-            biz.write(tmp_path / "months" / month, tables)
-        home = make_home(tmp_path / "home", DECLARED)
-        for month in (JANUARY, FEBRUARY):
-            deliver(home, tmp_path / "months" / month.isoformat())
-        run(home)
-        home = open_home(home.folder)
-        assert home.releases.pointer().version == 1
-        return home, folder / "2024-03-31"
+        return copied(two_months_home, tmp_path / "home"), case(name, tmp_path) / "2024-03-31"
 
     return made
 
@@ -115,6 +129,7 @@ def test_corrected_labels_lapse_the_request_of_the_wrong_ones(in_february, tmp_p
     assert home.releases.pointer().version == 1
 
 
+@pytest.mark.slow
 def test_too_few_churners_are_pooled_over_months_and_every_month_is_published_and_scored(tmp_path):
     folder = case("94-small-business", tmp_path)
     home = make_home(tmp_path / "home", DECLARED)
@@ -136,10 +151,10 @@ def test_too_few_churners_are_pooled_over_months_and_every_month_is_published_an
 
 
 def test_half_a_year_in_which_nobody_comes_or_goes_raises_no_alarm_from_the_age(
-    in_february, tmp_path
+    two_months_home, biz, tmp_path
 ):
-    home, _ = in_february("22-labels-reversed-one-month")
-    biz, july = sys.modules["biz"], dt.date(2024, 7, 31)
+    home = copied(two_months_home, tmp_path / "home")
+    july = dt.date(2024, 7, 31)
     months = biz.business(months=("2024-01-31", "2024-02-29", "2024-07-31"))
     biz.write(tmp_path / "months" / "2024-07-31", months["2024-07-31"])
     deliver(home, tmp_path / "months" / "2024-07-31")

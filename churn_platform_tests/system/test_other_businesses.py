@@ -6,6 +6,7 @@ import pytest
 
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.promotion.promotions import released
+from churn_platform_tests.loop_steps import run
 from churn_platform_tests.other_businesses import (
     MONTHS,
     NEWSPAPER,
@@ -27,7 +28,7 @@ def six_weeks(tmp_path_factory):
     home = make_home(tmp_path_factory.mktemp("newspaper") / "home", NEWSPAPER)
     for week in WEEKS[:6]:
         deliver_week(home.drops, week, labels=False)
-    run_all(home)
+    run(home)
     return open_home(home.folder)
 
 
@@ -38,10 +39,12 @@ def eight_weeks(six_weeks, tmp_path_factory):
     for matured, week in zip(WEEKS[:3], WEEKS[5:], strict=True):
         if week != WEEKS[5]:
             deliver_week(home.drops, week, labels=False)
-            run_all(open_home(home.folder))
+            run(open_home(home.folder))
         deliver_week(home.drops, matured, labels=True)
-        ran.append(run_all(open_home(home.folder)))
-    return open_home(home.folder), ran
+        ran.append(run(open_home(home.folder)))
+    home = open_home(home.folder)
+    home.drift_monitor.report(WEEKS[7])
+    return home, ran
 
 
 def test_weeks_without_labels_are_taken_in_and_nobody_is_scored_before_there_is_a_model(six_weeks):
@@ -54,14 +57,10 @@ def test_weeks_without_labels_are_taken_in_and_nobody_is_scored_before_there_is_
 
 def test_labels_that_arrive_alone_process_their_week_and_train_on_the_newest(eight_weeks):
     _, ran = eight_weeks
-    first, sixth = WEEKS[0].isoformat(), WEEKS[5].isoformat()
-    assert ran[0] == [("monthly", first), ("monthly", sixth), ("retraining", sixth)]
-    second, seventh = WEEKS[1].isoformat(), WEEKS[6].isoformat()
-    assert ran[1] == [("monthly", second), ("monthly", seventh), ("retraining", seventh)]
-    third, eighth = WEEKS[2].isoformat(), WEEKS[7].isoformat()
-    assert ran[2] == [("monthly", third), ("monthly", eighth)], (
-        "the model is as good as when it was promoted"
-    )
+    assert ran[0] == ["monthly 2024-01-07", "monthly 2024-02-11", "retraining 2024-02-11"]
+    assert ran[1] == ["monthly 2024-01-14", "monthly 2024-02-18", "retraining 2024-02-18"]
+    # The model is as good as when it was promoted.
+    assert ran[2] == ["monthly 2024-01-21", "monthly 2024-02-25"]
 
 
 def test_too_few_churners_are_told_in_plain_words_and_pooled_until_there_are_enough(eight_weeks):
@@ -115,7 +114,7 @@ def phone(tmp_path_factory):
     home = make_home(tmp_path_factory.mktemp("phone") / "home", PHONE)
     for month in MONTHS:
         deliver_lines(home.drops, month)
-        run_all(open_home(home.folder))
+        run(open_home(home.folder))
     return open_home(home.folder)
 
 
@@ -163,3 +162,22 @@ def test_the_list_says_what_each_customer_s_leaving_would_cost(phone):
     np.testing.assert_allclose(
         listed["expected_loss"], listed["probability"] * value * 0.5, rtol=1e-9
     )
+
+
+@pytest.mark.slow
+def test_dagster_runs_the_same_steps(tmp_path):
+    newspaper = make_home(tmp_path / "newspaper", NEWSPAPER)
+    for week in WEEKS[:6]:
+        deliver_week(newspaper.drops, week, labels=False)
+    months = [("monthly", week.isoformat()) for week in WEEKS[:6]]
+    assert run_all(newspaper) == months
+    deliver_week(newspaper.drops, WEEKS[0], labels=True)
+    assert run_all(open_home(newspaper.folder)) == [
+        months[0],
+        months[5],
+        ("retraining", months[5][1]),
+    ]
+    phone = make_home(tmp_path / "phone", PHONE)
+    deliver_lines(phone.drops, MONTHS[0])
+    assert run_all(phone) == [("monthly", "2024-01-31"), ("retraining", "2024-01-31")]
+    assert open_home(phone.folder).releases.pointer().version == 1

@@ -8,7 +8,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from churn_platform.base.errors import StoreDown, StoreEmpty
 from churn_platform.contract.model import Contract
@@ -33,6 +33,8 @@ PAUSE_SECONDS = 0.2
 class NetworkReader(ABC):
     """The rows of one contract in a store with an address."""
 
+    name: ClassVar[str]
+    """The store, for people."""
     faults: tuple[type[BaseException], ...]
     """What a failed read raises."""
 
@@ -40,12 +42,18 @@ class NetworkReader(ABC):
         self,
         contract: Contract,
         address: OnlineAddress,
-        name: str,
-        views: Mapping[str, Sequence[str]] | None,
+        views: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        """Nothing is read yet.
+
+        Raises:
+            UsageError: the client is not installed.
+        """
         self.address = address
-        self.where = f"{name} at {address.host}:{address.port}"
+        self.where = f"{self.name} at {address.host}:{address.port}"
         self.format = RowFormat(contract, views)
+        with packages_of(address.kind):
+            self.prepare(contract)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Any = None
         self._waiting: list[tuple[list[bytes], asyncio.Future[Found]]] = []
@@ -70,6 +78,10 @@ class NetworkReader(ABC):
         loop = self._loop
         if loop is not None and not loop.is_closed():  # also from another thread
             loop.call_soon_threadsafe(lambda: loop.create_task(self._end()))
+
+    @abstractmethod
+    def prepare(self, contract: Contract) -> None:
+        """Import the client, and write what every read asks for."""
 
     @abstractmethod
     async def connect(self) -> Any:  # noqa: ANN401 - the client's own
@@ -141,23 +153,15 @@ class NetworkReader(ABC):
 class RedisReader(NetworkReader):
     """Feast's hashes in a Redis database: one per customer."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        address: OnlineAddress,
-        views: Mapping[str, Sequence[str]] | None = None,
-    ) -> None:
-        """Nothing is read yet.
+    name = "Redis"
 
-        Raises:
-            UsageError: the client is not installed.
-        """
-        super().__init__(contract, address, "Redis", views)
-        with packages_of("redis"):
-            import hiredis  # noqa: F401 - the client's parser in C
-            import redis.asyncio
+    def prepare(self, contract: Contract) -> None:
+        """Import the client, and write what every read asks for."""
+        import hiredis  # noqa: F401 - the client's parser in C
+        import redis.asyncio
+
         self.faults = (redis.asyncio.RedisError, OSError, TimeoutError)
-        self._kind = redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection
+        self._kind = redis.asyncio.SSLConnection if self.address.tls else redis.asyncio.Connection
         stored = self.format.views
         self._names = [feature for features in stored.values() for feature in features]
         fields = [
@@ -207,20 +211,12 @@ class RedisReader(NetworkReader):
 class PostgresReader(NetworkReader):
     """Feast's tables in a Postgres database: one per feature view, one row per feature."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        address: OnlineAddress,
-        views: Mapping[str, Sequence[str]] | None = None,
-    ) -> None:
-        """Nothing is read yet.
+    name = "Postgres"
 
-        Raises:
-            UsageError: the client is not installed.
-        """
-        super().__init__(contract, address, "Postgres", views)
-        with packages_of("postgres"):
-            import psycopg
+    def prepare(self, contract: Contract) -> None:
+        """Import the client, and write what every read asks for."""
+        import psycopg
+
         self.faults = (psycopg.Error, OSError, TimeoutError)
         self._cursor = psycopg.AsyncRawCursor
         self._open = psycopg.AsyncConnection.connect
