@@ -1,11 +1,14 @@
 """The value at the budget in decisions: its rows, its scale, its terms, and where people see it."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from churn_platform.alerting.messages import message_of
+from churn_platform.cli.status import show_status
 from churn_platform.contacts.profit import SaveRate, expected_maximum_profit
 from churn_platform.contacts.value import ContactTerms, value_at_budget, value_difference
 from churn_platform.defs.promotion import _metadata
@@ -205,8 +208,8 @@ def test_the_value_is_shown_where_people_decide(decided, tmp_path):
     assert "value at the budget" not in _metadata(decision_of(build(1)))
     receipt = decided.ledger.receipts("decision")[-1]
     record = decision.model_dump(mode="json")
-    promoted = dataclasses.replace(receipt, after="refused")
-    assert sentence in message_of(promoted, "gym", record).body
+    refused = receipt.model_copy(update={"after": "refused"})
+    assert sentence in message_of(refused, "gym", record).body
 
 
 def test_a_request_for_approval_shows_the_value(decided, tmp_path):
@@ -218,9 +221,10 @@ def test_a_request_for_approval_shows_the_value(decided, tmp_path):
     home = open_home(home.folder, lambda: LATER)
     found = home.status.now()
     assert found.pending.contact_value == pending.contact_value
-    with shell(tmp_path):
-        out = churn("status", "--home", home.folder).out
-    assert out.count(pending.contact_value.sentence.removeprefix("Value of ")) == 2
+    console = Console(file=io.StringIO(), width=160)
+    show_status(console, found.as_json())
+    shown = console.file.getvalue()
+    assert shown.count(pending.contact_value.sentence.removeprefix("Value of ")) == 2
 
 
 def test_the_value_is_read_back(decided):
