@@ -18,7 +18,6 @@ from churn_platform.contacts.effect import (
 )
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
-from churn_platform.contacts.plans import experiment_of
 from churn_platform.contacts.profit import SaveRate, save_rate_from_effect
 from churn_platform.evaluation.sequential import level_at
 from churn_platform.evaluation.statistics import quantile_of_normal
@@ -212,6 +211,9 @@ class Campaigns:
         effect = effect_of(compared, quantile_of_normal(level))
         if effect is None:
             return CampaignRecord(note=NOTHING, look=look, looks=looks, level=level)
+        if not self.labels.lake.contract.contact_value_given:
+            # In customers, not in money: the default cost of a missed churner is nobody's.
+            effect = replace(effect, money=None)
         return CampaignRecord(look=look, looks=looks, level=level, effect=effect)
 
     def assigned(self, month: dt.date) -> AssignedMonth | None:
@@ -233,7 +235,6 @@ class Campaigns:
         slices = feature_frame(contract, lake.tables(month)).set_index(key).reindex(rows[key])
         return AssignedMonth(
             as_of=month.isoformat(),
-            experiment=experiment_of(month),
             entities=rows[key].to_numpy(dtype=object),
             assigned=(rows[ARM] == CONTACT).to_numpy(),
             probability=rows[PROBABILITY].to_numpy(dtype=float),
@@ -303,5 +304,4 @@ WHY_WITHHELD: Final = {
         "the untouched customers are not spread over the list as they were drawn. Somebody may"
         " have changed the list."
     ),
-    Doubt.MULTIPLE_EXPOSURE: "too many customers are both assigned and untouched.",
 }

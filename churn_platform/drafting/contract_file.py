@@ -16,6 +16,7 @@ from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.reading import SCHEMA_FILE
 from churn_platform.drafting.check import check_drops
+from churn_platform.drafting.contacts import HORIZON_NEEDED, ContactDraft
 from churn_platform.drafting.draft import Draft, draft, guess_times
 from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
 from churn_platform.drafting.label import NoLabelError
@@ -102,7 +103,9 @@ def _head(found: Draft) -> Iterator[str]:
     files = "files"
     if found.as_of:
         files += f" of {found.as_of}"
-    size = f"{counted(len(found.rows), 'table')}, {max(found.rows.values()):,} customers"
+    events = contract.event_tables
+    customers = max(rows for table, rows in found.rows.items() if table not in events)
+    size = f"{counted(len(found.rows), 'table')}, {customers:,} customers"
     yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     yield "# Every field: docs/contract.md, or `churn contract schema`."
     yield f"# Drafted by `churn init --from-drop` from the {files}: {size}."
@@ -128,8 +131,12 @@ def _tables(found: Draft) -> Iterator[str]:
             yield f"  # left out: {out.table}: {out.reason}"
     for name, table in found.contract.tables.items():
         yield from _table(found, name, table)
+    waiting = _waiting(found)
+    if waiting is not None:
+        yield from (f"  # {line[2:]}" for line in _table(found, waiting.table, waiting.declared))
     for out in found.left_out:
-        if out.column and out.table not in found.contract.tables:
+        known = waiting is not None and out.table == waiting.table
+        if out.column and out.table not in found.contract.tables and not known:
             yield f"  # left out: {out.table}.{out.column}: {out.reason}"
 
 
@@ -171,16 +178,55 @@ def _label_and_views(found: Draft) -> Iterator[str]:
     )
     for costs in found.costs:
         yield f"# costs: {inline_yaml(costs.model_dump())}   # or each customer's own"
+    if found.contacts is not None:
+        yield ""
+        yield from _contacts(found, found.contacts)
+
+
+def _waiting(found: Draft) -> ContactDraft | None:
+    """The table of contacts that is not a part of the contract yet."""
+    return found.contacts if found.contract.contacts is None else None
+
+
+def _contacts(found: Draft, made: ContactDraft) -> Iterator[str]:
+    """The section `contacts`, every line to confirm; a comment while the label is known at the
+    as_of.
+    """
+    sign = ""
+    if found.contract.contacts is None:
+        sign = "# "
+        yield f"# To use the contacts, {HORIZON_NEEDED}."
+        yield f"# Then remove the comment signs below and at the table {made.table}, and add"
+        budget = f"contacts: {{budget: {made.budget}}}"
+        yield f"# to policy:   {budget}   {CONFIRM}: {made.doubts['budget']}"
+    yield f"{sign}contacts:"
+    fields = made.contacts.model_dump(mode="json", exclude_defaults=True)
+    for name, value in fields.items():
+        yield f"{sign}  {name}: {inline_yaml(value)}   {CONFIRM}: {made.doubts[name]}"
+    objections = found.objections
+    if objections.column:
+        yield f"{sign}do_not_contact: {objections.column}   {CONFIRM}: {objections.doubt}"
+    if objections.remedy:
+        yield from textwrap.wrap(
+            f"{objections.remedy}.", WIDTH, initial_indent="# ", subsequent_indent="# "
+        )
 
 
 def _policy(found: Draft) -> Iterator[str]:
     """What differs from the defaults, and the defaults as comments, so a draft fixes none of
     them.
     """
-    drafted = found.contract.policy.ingestion.model_dump(exclude_defaults=True)
+    policy = found.contract.policy
+    drafted = {}
+    for name in ("ingestion", "contacts"):
+        drafted[name] = getattr(policy, name).model_dump(exclude_defaults=True)
+    if found.contract.contacts is not None:
+        drafted["contacts"] = {"budget": policy.contacts.budget}
+    drafted = {name: part for name, part in drafted.items() if part}
     if drafted:
         yield "policy:"
-        yield _line(found, ("policy", "ingestion"), f"  ingestion: {inline_yaml(drafted)}")
+        for name, part in drafted.items():
+            yield _line(found, ("policy", name), f"  {name}: {inline_yaml(part)}")
     head = "#" if drafted else "# policy:                #"
     yield f"{head} the defaults; docs/criteria.md shows what moves a decision"
     for name, part in Policy().model_dump(mode="json").items():

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import itemgetter
 from statistics import median
@@ -20,7 +20,23 @@ from churn_platform.contract.model import Contract, Entity, Span
 from churn_platform.contract.outcome import ColumnCost, Costs, Label
 from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import IngestionPolicy, Policy
-from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key, listed
+from churn_platform.drafting.contact_columns import (
+    best_contacts,
+    contact_columns,
+    keys_as_text,
+    may_hold_contacts,
+    why_no_contacts,
+)
+from churn_platform.drafting.contacts import (
+    HORIZON_NEEDED,
+    ContactDraft,
+    Objections,
+    can_be_changed,
+    contact_draft,
+    objections_in,
+    with_contacts,
+)
+from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key, keys_of, listed
 from churn_platform.drafting.label import LabelColumn, guess_label, labels_of
 from churn_platform.drafting.tables import (
     LeftOut,
@@ -40,6 +56,7 @@ from churn_platform.drafting.words import (
     valid_name,
 )
 from churn_platform.ingestion.conversion import convert
+from churn_platform.lake.keys import everyone
 
 Cadence = Literal["month", "week", "day"]
 DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}
@@ -89,6 +106,12 @@ class Draft:
     """The month it was drafted from."""
     costs: tuple[Costs, ...]
     """What the costs could be by columns; a suggestion, the contract has the defaults."""
+    contacts: ContactDraft | None = None
+    """The table of contacts, if a file holds them. It is a part of the contract unless the label
+    is known at the as_of already.
+    """
+    objections: Objections = field(default_factory=Objections)
+    """Who objects to contact; looked for where there is a table of contacts."""
 
 
 def draft(
@@ -125,8 +148,14 @@ def draft(
     sheets = sheets_of(frames, others, parts)
     if not sheets:
         raise UsageError(f"No file has rows: {listed(frames)}.", code="DRAFT_IMPOSSIBLE")
-    key = guess_key(sheets, entity)
-    usable = one_row_a_customer(sheets, key, parts)
+    largest = max(len(sheet.frame) for sheet in sheets)
+    likely = [sheet for sheet in sheets if may_hold_contacts(sheet, largest)]
+    if len(likely) == len(sheets):
+        likely = []
+    rest = [sheet for sheet in sheets if all(sheet is not other for other in likely)]
+    key = guess_key(rest, entity)
+    rest += [sheet for sheet in likely if contact_columns(sheet, [key.header]) is None]
+    usable = one_row_a_customer(rest, key, parts)
     found = guess_label(usable, key, label)
     entity_part = _entity(key, parts)
     usable.sort(key=lambda sheet: sheet.name == found.table)  # the label's table last
@@ -147,7 +176,14 @@ def draft(
         raise UsageError(
             f"No column is left to learn from. Left out: {listed(why)}.", code="DRAFT_IMPOSSIBLE"
         )
-    written = written_in(files or FileFormat(), usable, key, parts)
+    likely += _only_elsewhere(frames, others, largest)
+    contacts = _contacts(likely, usable, key, times.cadence, parts)
+    if contacts is not None:
+        parts.tables[contacts.table] = contacts.declared
+    described = [*usable, contacts.sheet] if contacts is not None else usable
+    written = written_in(files or FileFormat(), described, key, parts)
+    if contacts is not None:
+        contacts = replace(contacts, declared=parts.tables.pop(contacts.table))
     absent = max(parts.absent[view.table] for view in parts.views.values())
     contract = Contract(
         name=name,
@@ -169,14 +205,25 @@ def draft(
     )
     contract = contract.model_copy(update={"slices": _slices(contract, usable)})
     parts.doubts |= _doubts(contract, found, times, absent)
+    objections = Objections()
+    if contacts is not None:
+        objections = objections_in(contract)
+        if can_be_changed(contract.label):
+            contract = with_contacts(contract, contacts, objections)
+            parts.doubts |= contacts.places | objections.places
+        else:
+            reason = f"no contact can change a label that is known at the as_of: {HORIZON_NEEDED}"
+            parts.left_out.append(LeftOut(contacts.table, "", reason))
     return Draft(
         contract=contract,
         doubts={place: doubt for place, doubt in parts.doubts.items() if doubt},
         left_out=tuple(parts.left_out),
-        rows={sheet.name: len(sheet.frame) for sheet in usable if sheet.name in contract.tables},
+        rows={sheet.name: len(sheet.frame) for sheet in described if sheet.name in contract.tables},
         churn_rate=found.rate,
         as_of=as_of,
         costs=_costs(contract),
+        contacts=contacts,
+        objections=objections,
     )
 
 
@@ -210,6 +257,58 @@ def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date | None) -> Times:
         period="after" if waiting else "before",
         horizon_doubt=f"{seen}; {PERIODS}",
     )
+
+
+def _only_elsewhere(
+    frames: Mapping[str, pd.DataFrame],
+    others: Sequence[Mapping[str, pd.DataFrame]],
+    largest: int,
+) -> list[Sheet]:
+    """Files of other drops alone that may hold contacts: a business contacts customers before
+    or after the month whose labels are known.
+    """
+    only = {stem: frame for drop in others for stem, frame in drop.items() if stem not in frames}
+    sheets = sheets_of(only, others, Parts())
+    return [sheet for sheet in sheets if may_hold_contacts(sheet, largest)]
+
+
+def _contacts(
+    likely: Sequence[Sheet], usable: Sequence[Sheet], key: KeyColumn, cadence: str, parts: Parts
+) -> ContactDraft | None:
+    """The table of contacts among the files that may be one; the others are left out."""
+    customers = everyone({sheet.name: keys_of(sheet, key) for sheet in usable})
+    keys = dict[str, pd.Series]()
+    found = []
+    for sheet in likely:
+        columns = contact_columns(sheet, [key.header])
+        if columns is None:
+            continue
+        if key.header not in sheet.guesses:
+            parts.left_out.append(LeftOut(sheet.name, "", f"it has no column {key.header!r}"))
+            continue
+        keys[sheet.name] = keys_as_text(sheet.frame[key.header], integer=key.integer)
+        reason = why_no_contacts(keys[sheet.name], customers)
+        if reason:
+            parts.left_out.append(LeftOut(sheet.name, "", f"it looks like contacts, but {reason}"))
+        else:
+            found.append((sheet, columns))
+    if not found:
+        return None
+    chosen, columns = best_contacts(found)
+    for sheet, _ in found:
+        if sheet is not chosen:
+            reason = f"the contract names one table of contacts, {chosen.name}: put all into it"
+            parts.left_out.append(LeftOut(sheet.name, "", reason))
+    made = contact_draft(
+        chosen, key.header, columns, keys[chosen.name], customers, cadence, parts.taken
+    )
+    for header, reason in made.left_out.items():
+        name = valid_name(header)
+        spec = chosen.guesses[header].column.model_copy(update={"values": None, "nullable": True})
+        if name != header:
+            spec = spec.model_copy(update={"source": header})
+        parts.left_out.append(LeftOut(chosen.name, name, reason, spec if header.strip() else None))
+    return made
 
 
 def written_in(files: FileFormat, sheets: list[Sheet], key: KeyColumn, parts: Parts) -> FileFormat:

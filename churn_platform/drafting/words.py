@@ -71,6 +71,68 @@ NUMBER_HINTS = IDENTIFIERS | NUMBERS | COUNT_WORDS | VALUE_WORDS | {
     "amount", "balance", "price", "fee", "total", "points", "views", "steps", "days", "km",
     "miles", "mileage", "credit", "limit", "bytes", "sum", "sales", "turnover",
 }  # fmt: skip
+CONTACT_NAME = re.compile(
+    r"contact(?!less)|outreach|touchpoint|campaign|mailing|kontakt|kampagne|ansprache"
+)
+"""A table of contacts, or their date, by name."""
+CHANNEL_NAME = re.compile(
+    r"\b(?:calls?|called|callings?|e?mails?|mailed|letters?|sms|phone|telephone)\b"
+    r"|anruf|angerufen|telefon|\bbriefe?\b"
+)
+"""How a customer is contacted."""
+INBOUND_NAME = re.compile(
+    r"\b(?:tickets?|complaints?|inbound|incoming|support|helpdesk|enquir|inquir)"
+    r"|beschwerde|reklamation|eingehend|\banfrage"
+)
+"""Contacts that the customer began."""
+OTHER_DATE_NAME = re.compile(
+    r"\b(?:created|updated|modified|birth|born|valid|next|due|planned|follow|import)"
+    r"|erstellt|geaendert|geandert|geburt|gueltig|gultig|naechst|nachst|geplant|faellig|fallig"
+)
+"""Dates of a table of contacts that are not the day of the contact."""
+ACTION_NAMES = (
+    re.compile(r"\b(?:action|treatment|aktion|massnahme)"),
+    re.compile(r"channel|kanal|medium|kontaktweg|\bmedia\b"),
+    re.compile(r"\b(?:type|kind|typ|art|method)\b|kontaktart|kontakttyp"),
+    re.compile(r"campaign|kampagne|\boffer\b|angebot"),
+)
+"""What was done, the best names first."""
+OUTCOME_NAME = re.compile(
+    r"outcome|\bresults?\b|\bstatus\b|respon[sd]|reaction|disposition|\breached\b"
+    r"|ergebnis|resultat|reaktion|antwort|\berreicht\b|ausgang"
+)
+COST_NAME = re.compile(r"\b(?:costs?|price|expense)\b|kosten|preis|aufwand")
+ASSIGNED_NAME = re.compile(
+    r"\b(?:assigned|planned|targets?|targeted|listed|list|plan|selected)\b"
+    r"|geplant|zugewiesen|zielgruppe|liste\b|ausgewahlt|ausgewaehlt"
+)
+NOT_REACHED = re.compile(
+    r"no answer|(?:not|never) (?:reached|available|home|at home|answered)|unreach\w*|unanswered"
+    r"|(?:left )?(?:a )?voice ?mail|left (?:a )?message|answering machine|mail ?box|busy"
+    r"|wrong number|invalid number|(?:hard |soft )?bounced?|undeliver\w+|returned to sender"
+    r"|(?:nicht|nie) (?:erreicht|erreichbar|angetroffen|da|zustellbar)|unerreicht"
+    r"|niemand (?:erreicht|da)|keine antwort|kein anschluss|anrufbeantworter|ab|besetzt"
+    r"|falsche (?:nummer|adresse)|unzustellbar|unbekannt verzogen"
+    r"|geen gehoor|niet bereikt|no contesta|pas de reponse|injoignable|nie odebral"
+)
+"""Outcomes of a customer who was not reached."""
+OBJECTS_NAME = re.compile(
+    r"do ?not ?(?:contact|call|mail|disturb|market)|\bdnc\b|\bopt(?:ed)? ?outs?\b|\boptout"
+    r"|\bobject(?:s|ed|ion)?\b"
+    r"|\bno ?(?:contact|marketing|calls?|mails?|mailings?|advertising|ads)\b"
+    r"|widerspr|werbesperre|kontaktsperre|\bkeine? (?:werbung|kontakt|anruf|mail|marketing)"
+    r"|nicht (?:kontaktieren|anrufen)|robinson"
+)
+AGREES_NAME = re.compile(
+    r"consent|\bopt(?:ed)? ?ins?\b|\boptin|permission|contactable|\bmay (?:contact|call|mail)"
+    r"|(?:marketing|contact|mailing|mail|call)s? (?:ok|allowed|agreed)\b"
+    r"|einwilligung|zustimmung|eingewilligt|(?:werbung|kontakt|marketing) (?:erlaubt|ok)"
+    r"|werbeerlaubnis"
+)
+WITHDRAWN_NAME = re.compile(
+    r"\b(?:no|not|non|without|withdrawn|revoked|refused|missing|kein|keine|ohne|nicht)\b"
+    r"|widerruf|verweiger|entzogen"
+)
 
 
 def valid_name(header: str, fallback: str = "column") -> str:
@@ -109,6 +171,26 @@ def plain_words(name: str) -> str:
     words, window = _without_window(name)
     plain = " ".join([*(SHORT.get(word, word) for word in words), *window])
     return plain.replace(" of of ", " of ")
+
+
+def spoken(text: str) -> str:
+    """A name or a value in small ASCII letters with single blanks: "noAnswer" is "no answer"."""
+    marked = text.replace("ß", "ss")
+    plain = unicodedata.normalize("NFKD", marked).encode("ascii", "ignore").decode()
+    return " ".join(tokens(plain))
+
+
+def speaks_of_objection(name: str) -> bool | None:
+    """Whether a yes in a column of this name means that the customer does not want to be
+    contacted; false if it means that the customer agrees, None if it is about neither.
+    """
+    words = spoken(name)
+    if AGREES_NAME.search(words):
+        return bool(WITHDRAWN_NAME.search(AGREES_NAME.sub(" ", words)))
+    objects = OBJECTS_NAME.search(words)
+    if objects is None:
+        return None
+    return not WITHDRAWN_NAME.search(f"{words[: objects.start()]} {words[objects.end() :]}")
 
 
 def description(name: str) -> str:

@@ -206,4 +206,5 @@ class ContactPlanning:
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
         scored = ranked.set_index(key).loc[listed[key]]
         shown = scored[[name for name in OF_THE_SCORES if name in scored]]
-        return made.rows.join(shown.set_axis(listed.index)).join(why.set_axis(listed.index))
+        added = pd.concat([shown.set_axis(listed.index), why.set_axis(listed.index)], axis=1)
+        return made.rows.assign(**added.reindex(made.rows.index))
