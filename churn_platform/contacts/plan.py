@@ -65,7 +65,8 @@ def plan(
         policy: budget, shares and salt.
         experiment: its name; customers stay untouched within one experiment.
         key: the column of the key.
-        customers: (rows,) key, probability (of churn), value (of a saved customer, >= 0).
+        customers: (rows,) key, probability (of churn), value (of a saved customer, >= 0). With a
+            column `effect`, how far a contact lowers that probability, this ranks in its place.
         excluded: (rows,) why a customer is in no arm; null for the others.
 
     Raises:
@@ -81,7 +82,8 @@ def plan(
         )
     reasons = excluded.dropna().value_counts(sort=False)
     eligible = customers[excluded.isna().to_numpy()]
-    eligible = eligible.assign(expected=eligible["probability"] * eligible["value"])
+    gain = eligible["effect"] if "effect" in eligible else eligible["probability"]
+    eligible = eligible.assign(expected=gain * eligible["value"])
     order = ["expected", "probability", key]
     rows = eligible.sort_values(order, ascending=[False, False, True], ignore_index=True)
     budget = contacts_of(policy, len(customers))

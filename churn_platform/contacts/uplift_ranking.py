@@ -29,6 +29,7 @@ from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.lake.tables import feature_frame
 
 NOTHING_BELOW: Final = "NOTHING_BELOW"
+BY_RISK: Final = "The list is ranked by risk x value. The effect of a contact does not rank:"
 WHY_OFF: Final = {
     WhyNot.TOO_FEW: (
         "too few customers left. {assigned:,} of the assigned and {untouched:,} of the others"
@@ -101,7 +102,8 @@ class UpliftRanking:
         if isinstance(model, TooFew):
             return _off(WhyNot.TOO_FEW, model)
         rows = self._randomised([later])
-        return _ranking(judge_uplift(model, rows, _risk(later), level=self.level))
+        test = judge_uplift(model, rows, _risk(later), level=self.level)
+        return _ranking(test, self.level)
 
     @property
     def level(self) -> float:
@@ -214,13 +216,13 @@ def _off(code: str, counted: TooFew) -> Ranking:
     )
     return Ranking(
         why_not=str(code),
-        sentence=f"The list is ranked by risk x value. The effect of a contact does not rank: {why}",
+        sentence=f"{BY_RISK} {why}",
         assigned_churners=counted.assigned_churners,
         untouched_churners=counted.untouched_churners,
     )
 
 
-def _ranking(test: UpliftTest) -> Ranking:
+def _ranking(test: UpliftTest, level: float) -> Ranking:
     why_not = why_not_rank(test)
     month = test.tested_on[-1]
     low, high = test.interval.low, test.interval.high
@@ -230,9 +232,7 @@ def _ranking(test: UpliftTest) -> Ranking:
     )
     if why_not is not None:
         why = WHY_OFF[why_not].format(month=month)
-        sentence = (
-            f"The list is ranked by risk x value. The effect of a contact does not rank: {why}"
-        )
+        sentence = f"{BY_RISK} {why}"
     return Ranking(
         by="risk" if why_not else "effect",
         why_not=why_not and why_not.value,
@@ -246,4 +246,5 @@ def _ranking(test: UpliftTest) -> Ranking:
         risk=test.risk.estimate,
         difference=test.difference,
         difference_interval=(low, high),
+        level=level,
     )

@@ -3,6 +3,7 @@ records it.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,8 @@ class ContactValue(BaseModel):
 
     budget: int
     """Contacts a month."""
+    unit: Literal["money", "customers"]
+    """Money, or saved customers where the contract gives no value of a customer."""
     contact_cost: float
     incentive: float
     save_rate: float
@@ -86,18 +89,20 @@ class ContactValue(BaseModel):
     def sentence(self) -> str:
         """The values and their difference, for people."""
         both = (self.candidate, self.production)
-        said = [f"version {one.version} {_money(one)}" for one in both if one is not None]
+        said = [f"version {one.version} {_worth(one)}" for one in both if one is not None]
         if self.difference is not None and self.difference_interval is not None:
             low, high = self.difference_interval
             said.append(f"difference {self.difference:+,.0f} [{low:+,.0f}, {high:+,.0f}]")
         head = f"Value of {self.budget:,} contacts a month"
-        sentences = [f"{head}: {', '.join(said) or 'none'}."]
+        if self.unit == "customers":
+            head += " in saved customers (policy.contacts.value is not given)"
+        sentences = [f"{head}: {', '.join(said)}." if said else f"{head}."]
         if self.note:
             sentences.append(self.note)
         return " ".join([*sentences, self.save_rate_sentence])
 
 
-def _money(one: ModelValue) -> str:
+def _worth(one: ModelValue) -> str:
     low, high = one.interval
     said = f"{one.value:,.0f} [{low:,.0f}, {high:,.0f}]"
     if one.empc is not None:
@@ -116,6 +121,7 @@ class BudgetTerms:
         months: (rows,) the month of each row.
         contact_cost: of one contact.
         incentive: given to each contacted customer.
+        unit: money; or saved customers, with a value of 1 and no costs.
         save_rate: the measured or assumed one.
     """
 
@@ -126,6 +132,7 @@ class BudgetTerms:
     contact_cost: float
     incentive: float
     save_rate: SaveRate
+    unit: Literal["money", "customers"] = "money"
 
     @property
     def per_contact(self) -> ContactTerms:
@@ -147,6 +154,7 @@ def contact_value(evidence: Evidence, candidate: int, terms: BudgetTerms) -> Con
     rate = terms.save_rate
     empty = ContactValue(
         budget=terms.contacts,
+        unit=terms.unit,
         contact_cost=terms.contact_cost,
         incentive=terms.incentive,
         save_rate=rate.mean,
@@ -227,7 +235,7 @@ class _ValuedRows:
             return None
         empc = None
         share = None
-        if terms.value[self.weights > 0].any():
+        if terms.unit == "money" and terms.value[self.weights > 0].any():
             profit = expected_maximum_profit(
                 self.labels,
                 scores,

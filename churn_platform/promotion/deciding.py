@@ -118,8 +118,9 @@ class DecisionMaker:
         policy = self.contract.policy.contacts
         rows = dataset.holdout_rows()
         keys = rows[self.contract.entity.column]
-        value = np.zeros(len(rows))
-        for month in dataset.window.holdout:
+        in_money = self.contract.contact_value_given
+        value = np.ones(len(rows))
+        for month in dataset.window.holdout if in_money else ():
             own = (rows[AS_OF] == month.isoformat()).to_numpy()
             tables = self.datasets.lake.tables(month)
             value[own] = saved_values(self.contract, tables, keys[own])
@@ -131,8 +132,9 @@ class DecisionMaker:
             customers=customers,
             value=value,
             months=rows[AS_OF].to_numpy(dtype=object),
-            contact_cost=policy.contact_cost,
-            incentive=policy.incentive,
+            contact_cost=policy.contact_cost if in_money else 0.0,
+            incentive=policy.incentive if in_money else 0.0,
+            unit="money" if in_money else "customers",
             save_rate=SaveRate() if newest is None else newest.save_rate,
         )
 

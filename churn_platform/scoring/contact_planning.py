@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from churn_platform.base.files import sha256_file
+from churn_platform.contacts.campaign import Campaigns
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import (
     ARM,
@@ -20,7 +21,9 @@ from churn_platform.contacts.plan import (
 )
 from churn_platform.contacts.plans import KIND, ContactPlanRecord, ContactPlans, experiment_of
 from churn_platform.contacts.saved_value import named_column, saved_values
+from churn_platform.contacts.uplift_ranking import UpliftRanking
 from churn_platform.contract.model import Contract
+from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
@@ -120,6 +123,11 @@ class ContactPlanning:
         customers = ranked[[key, "probability"]].assign(
             value=saved_values(self.contract, tables, ranked[key])
         )
+        ranking: dict[str, str] = {}
+        effects = self._effects(as_of, tables, ranked[key])
+        if effects is not None:
+            customers = customers.assign(effect=effects)
+            ranking = {"ranked_by": "effect"}
         excluded = self._excluded(as_of, ranked, tables)
         made = plan(policy, experiment_of(as_of), key, customers, excluded)
         digest = self.plans.register(as_of, made, version)
@@ -139,9 +147,19 @@ class ContactPlanning:
             untouched_share=policy.untouched_share,
             explore_share=policy.explore_share,
             list_digest=sha256_file(csv),
-        )
+        ).model_copy(update=ranking)
         self.records.write(KIND, as_of, record.as_json(), rows)
         return record
+
+    def _effects(
+        self, as_of: dt.date, tables: dict[str, pd.DataFrame], keys: pd.Series
+    ) -> FloatArray | None:
+        """How far a contact lowers each customer's (rows,) churn probability; None unless that
+        may rank.
+        """
+        matured = Campaigns(self.labels, self.records).matured(as_of)
+        earlier = [month for month in matured if month < as_of]
+        return UpliftRanking(self.labels).effects(earlier, tables, keys)
 
     def _excluded(
         self,
