@@ -362,6 +362,7 @@ class Services(Home):
             self.mlflow_move.finish,
             self.promotions.recover,
             self.erasure.finish,
+            self._finish_contact_plans,
         ]
         return RunStart(
             self.contract,
@@ -371,6 +372,10 @@ class Services(Home):
             completions,
             self.approvals.record_lapse,
         )
+
+    def _finish_contact_plans(self) -> None:
+        if self.contact_plans.months():  # most homes have none, and need no more than the ledger
+            self.contact_planning.finish()
 
     @cached_property
     def candidate_training(self) -> CandidateTraining:
@@ -432,6 +437,7 @@ class Services(Home):
             self.records,
             self.lake,
             self.contract_history,
+            lambda: self.contact_planning,
         )
 
     @cached_property
@@ -559,6 +565,7 @@ class Services(Home):
             promotions=lambda: self.promotions,
             erasure=lambda: self.erasure,
             mlflow_move=lambda: self.mlflow_move,
+            contact_planning=lambda: self.contact_planning,
         )
 
     @cached_property
@@ -573,6 +580,7 @@ class Services(Home):
             self.releases,
             self.ledger,
             self.alerts,
+            lambda: self.contact_planning,
         )
 
     def with_settings(self, **changed: object) -> "Services":

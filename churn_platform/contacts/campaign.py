@@ -134,7 +134,7 @@ class Campaigns:
         matured = self.matured(as_of)
         record = self.of_months(matured).model_copy(update=made_from)
         if matured:
-            ranking = UpliftRanking(self.labels).judge(matured)
+            ranking = UpliftRanking(self.labels, self.labels.now()).judge(matured)
             record = record.model_copy(update={"ranking": ranking})
         months = self.records.months(KIND)
         if not months or as_of >= months[-1]:

@@ -85,6 +85,8 @@ class UpliftRanking:
     """Judges in one home whether the effect may rank, and ranks by it."""
 
     labels: CorrectedLabels
+    known_at: dt.datetime
+    """What is known: labels that come later do not count."""
 
     def judge(self, months: Sequence[dt.date]) -> Ranking:
         """The state after these planned months with labels, oldest first: learnt from all but
@@ -138,7 +140,7 @@ class UpliftRanking:
         lake = self.labels.lake
         key = lake.contract.entity.column
         rows = self.labels.plans.rows(month)
-        churned = lake.labels(month, self.labels.now())
+        churned = lake.labels(month, self.known_at)
         if churned is None:
             return rows.iloc[:0].assign(churned=False, as_of=month.isoformat())
         chance = rows[PROBABILITY]

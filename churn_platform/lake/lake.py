@@ -215,6 +215,15 @@ class Lake:
             for number in range(len(manifest.deliveries))
         ]
 
+    def delivered_by(self, as_of: dt.date, instant: dt.datetime) -> dict[str, Path]:
+        """Table -> the newest file that had arrived by an instant."""
+        return {
+            name: self.folder / entry.file
+            for delivery in self.deliveries(as_of)
+            if delivery.arrived <= instant
+            for name, entry in delivery.tables.items()
+        }
+
     def fingerprint(self, as_of: dt.date) -> str | None:
         """Fingerprint of the drop's files as they were last acknowledged; None before the first
         delivery.

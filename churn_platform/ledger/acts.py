@@ -259,8 +259,10 @@ class ContactPlanRegistered(MonthAct):
     name: ClassVar[Act] = "contact plan registered"
     digest: str
     """Digest of key, arm and probability of every customer of the plan."""
+    inputs: str | None = None
+    """Digest of what it was drawn from: the scores, the values, and who was excluded why."""
     experiment: str
-    """The as_of of the first plan with the same draw."""
+    """The month's as_of: each month draws anew."""
     salt: str
     untouched_share: float
     explore_share: float

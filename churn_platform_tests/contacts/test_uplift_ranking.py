@@ -13,6 +13,7 @@ from churn_platform.contract.contacts import ContactPolicy
 from churn_platform.contract.model import Contract
 from churn_platform_tests.contacts_business import declared
 
+NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 MONTHS = [dt.date(2024, month, 28) for month in (1, 2, 3)]
 
 
@@ -66,8 +67,8 @@ class World:
             tables=lambda month: self.made[month],
         )
         plans = SimpleNamespace(rows=lambda month: self.planned[month])
-        labels = SimpleNamespace(lake=lake, plans=plans, now=lambda: None)
-        return UpliftRanking(labels)
+        labels = SimpleNamespace(lake=lake, plans=plans)
+        return UpliftRanking(labels, NOW)
 
     def effects(self, months):
         return self.ranking.effects(months, self.made[MONTHS[2]], self.planned[MONTHS[2]]["member"])
@@ -151,6 +152,29 @@ def test_a_category_that_is_unknown_or_missing_is_no_number(dogs):
     assert found[0, order.index("has_app")] == 1
     assert np.isnan(found[1]).sum() == 3
     assert found[1, order.index("hours")] == 1
+
+
+def test_the_plan_is_drawn_from_the_effect_only_where_that_ranks(planned_copy, monkeypatch):
+    home = planned_copy
+    february = dt.date(2024, 2, 29)
+    planning = home.contact_planning
+    assert "effect" not in planning.drawn_from(february, home.now()).customers
+    asked = []
+
+    def effects(_, months, tables, keys):
+        asked.append((months, sorted(tables), len(keys)))
+        return np.linspace(-0.5, 0.5, len(keys))
+
+    monkeypatch.setattr(UpliftRanking, "effects", effects)
+    found = planning.drawn_from(february, home.now())
+    assert found.customers["effect"].iloc[-1] == 0.5
+    assert [(months, keys) for months, _, keys in asked] == [([], len(found.customers))]
+    policy = home.contract.policy.contacts
+    rows = plan(policy, "e", "member", found.customers, found.excluded).rows
+    assert rows["effect"].iloc[0] == rows["effect"].max()
+    record = home.contact_plans.complete(february, rows, {}, "digest")
+    assert record.ranked_by == "effect"
+    assert home.records.read("contact_plan", february)["ranked_by"] == "effect"
 
 
 def test_the_record_of_a_small_home_says_too_few(worked):
