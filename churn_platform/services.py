@@ -57,6 +57,7 @@ from churn_platform.promotion.promotions import Decisions, Promotions, released
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.promotion.rollbacks import Rollbacks
 from churn_platform.replay.home_replay import Scoreboard
+from churn_platform.reports.campaign_status import CampaignStatuses
 from churn_platform.reports.contact_status import ContactStatuses
 from churn_platform.reports.month_warnings import MonthWarnings
 from churn_platform.reports.status import Status
@@ -313,6 +314,11 @@ class Services(Home):
         return Campaigns(self.labels, self.records)
 
     @cached_property
+    def campaign_statuses(self) -> CampaignStatuses:
+        """What contacting was worth."""
+        return CampaignStatuses(self.contract, self.campaigns)
+
+    @cached_property
     def contact_planning(self) -> ContactPlanning:
         """Plans contacts."""
         return ContactPlanning(
@@ -356,6 +362,7 @@ class Services(Home):
             self.mlflow_move.finish,
             self.promotions.recover,
             self.erasure.finish,
+            self._finish_contact_plans,
         ]
         return RunStart(
             self.contract,
@@ -365,6 +372,10 @@ class Services(Home):
             completions,
             self.approvals.record_lapse,
         )
+
+    def _finish_contact_plans(self) -> None:
+        if self.contact_plans.months():  # most homes have none, and need no more than the ledger
+            self.contact_planning.finish()
 
     @cached_property
     def candidate_training(self) -> CandidateTraining:
@@ -426,6 +437,7 @@ class Services(Home):
             self.records,
             self.lake,
             self.contract_history,
+            lambda: self.contact_planning,
         )
 
     @cached_property
@@ -484,6 +496,7 @@ class Services(Home):
             progress=self.progress,
             waiting=self.approvals.waiting,
             contacts=self.contact_statuses.newest,
+            campaign=self.campaign_statuses.newest,
             released=lambda version: released(self.releases, version),
         )
 
@@ -552,6 +565,7 @@ class Services(Home):
             promotions=lambda: self.promotions,
             erasure=lambda: self.erasure,
             mlflow_move=lambda: self.mlflow_move,
+            contact_planning=lambda: self.contact_planning,
         )
 
     @cached_property
@@ -566,6 +580,7 @@ class Services(Home):
             self.releases,
             self.ledger,
             self.alerts,
+            lambda: self.contact_planning,
         )
 
     def with_settings(self, **changed: object) -> "Services":

@@ -233,6 +233,23 @@ def changed_copy(changed, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def contacted(tmp_path_factory):
+    """The gym with contacts: February and March planned, February's list worked. Read only."""
+    from churn_platform_tests.contacts.contacted_gym import live as made
+    from churn_platform_tests.small_business import open_home
+
+    return open_home(made_once(tmp_path_factory, "contacted", made))
+
+
+@pytest.fixture
+def contacted_copy(contacted, tmp_path):
+    """`contacted`, to change."""
+    from churn_platform_tests.small_business import copied
+
+    return copied(contacted, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
 def planned(tmp_path_factory):
     """The gym with contacts: version 1 in production, and February's contact plan."""
     from churn_platform_tests.contacts_business import NOW, planned_home
@@ -240,6 +257,25 @@ def planned(tmp_path_factory):
 
     folder = made_once(tmp_path_factory, "planned", planned_home)
     return open_home(folder, lambda: NOW)
+
+
+@pytest.fixture(scope="session")
+def worked(tmp_path_factory):
+    """The gym in March: February's plan was worked, its labels are known, the effect is shown."""
+    from churn_platform_tests.contacts_business import LATER, worked_home
+    from churn_platform_tests.small_business import open_home
+
+    folder = made_once(tmp_path_factory, "worked", worked_home)
+    return open_home(folder, lambda: LATER)
+
+
+@pytest.fixture
+def worked_copy(worked, tmp_path):
+    """A copy of the home with a worked plan, to change."""
+    from churn_platform_tests.contacts_business import LATER
+    from churn_platform_tests.small_business import copied, open_home
+
+    return open_home(copied(worked, tmp_path / "home").folder, lambda: LATER)
 
 
 @pytest.fixture

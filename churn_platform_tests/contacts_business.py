@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from churn_platform.services import Services
@@ -12,6 +13,7 @@ from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
     JANUARY,
+    MARCH,
     candidate,
     deliver,
     make_home,
@@ -42,6 +44,7 @@ CONTACTS = {
 }
 BUDGET = 40
 NOW = dt.datetime(2024, 3, 8, 9, tzinfo=dt.UTC)
+LATER = dt.datetime(2024, 4, 8, 9, tzinfo=dt.UTC)
 
 
 def declared(**policy: Any) -> dict[str, Any]:
@@ -70,6 +73,52 @@ def planned_home(folder: Path, contract: Mapping[str, Any] | None = None) -> Ser
     home = open_home(folder, lambda: NOW)
     home.contact_planning.make(FEBRUARY)
     return home
+
+
+def worked_home(
+    folder: Path, *, saved: float = 0.6, mailed: int = 2, share: float = 0.3
+) -> Services:
+    """A home in March whose plan of February was worked and has matured labels.
+
+    Args:
+        folder: of the home.
+        saved: share of the assigned leavers who stay; below 0 the share of the assigned stayers
+            who leave because of the contact.
+        mailed: untouched customers who were contacted all the same.
+        share: of customers who are left untouched.
+    """
+    contract = declared(budget=400, untouched_share=share, months=1, contact_cost=2, incentive=5)
+    planned_home(folder, contract)
+    home = open_home(folder, lambda: LATER)
+    rows = home.contact_plans.rows(FEBRUARY)
+    assigned = set(rows.loc[rows["arm"].isin(["contact", "explore"]), "member"])
+    untouched = rows.loc[rows["arm"] == "untouched", "member"].tolist()
+    tables = month_tables(FEBRUARY)
+    leavers = tables["leavers"]
+    draw = np.random.default_rng(1).random(len(leavers))
+    worked = leavers["member"].isin(assigned)
+    left = leavers["has_left"].to_numpy()
+    stays = worked & left & (draw < saved)
+    leaves = worked & ~left & (draw < -saved)
+    leavers["has_left"] = (left & ~stays) | leaves
+    deliver(home, FEBRUARY, tables)
+    monthly(home, FEBRUARY)
+    home = open_home(folder, lambda: LATER)
+    called = sorted(assigned)[: int(0.8 * len(assigned))] + untouched[:mailed]
+    calls = {
+        "member": called,
+        "Called on": "2024-03-10",
+        "action": ["letter" if number % 2 else "call" for number in range(len(called))],
+        "outcome": "stays",
+        "cost": None,
+        "on_list": True,
+        "agent": None,
+    }
+    deliver(home, MARCH, {**without_labels(MARCH), "calls": pd.DataFrame(calls)})
+    monthly(home, MARCH)
+    home = open_home(folder, lambda: LATER)
+    home.campaigns.measure(MARCH)
+    return open_home(folder, lambda: LATER)
 
 
 def without_labels(as_of: dt.date) -> dict[str, pd.DataFrame]:

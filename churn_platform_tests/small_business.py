@@ -24,6 +24,7 @@ from churn_platform.training.mlflow_server import relocate
 JANUARY = dt.date(2024, 1, 31)
 FEBRUARY = dt.date(2024, 2, 29)
 MARCH = dt.date(2024, 3, 31)
+APRIL = dt.date(2024, 4, 30)
 CUSTOMERS = 1500
 DECLARED: dict[str, Any] = {
     "name": "gym",
@@ -180,6 +181,8 @@ def monthly(home: Services, as_of: dt.date) -> None:
         home.records.write("drift_report", as_of, record | {"alarms": [], "result": None})
     home.performance_monitor.measure(as_of)
     home.scoring.score(as_of)
+    home.month.contact_plan(as_of)
+    home.month.campaign_effect(as_of)
 
 
 def candidate(home: Services, as_of: dt.date, code: str | None = None) -> int:

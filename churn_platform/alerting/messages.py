@@ -82,6 +82,27 @@ RULES = {
     "recovery": Rule("recovered: {subject}", "warning", "Nothing to do."),
 }
 """The acts that always send an alert."""
+OF_CAMPAIGNS = {
+    ("effect", "shown"): Rule(
+        "contacting works, as of {subject}", "success", "`churn campaign` shows the figures."
+    ),
+    ("effect", "harmful"): Rule(
+        "contacting makes customers leave, as of {subject}",
+        "failure",
+        "Stop contacting. `churn campaign` shows the figures.",
+    ),
+    ("effect", "withheld"): Rule(
+        "the effect of contacting is withheld as of {subject}",
+        "warning",
+        "Find out who changed the list of a month. `churn campaign` shows the figures.",
+    ),
+    ("contamination", "high"): Rule(
+        "untouched customers are contacted, as of {subject}",
+        "warning",
+        "Contact nobody who is not on the list, or the effect cannot be measured.",
+    ),
+}
+"""What of an act `campaign effect changed` sends an alert: what it is about, and its state."""
 SHOWN = {"pass": "pass", "fail": "FAIL", "warn": "warn"}
 
 
@@ -157,6 +178,11 @@ def _rule(receipt: Receipt, decision: Mapping[str, Any] | None) -> tuple[str, Ru
     if act == "retraining skipped" and evidence.get("fallen"):
         action = f"No candidate can be trained yet. {PRODUCTION_STAYS}"
         return "PERFORMANCE_FELL", Rule("performance fell", "failure", action)
+    if act == "campaign effect changed":
+        about = (str(evidence.get("about")), str(evidence.get("state")))
+        if about not in OF_CAMPAIGNS:
+            return None
+        return f"CAMPAIGN_{'_'.join(about)}".upper(), OF_CAMPAIGNS[about]
     if act not in RULES:
         return None
     return re.sub("[ -]", "_", act).upper(), RULES[act]

@@ -14,6 +14,8 @@ from churn_platform.alerting.alerts import Alerts
 from churn_platform.audit.checks import CheckResult
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.files import read_json
+from churn_platform.contacts.campaign import CampaignRecord
+from churn_platform.contacts.effect import EffectState
 from churn_platform.contract.model import Contract
 from churn_platform.drift.result import DriftResult
 from churn_platform.ingestion.month_warnings import recorded
@@ -24,7 +26,11 @@ from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import auc_interval
 from churn_platform.monitoring.drift import drift_record
-from churn_platform.monitoring.performance import MeasuredMetrics, PerformanceRecord
+from churn_platform.monitoring.performance import (
+    ContactsInLabels,
+    MeasuredMetrics,
+    PerformanceRecord,
+)
 from churn_platform.training.releases import Releases
 
 DAEMON_SILENT_SECONDS = 180.0
@@ -124,12 +130,14 @@ class HomeMetrics:
         Args:
             dagster: reads Dagster's storage.
         """
+        campaign = {"campaign": self.campaign} if self.contract.contacts is not None else {}
         return {
             "daemon": lambda: daemon_metrics(dagster(), self.now().timestamp()),
             "snapshot": self.snapshot,
             "production": self.production,
             "drift": self.drift,
             "performance": self.performance,
+            **campaign,
             "ledger": self.ledger,
             "verify": self.verification,
             "alerts": self.alerts,
@@ -220,7 +228,45 @@ class HomeMetrics:
             for entry in reversed(own):
                 if entry.metrics is not None:
                     yield from _performance_metrics(entry.as_of, entry.metrics)
+                    if entry.contacts is not None:
+                        yield from _contacts_metrics(entry.contacts)
                     return
+
+    def campaign(self) -> Iterator[Metric]:
+        """What contacting was worth, by the newest record. A figure that is withheld or not
+        measurable is absent.
+        """
+        months = self.records.months("campaign_effect")
+        if not months:
+            return
+        fields = self.records.read("campaign_effect", months[-1])
+        record = CampaignRecord.read(fields, f"The campaign record of {months[-1]}")
+        yield stamp("churn_campaign_as_of", "The newest month with a record.", instant(months[-1]))
+        states = GaugeMetricFamily(
+            "churn_campaign_state", "1 for the verdict on the effect.", labels=["state"]
+        )
+        for state in EffectState:
+            states.add_metric([state.value], float(record.state is state))
+        yield states
+        yield gauge("churn_campaign_look", "Looks at the effect so far.", record.look)
+        yield gauge("churn_campaign_looks", "Planned looks at the effect.", record.looks)
+        effect = record.shown
+        if effect is None:
+            return
+        yield gauge("churn_campaign_untouched", "Untouched customers.", effect.untouched)
+        yield gauge(
+            "churn_campaign_contaminated",
+            "Untouched customers who were contacted.",
+            effect.contaminated,
+        )
+        for name, said, estimate in (
+            ("churn_campaign_saved", "Customers saved.", effect.saved),
+            ("churn_campaign_money", "Worth of contacting, less its cost.", effect.money),
+        ):
+            if estimate is not None:
+                yield gauge(name, said, estimate.value)
+                yield gauge(f"{name}_low", "Lower end of its interval.", estimate.interval.low)
+                yield gauge(f"{name}_high", "Upper end of its interval.", estimate.interval.high)
 
     def ledger(self) -> Iterator[Metric]:
         """The ledger and the state that follows from it."""
@@ -354,3 +400,29 @@ def _performance_metrics(as_of: str, metrics: MeasuredMetrics) -> Iterator[Metri
     )
     yield gauge("churn_realised_auc_low", "Lower end of its 95% interval.", low)
     yield gauge("churn_realised_auc_high", "Upper end of its 95% interval.", high)
+
+
+def _contacts_metrics(contacts: ContactsInLabels) -> Iterator[Metric]:
+    """The same month by the labels as they arrived, and what contacts did to them."""
+    if contacts.naive_auc is not None:
+        yield gauge(
+            "churn_naive_auc",
+            "AUC on that month's labels as they arrived, not corrected for contacts.",
+            contacts.naive_auc,
+        )
+    if contacts.bounds is not None:
+        yield gauge(
+            "churn_realised_auc_lowest",
+            "Smallest AUC that labels of customers contacted without a plan allow.",
+            contacts.bounds[0],
+        )
+        yield gauge("churn_realised_auc_highest", "The largest such AUC.", contacts.bounds[1])
+    customers = GaugeMetricFamily(
+        "churn_realised_customers",
+        "Customers of that month by what contacts did to their labels.",
+        labels=["contacts"],
+    )
+    customers.add_metric(["assigned"], contacts.assigned)
+    customers.add_metric(["untouched"], contacts.untouched)
+    customers.add_metric(["outside a plan"], contacts.outside)
+    yield customers

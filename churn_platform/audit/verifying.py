@@ -23,6 +23,8 @@ from churn_platform.audit.checks import (
     said,
     unseen,
 )
+from churn_platform.audit.contact_plans import CHECK as CONTACT_PLANS
+from churn_platform.audit.contact_plans import PlanChecks
 from churn_platform.audit.contracts import check_contracts
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.home import Home
@@ -34,6 +36,7 @@ from churn_platform.lake.records import Records
 from churn_platform.ledger.receipts import GENESIS, Anchor, Receipt, model_named, named
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.scoring.contact_planning import ContactPlanning
 from churn_platform.training.registry import PRODUCTION, ModelRegistry
 from churn_platform.training.release import Pointer
 from churn_platform.training.releases import Releases
@@ -83,6 +86,7 @@ class Verification:
     records: Records
     lake: Lake
     contracts: ContractHistory
+    contact_planning: Callable[[], ContactPlanning]
 
     def verify(self, anchor: str | None = None, *, deep: bool = False) -> list[CheckResult]:
         """Every result, in the order of the checks; one that cannot run is a result of its own,
@@ -101,6 +105,16 @@ class Verification:
 
         def releases() -> Iterator[CheckResult]:
             return check_releases(self.releases, chain.receipts)
+
+        def contact_plans() -> Iterator[CheckResult]:
+            if not chain.valid:
+                if self.records.months("contact_plan"):
+                    yield said(CONTACT_PLANS, "not compared: the chain itself does not hold")
+                return
+            checks = PlanChecks(self.contact_planning(), chain.receipts, self.home.is_free)
+            yield from checks.registered()
+            if deep:
+                yield from checks.drawn_again()
 
         checks: dict[str, Check] = {
             "chain": lambda: self._chain(chain),
@@ -124,6 +138,7 @@ class Verification:
                 "decisions": lambda: _if_valid(chain, "decisions", decisions),
                 "releases": lambda: _if_valid(chain, "releases", releases),
             }
+        checks[CONTACT_PLANS] = contact_plans
         return [one for name, check in checks.items() for one in self._settled(chain, name, check)]
 
     def summary(self, found: Sequence[CheckResult]) -> Verified:

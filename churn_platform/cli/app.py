@@ -14,6 +14,7 @@ from churn_platform.base.text import counted, parse_as_of
 from churn_platform.cli import (
     contacts,
     contract,
+    effect,
     ledger,
     maintenance,
     promotion,
@@ -143,6 +144,7 @@ for command in (
     scores.scores,
     scores.explain,
     contacts.plan,
+    effect.campaign,
     replay.replay,
     replay.scoreboard,
     promotion.approve,

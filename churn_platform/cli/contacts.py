@@ -152,9 +152,11 @@ def show_what_if(console: "Console", answer: "WhatIfAnswer") -> None:
     if found.months is None:
         console.print(f"[red]{effect} is hopeless to show:[/] it needs more than 24 months.")
         if found.share_that_helps is not None:
-            console.print(f"An untouched share of {found.share_that_helps:.0%} would show it.")
+            share = f"an untouched share of {found.share_that_helps:.0%}"
+            console.print(f"It would be shown with {share}.")
         if found.listed_that_helps is not None:
-            console.print(f"So would {found.listed_that_helps:,.0f} customers above the cut.")
+            needed = f"{found.listed_that_helps:,.0f} customers above the cut a month"
+            console.print(f"It would be shown with {needed}.")
     else:
         console.print(
             f"{effect} is shown after {counted(found.months, 'month')}, in 8 of 10 cases."

@@ -81,6 +81,7 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
         console.print(
             f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}"
         )
+    show_realised(console, found)
     for one in found["answered"]:
         console.print(f"Answered    {_answered(one)}")
     for receiver in found["alerts"]:
@@ -123,6 +124,50 @@ def planned_sentence(planned: Mapping[str, Any]) -> str:
     )
     if planned["untouched_contacted"]:
         said += f" {planned['untouched_contacted']:,} of these were contacted all the same."
+    return said
+
+
+def show_realised(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print what contacting was worth, and production's newest realised AUC by corrected labels
+    and by the labels as they arrived; nothing where the contract names no contacts.
+    """
+    if campaign := found.get("campaign"):
+        console.print(f"Campaign    {campaign['as_of']}: {campaign['sentence']}", soft_wrap=True)
+    own = [
+        one
+        for one in found["performance"]
+        if one.get("state") == "production" and one.get("contacts")
+    ]
+    if own:
+        newest = max(own, key=lambda one: str(one["as_of"]))
+        console.print(f"Realised    {realised_sentence(newest)}", soft_wrap=True)
+
+
+def realised_sentence(one: Mapping[str, Any]) -> str:
+    """The AUC of a version on a month with contacts: corrected, naive, and its bounds where
+    customers were contacted without a plan.
+    """
+    contacts = one["contacts"]
+    metrics = one["metrics"]
+    naive = contacts.get("naive_auc")
+    said = f"version {one['version']} on {one['as_of']}: corrected AUC "
+    if metrics is None:
+        said += "not measurable"
+    else:
+        low, high = metrics["auc_interval"]
+        said += f"{metrics['auc']:.3f} [{low:.3f}, {high:.3f}]"
+    said += f", naive AUC {figure(naive)} on the labels as they arrived."
+    said += (
+        f" {counted(contacts['assigned'], 'customer')} assigned to contact are left out;"
+        f" {contacts['untouched']:,} untouched stand for them."
+    )
+    if contacts["outside"]:
+        said += f" {counted(contacts['outside'], 'customer')} were contacted without a plan"
+        if bounds := contacts.get("bounds"):
+            said += f": whatever their labels, the AUC is in [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+        said += "."
+    if metrics is None and one.get("note"):
+        said += f" {one['note']}"
     return said
 
 

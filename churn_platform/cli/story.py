@@ -150,7 +150,8 @@ def _campaign_figures(
         "driven_away": truth.left_because_contacted,
     }
     record = home.records.read("scores", truth.as_of)
-    if record is None or record.get("version") != in_production:
+    version = None if record is None else record.get("version")
+    if version is None or version != in_production:
         return found
     scores = home.records.frame("scores", truth.as_of)
     keys = scores[home.contract.entity.column]

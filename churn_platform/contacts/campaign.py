@@ -1,27 +1,38 @@
 """What contacting was worth: the customers of matured plans compared, and the record of it."""
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.base.stored import Stored
 from churn_platform.contacts.assigned import AssignedMonth
-from churn_platform.contacts.effect import Doubt, Effect, EffectState, effect_of
+from churn_platform.contacts.effect import (
+    FEWEST_OF_A_KIND,
+    Doubt,
+    Effect,
+    EffectState,
+    effect_of,
+)
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
-from churn_platform.contacts.plans import experiment_of
+from churn_platform.contacts.profit import SaveRate, save_rate_from_effect
 from churn_platform.evaluation.sequential import level_at
 from churn_platform.evaluation.statistics import quantile_of_normal
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
+from churn_platform.ledger.acts import CampaignEffectChanged
 
 KIND: Final = "campaign_effect"
 NOTHING: Final = (
     "No plan has matured labels yet: what contacting was worth is known when they are delivered."
 )
+MOST_CONTAMINATED: Final = 0.10
+"""Share of untouched customers who were contacted, above which the effect is too diluted."""
+FEWEST_CONTAMINATED: Final = 3
+"""So many customers at least, or one contact among a few untouched customers would be too many."""
 
 
 class CampaignRecord(Stored):
@@ -46,6 +57,58 @@ class CampaignRecord(Stored):
             return self.note or NOTHING
         return f"{_verdict(self.effect)} {_basis(self.effect)}"
 
+    @property
+    def state(self) -> EffectState:
+        """The verdict."""
+        if self.effect is None:
+            return EffectState.NOT_YET_SHOWN
+        return self.effect.state
+
+    @property
+    def shown(self) -> Effect | None:
+        """The effect as people may see it: without its figures where the verdict is withheld."""
+        if self.effect is None or self.state is not EffectState.WITHHELD:
+            return self.effect
+        return replace(
+            self.effect,
+            effect=None, complier_effect=None, saved=None, money=None, by_action=(), by_slice=(),
+        )  # fmt: skip
+
+    @property
+    def contaminated(self) -> bool:
+        """Whether too many untouched customers were contacted."""
+        if self.effect is None:
+            return False
+        count = self.effect.contaminated
+        return count >= max(FEWEST_CONTAMINATED, MOST_CONTAMINATED * self.effect.untouched)
+
+    @property
+    def contamination_sentence(self) -> str:
+        """How many untouched customers were contacted, and what that means; empty if none."""
+        if self.effect is None or not self.effect.contaminated:
+            return ""
+        return (
+            f"{self.effect.contaminated:,} of {self.effect.untouched:,} untouched customers were"
+            " contacted all the same. They count as untouched, so the effect of contacting is"
+            " farther from 0 than shown."
+        )
+
+    @property
+    def save_rate(self) -> SaveRate:
+        """Which share of the assigned who would have left stay: measured, or the assumption
+        Beta(6, 14) while fewer than 50 such customers are known or the verdict is withheld.
+        """
+        found = self.shown
+        if found is None or found.effect is None or found.untouched_churn <= 0:
+            return SaveRate()
+        if found.effect.standard_error <= 0:
+            return SaveRate()
+        return save_rate_from_effect(
+            found.effect.value / found.untouched_churn,
+            found.effect.standard_error / found.untouched_churn,
+            found.assigned * found.untouched_churn,
+        )
+
 
 @dataclass(frozen=True)
 class Campaigns:
@@ -66,8 +129,62 @@ class Campaigns:
             return None
         made_from = self.labels.months().made_from(as_of)
         record = self.of_months(self.matured(as_of)).model_copy(update=made_from)
+        months = self.records.months(KIND)
+        if not months or as_of >= months[-1]:
+            self._record_changes(as_of, record)
         self.records.write(KIND, as_of, record.as_json())
         return record
+
+    def _record_changes(self, as_of: dt.date, record: CampaignRecord) -> None:
+        """Write a receipt when the verdict changes, or when too many untouched customers were
+        contacted or no longer are; once each.
+        """
+        self._record_change(
+            as_of, record, "effect", record.state.value, record.sentence, EffectState.NOT_YET_SHOWN
+        )
+        high = "high" if record.contaminated else "low"
+        sentence = record.contamination_sentence or "No untouched customer was contacted."
+        self._record_change(as_of, record, "contamination", high, sentence, "low")
+
+    def _record_change(
+        self,
+        as_of: dt.date,
+        record: CampaignRecord,
+        about: Literal["effect", "contamination"],
+        state: str,
+        sentence: str,
+        at_first: str,
+    ) -> None:
+        ledger = self.labels.plans.ledger
+        known = [
+            receipt.evidence["state"]
+            for receipt in ledger.receipts("campaign effect changed")
+            if receipt.evidence["about"] == about
+        ]
+        if state == (known or [at_first])[-1]:
+            return
+        effect = record.shown
+        saved = None if effect is None else effect.saved
+        ledger.append(
+            CampaignEffectChanged(
+                month=as_of,
+                reason=sentence,
+                about=about,
+                state=state,
+                look=record.look,
+                looks=record.looks,
+                level=record.level,
+                saved=None if saved is None else saved.value,
+                interval=None if saved is None else (saved.interval.low, saved.interval.high),
+                untouched=0 if effect is None else effect.untouched,
+                contaminated=0 if effect is None else effect.contaminated,
+            )
+        )
+
+    def newest(self, until: dt.date | None = None) -> CampaignRecord | None:
+        """The newest record, of those up to a month; None before the first."""
+        months = [one for one in self.records.months(KIND) if until is None or one <= until]
+        return self.record(months[-1]) if months else None
 
     def record(self, as_of: dt.date) -> CampaignRecord | None:
         """The record of a month; None before the step ran."""
@@ -94,6 +211,9 @@ class Campaigns:
         effect = effect_of(compared, quantile_of_normal(level))
         if effect is None:
             return CampaignRecord(note=NOTHING, look=look, looks=looks, level=level)
+        if not self.labels.lake.contract.contact_value_given:
+            # In customers, not in money: the default cost of a missed churner is nobody's.
+            effect = replace(effect, money=None)
         return CampaignRecord(look=look, looks=looks, level=level, effect=effect)
 
     def assigned(self, month: dt.date) -> AssignedMonth | None:
@@ -115,7 +235,6 @@ class Campaigns:
         slices = feature_frame(contract, lake.tables(month)).set_index(key).reindex(rows[key])
         return AssignedMonth(
             as_of=month.isoformat(),
-            experiment=experiment_of(month),
             entities=rows[key].to_numpy(dtype=object),
             assigned=(rows[ARM] == CONTACT).to_numpy(),
             probability=rows[PROBABILITY].to_numpy(dtype=float),
@@ -150,11 +269,14 @@ def _verdict(effect: Effect) -> str:
     saved = effect.saved
     if effect.state is EffectState.WITHHELD:
         return f"No verdict: {' '.join(WHY_WITHHELD[doubt] for doubt in effect.doubts)}"
-    if saved is None or effect.state is EffectState.NOT_YET_SHOWN:
-        between = ""
-        if saved is not None:
-            between = f": between {saved.interval.low:+,.0f} and {saved.interval.high:+,.0f} saved"
-        return f"An effect is not yet shown{between}."
+    if saved is None:
+        return (
+            "An effect is not yet shown: of the untouched customers,"
+            f" {FEWEST_OF_A_KIND} must have left and {FEWEST_OF_A_KIND} stayed."
+        )
+    if effect.state is EffectState.NOT_YET_SHOWN:
+        between = f"{saved.interval.low:+,.0f} and {saved.interval.high:+,.0f}"
+        return f"An effect is not yet shown: between {between} customers saved."
     low, high = abs(saved.interval.low), abs(saved.interval.high)
     if effect.state is EffectState.HARMFUL:
         return (
@@ -182,5 +304,4 @@ WHY_WITHHELD: Final = {
         "the untouched customers are not spread over the list as they were drawn. Somebody may"
         " have changed the list."
     ),
-    Doubt.MULTIPLE_EXPOSURE: "too many customers are both assigned and untouched.",
 }

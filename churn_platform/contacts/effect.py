@@ -37,10 +37,10 @@ FEWEST_OF_A_KIND = 10
 """With fewer churners or stayers among the untouched, the smaller arm, there is no interval:
 their churn rate is not yet normal.
 """
-SAMPLE_RATIO_LEVEL = 0.001
-"""p-value below which the arms are not as they were drawn (Fabijan et al., KDD 2019)."""
-MOST_IN_TWO_ARMS = 0.001
-"""Share of customers in two arms above which the arms are not as they were drawn."""
+SAMPLE_RATIO_LEVEL = 0.001 / 2
+"""p-value below which the arms are not as they were drawn (Fabijan et al., KDD 2019): 0.001 for
+the two tests of a look together (Bonferroni).
+"""
 
 
 class EffectState(StrEnum):
@@ -57,7 +57,6 @@ class Doubt(StrEnum):
 
     SAMPLE_RATIO = "sample_ratio"
     SAMPLE_RATIO_IN_STRATA = "sample_ratio_in_strata"
-    MULTIPLE_EXPOSURE = "multiple_exposure"
 
 
 @dataclass(frozen=True)
@@ -89,21 +88,23 @@ class PartEffect:
 class Effect:
     """What contacting was worth over `months`, oldest first.
 
+    A row is a customer on the list of a month: who is listed in two months has two rows.
+
     Attributes:
         months: as_of of the months.
-        rows: customers compared, each once in an experiment.
+        rows: rows compared.
         assigned: of these in arm `contact`.
         untouched: of these in arm `untouched`.
-        repeated: rows of later months of the same experiment, not compared.
         left_out: rows of strata with an arm of fewer than two rows, not compared.
-        in_two_arms: customers in two arms of one experiment, excluded.
+        in_two_arms: customers who were assigned in one month and untouched in another.
         contaminated: untouched rows that were contacted all the same. They stay untouched.
         reached: share of the assigned that were contacted.
         assigned_churn: churn rate of the assigned, weighted by stratum.
         untouched_churn: churn rate of the untouched, weighted by stratum.
         effect: churn rate prevented by assigning (intention to treat).
         complier_effect: churn rate prevented for a customer contacted because of the plan.
-        saved: customers saved among the assigned.
+        saved: churn prevented among the assigned, in customers; one who was saved in two months
+            counts twice.
         spent: cost of the contacts of the assigned.
         money: value of the saved customers less `spent`.
         by_action: comparison by action type.
@@ -117,7 +118,6 @@ class Effect:
     rows: int
     assigned: int
     untouched: int
-    repeated: int
     left_out: int
     in_two_arms: int
     contaminated: int
@@ -220,32 +220,26 @@ class Comparison:
 def effect_of(months: Sequence[AssignedMonth], critical: float) -> Effect | None:
     """What contacting was worth over these months; None without a comparable customer.
 
-    Strata are compared within a month. Neighbouring strata, and neighbouring months of one
-    experiment, are joined until each arm expects ten rows. A stratum that has fewer than two
-    rows in an arm all the same has no variance: it is left out and counted.
+    Each month draws its arms anew among the customers who can be listed, so every row is
+    compared. A stratum that has fewer than two rows in an arm has no variance: it is left out
+    and counted.
 
     Args:
-        months: the months of one or more experiments, in any order.
+        months: the months, in any order.
         critical: half width of an interval in standard errors: 1.96 for one look, the
             boundary of the look where the effect is looked at every month.
 
     Raises:
-        DataError: the same month of one experiment twice.
+        DataError: a month is passed twice.
     """
     if not months:
         return None
-    everyone = rows_of(months)
-    mixed = everyone.in_two_arms()
-    listed = everyone.only(~mixed)
-    first = listed.first_listings()
-    if first.size == 0:
-        return None
-    whole = comparison_of(first)
+    listed = rows_of(months)
+    whole = comparison_of(listed)
     if whole is None:
         return None
-    in_two_arms = int(pd.unique(everyone.customer[mixed]).size)
-    ratio = sample_ratio(first)
-    doubts = _doubts(ratio, in_two_arms, int(pd.unique(everyone.customer).size))
+    ratio = sample_ratio(listed)
+    doubts = _doubts(ratio)
     rows = whole.rows
     assigned = rows.assigned
     effect = None
@@ -265,9 +259,8 @@ def effect_of(months: Sequence[AssignedMonth], critical: float) -> Effect | None
         rows=rows.size,
         assigned=int(assigned.sum()),
         untouched=int((~assigned).sum()),
-        repeated=listed.size - first.size,
-        left_out=first.size - rows.size,
-        in_two_arms=in_two_arms,
+        left_out=listed.size - rows.size,
+        in_two_arms=listed.in_two_arms,
         contaminated=int(rows.contacted[~assigned].sum()),
         reached=float(rows.contacted[assigned].mean()),
         assigned_churn=whole.mean(rows.churned, assigned),
@@ -278,7 +271,7 @@ def effect_of(months: Sequence[AssignedMonth], critical: float) -> Effect | None
         spent=spent,
         money=money,
         by_action=_by_action(whole, critical),
-        by_slice=_by_slice(first, critical),
+        by_slice=_by_slice(listed, critical),
         sample_ratio=ratio,
         doubts=doubts,
         state=_state(effect, doubts),
@@ -289,18 +282,16 @@ def comparison_of(rows: AssignedRows) -> Comparison | None:
     """Untouched against assigned within the strata of a month; None where no cell has two rows
     in each arm.
 
-    Neighbouring months of one experiment, and neighbouring strata of a month, are joined until
-    each arm expects ten rows.
+    Neighbouring strata of a month are joined until each arm expects ten rows, and neighbouring
+    months of one probability where a month expects fewer.
     """
-    cells = np.empty(rows.size, dtype=np.int64)
-    taken = 0
-    for experiment in range(int(rows.experiment.max(initial=-1)) + 1):
-        drawn = np.flatnonzero(rows.experiment == experiment)
+    cells = np.full(rows.size, -1)
+    for probability in np.unique(rows.probability):
+        drawn = np.flatnonzero(rows.probability == probability)
         blocks = _cells(rows.month, rows, drawn)
-        for block in range(int(blocks.max(initial=-1)) + 1):
+        for block in np.unique(blocks):
             inside = drawn[blocks == block]
-            cells[inside] = _cells(rows.stratum, rows, inside) + taken
-            taken = int(cells[inside].max()) + 1
+            cells[inside] = _cells(rows.stratum, rows, inside) + cells.max() + 1
     return _comparable(rows, cells)
 
 
@@ -387,15 +378,13 @@ def shared_critical(critical: float, parts: int) -> float:
     return -NormalDist().inv_cdf(NormalDist().cdf(-critical) / parts)
 
 
-def _doubts(ratio: SampleRatio, in_two_arms: int, customers: int) -> tuple[Doubt, ...]:
+def _doubts(ratio: SampleRatio) -> tuple[Doubt, ...]:
     """Every sign that the arms are not as they were drawn."""
     doubts = []
     if ratio.p_value < SAMPLE_RATIO_LEVEL:
         doubts.append(Doubt.SAMPLE_RATIO)
     if ratio.p_value_in_strata < SAMPLE_RATIO_LEVEL:
         doubts.append(Doubt.SAMPLE_RATIO_IN_STRATA)
-    if in_two_arms > MOST_IN_TWO_ARMS * customers:
-        doubts.append(Doubt.MULTIPLE_EXPOSURE)
     return tuple(doubts)
 
 

@@ -29,6 +29,11 @@ class MonthLabels:
     correction: Correction | None = None
 
     @property
+    def measurable(self) -> bool:
+        """Whether rows stand for the customers who were assigned to be contacted, if any."""
+        return self.correction is None or self.correction.measurable
+
+    @property
     def weights(self) -> pd.Series | None:
         """(rows,) by customer; 0 for those assigned to be contacted. None: all count alike."""
         if self.correction is None:

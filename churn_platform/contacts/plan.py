@@ -22,6 +22,7 @@ CONTACT: Final = "contact"
 UNTOUCHED: Final = "untouched"
 EXPLORE: Final = "explore"
 BELOW: Final = "below"
+ARMS: Final = (CONTACT, UNTOUCHED, EXPLORE, BELOW)
 ASSIGNED: Final = (CONTACT, EXPLORE)
 """The arms whose customers are on the list for the team."""
 STRATA: Final = 10

@@ -29,15 +29,12 @@ class CampaignDesign:
         listed: customers above the cut in a month, contacted and untouched.
         churn: churn rate that is expected of them without a contact.
         untouched_share: share of them that is left untouched.
-        new_share: share of a later month's list that was not on an earlier one. A customer is
-            compared once in an experiment, so only they add to the answer.
         value: what a saved customer is worth.
     """
 
     listed: float
     churn: float
     untouched_share: float
-    new_share: float = 1.0
     value: float = 0.0
 
     def __post_init__(self) -> None:
@@ -46,8 +43,6 @@ class CampaignDesign:
         for name, share in (("churn", self.churn), ("untouched_share", self.untouched_share)):
             if not 0 < share < 1:
                 raise DataError(f"{name} is {share:g}: pass a share between 0 and 1.")
-        if not 0 <= self.new_share <= 1:
-            raise DataError(f"new_share is {self.new_share:g}: pass a share from 0 to 1.")
 
     @classmethod
     def of_budget(
@@ -57,27 +52,23 @@ class CampaignDesign:
         *,
         churn: float,
         untouched_share: float,
-        new_share: float = 1.0,
         value: float = 0.0,
     ) -> "CampaignDesign":
         """The design of a budget: what is not spent below the cut contacts `1 - untouched_share`
         of the customers above it.
         """
         listed = budget * (1 - explore_share) / (1 - untouched_share)
-        return cls(listed, churn, untouched_share, new_share, value)
-
-    def compared(self, months: float) -> float:
-        """Customers that have been on a list after `months`."""
-        return self.listed * (1 + (months - 1) * self.new_share)
+        return cls(listed, churn, untouched_share, value)
 
     def error(self, months: float, effect: float = 0.0) -> float:
-        """Standard error of the effect after `months`, strata not counted on.
+        """Standard error of the effect after `months`, each with a draw of its own; strata not
+        counted on.
 
         sqrt(p0 (1 - p0) / n0 + p1 (1 - p1) / n1) with p1 = p0 - effect for the assigned; with
         no effect the formula of Fleiss, Levin and Paik (2003, 4.2) for a small difference.
         """
         assigned_churn = min(max(self.churn - effect, 0.0), 1.0)
-        rows = self.compared(months)
+        rows = self.listed * months
         untouched = self.churn * (1 - self.churn) / (rows * self.untouched_share)
         assigned = assigned_churn * (1 - assigned_churn) / (rows * (1 - self.untouched_share))
         return math.sqrt(untouched + assigned)
@@ -121,7 +112,7 @@ def outlook(design: CampaignDesign, effect: float) -> CampaignOutlook:
     listed = None
     if months is None:
         share = _share_that_helps(design, effect)
-        listed = design.listed * _months_of_lists(design, effect) / _lists(design, LONGEST)
+        listed = design.listed * _months_needed(design, effect) / LONGEST
     return CampaignOutlook(
         effect=effect,
         smallest_effects=tuple(smallest_effect(design, month) for month in range(1, LONGEST + 1)),
@@ -138,9 +129,9 @@ def smallest_effect(design: CampaignDesign, months: int) -> float | None:
     The e with e = (z_.975 + z_.80) error(months, e), a quadratic equation. None while
     too few untouched churners or stayers are expected.
     """
-    if _lists(design, months) < _fewest_lists(design):
+    if months < _fewest_months(design):
         return None
-    rows = design.compared(months)
+    rows = design.listed * months
     churn = design.churn
     untouched = rows * design.untouched_share
     assigned = rows * (1 - design.untouched_share)
@@ -154,12 +145,10 @@ def smallest_effect(design: CampaignDesign, months: int) -> float | None:
 
 def months_to_answer(design: CampaignDesign, effect: float) -> int | None:
     """Months until the effect is shown with probability 0.8; None if more than 24."""
-    lists = _months_of_lists(design, effect)
-    if lists <= 1:
-        return 1
-    if lists > _lists(design, LONGEST):
+    months = math.ceil(_months_needed(design, effect) - 1e-9)
+    if months > LONGEST:
         return None
-    return math.ceil(1 + (lists - 1) / design.new_share - 1e-9)
+    return months
 
 
 def price_of_untouched(design: CampaignDesign, effect: float) -> float:
@@ -167,26 +156,21 @@ def price_of_untouched(design: CampaignDesign, effect: float) -> float:
     return design.untouched_share * design.listed * effect * design.value
 
 
-def _months_of_lists(design: CampaignDesign, effect: float) -> float:
-    """Lists of customers never listed before that are needed to show the effect."""
+def _months_needed(design: CampaignDesign, effect: float) -> float:
+    """Months that are needed to show the effect, as a fraction."""
     if not 0 < effect <= design.churn:
         raise DataError(
             f"the effect is {effect:g} at a churn of {design.churn:g} on the list: pass a"
             " prevented churn rate above 0 and at most the churn"
         )
     needed = effect / (quantile_of_normal(LEVEL) + NormalDist().inv_cdf(POWER))
-    return max((design.error(1, effect) / needed) ** 2, _fewest_lists(design))
+    return max((design.error(1, effect) / needed) ** 2, _fewest_months(design))
 
 
-def _fewest_lists(design: CampaignDesign) -> float:
-    """Lists until enough untouched churners and stayers are expected."""
+def _fewest_months(design: CampaignDesign) -> float:
+    """Months until enough untouched churners and stayers are expected."""
     rarer = min(design.churn, 1 - design.churn)
     return EXPECTED_OF_A_KIND / (design.listed * design.untouched_share * rarer)
-
-
-def _lists(design: CampaignDesign, months: int) -> float:
-    """Customers compared after `months` in lists of a month."""
-    return design.compared(months) / design.listed
 
 
 def _share_that_helps(design: CampaignDesign, effect: float) -> float | None:

@@ -15,6 +15,7 @@ from churn_platform.base.errors import IntegrityError
 from churn_platform.base.stored import Stored
 from churn_platform.contacts.correction import RegisteredPlan
 from churn_platform.contacts.plan import (
+    ARM,
     ASSIGNED,
     BELOW,
     CONTACT,
@@ -25,11 +26,13 @@ from churn_platform.contacts.plan import (
 )
 from churn_platform.contract.model import Contract
 from churn_platform.lake.records import Records
-from churn_platform.ledger.acts import ContactPlanRegistered
+from churn_platform.ledger.acts import ContactPlanRegistered, Recovered
 from churn_platform.ledger.erasures import current
+from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
 
 KIND: Final = "contact_plan"
+REGISTERED: Final = "contact plan registered"
 
 
 class ContactPlanRecord(Stored):
@@ -83,9 +86,33 @@ class ContactPlans:
         return ContactPlanRecord.read(fields, f"The contact plan of {as_of}")
 
     def months(self) -> list[dt.date]:
-        """The months with a plan, oldest first."""
-        records = {month: self.record(month) for month in self.records.months(KIND)}
-        return [month for month, found in records.items() if found is not None and found.digest]
+        """The months with a registered plan, oldest first."""
+        named = {r.subject for r in self.ledger.receipts() if r.act == REGISTERED}
+        months = [dt.date.fromisoformat(month) for month in sorted(named)]
+        return [month for month in months if self.registration(month) is not None]
+
+    def registration(self, as_of: dt.date) -> Receipt | None:
+        """The receipt of the month's plan that counts: the newest, unless it was withdrawn.
+
+        A plan is registered again only where nobody has seen a list of the one before.
+        """
+        found = None
+        for receipt in self.ledger.receipts():
+            if receipt.subject != as_of.isoformat():
+                continue
+            if receipt.act == REGISTERED:
+                found = receipt
+            elif receipt.act == "recovery" and receipt.evidence.get("record") == KIND:
+                found = None
+        return found
+
+    def registered_digest(self, as_of: dt.date) -> str | None:
+        """The digest of the plan that counts, as erasures have replaced it since."""
+        receipt = self.registration(as_of)
+        if receipt is None:
+            return None
+        digest = current(self.ledger.receipts(), receipt.evidence["digest"], receipt.sequence)
+        return str(digest)
 
     def rows(self, as_of: dt.date) -> pd.DataFrame:
         """The rows of a month's plan.
@@ -93,32 +120,41 @@ class ContactPlans:
         Raises:
             IntegrityError: they are not those that were registered.
         """
-        record = self.record(as_of)
-        wanted = "" if record is None else record.digest or ""
-        if (as_of, wanted) not in self.read:
-            self.read[as_of, wanted] = self._registered(as_of, wanted)
-        return self.read[as_of, wanted]
+        digest = self.registered_digest(as_of) or ""
+        if (as_of, digest) not in self.read:
+            self.read[as_of, digest] = self._registered(as_of)
+        return self.read[as_of, digest]
 
-    def _registered(self, as_of: dt.date, digest: str) -> pd.DataFrame:
+    def _registered(self, as_of: dt.date) -> pd.DataFrame:
+        if not self.records.path(KIND, as_of, ".parquet").exists():
+            raise IntegrityError(
+                f"The rows of the contact plan of {as_of} are missing. If a run was cut off,"
+                " `churn run` completes it. Otherwise `churn doctor --fix` makes them again if"
+                " the scores are still the same, or restore them from a backup.",
+                code="CONTACT_PLAN_CHANGED",
+            )
         rows = self.records.frame(KIND, as_of)
-        own = plan_digest(rows, self.contract.entity.column)
-        if own != digest or not self.is_registered(as_of, digest):
+        self.require_registered(as_of, rows)
+        return rows
+
+    def require_registered(self, as_of: dt.date, rows: pd.DataFrame) -> None:
+        """Raise IntegrityError if rows are not those of the month's registered plan."""
+        digest = plan_digest(rows, self.contract.entity.column)
+        if digest != self.registered_digest(as_of):
             raise IntegrityError(
                 f"The contact plan of {as_of} is not the one that was registered: restore it"
                 " from a backup (`churn verify` names the receipt).",
                 code="CONTACT_PLAN_CHANGED",
             )
-        return rows
 
-    def is_registered(self, as_of: dt.date, digest: str) -> bool:
-        """Whether a receipt holds the digest, or one that an erasure has replaced by it."""
-        receipts = self.ledger.receipts()
-        registered = [
-            current(receipts, receipt.evidence["digest"], receipt.sequence)
-            for receipt in receipts
-            if receipt.act == "contact plan registered" and receipt.subject == as_of.isoformat()
-        ]
-        return digest in registered
+    def unfinished(self) -> list[dt.date]:
+        """The months whose plan was registered and then cut off before its record."""
+        found = []
+        for month in self.months():
+            record = self.record(month)
+            if record is None or record.digest is None:
+                found.append(month)
+        return found
 
     def worked_between(self, after: dt.date, until: dt.date) -> list[RegisteredPlan]:
         """The plans whose contacts fall into a time: those of the months from `after` on and
@@ -132,15 +168,21 @@ class ContactPlans:
                 found.append(RegisteredPlan(month.isoformat(), rows))
         return found
 
-    def register(self, as_of: dt.date, made: ContactPlan, version: int) -> str:
+    def register(self, as_of: dt.date, made: ContactPlan, version: int, inputs: str) -> str:
         """Record a plan in the ledger, before its file exists; once for each content.
+
+        Args:
+            as_of: the month.
+            made: the plan.
+            version: the version that ranked the customers.
+            inputs: digest of what the plan was drawn from.
 
         Returns:
             The digest of the plan.
         """
         policy = self.contract.policy.contacts
         digest = plan_digest(made.rows, self.contract.entity.column)
-        if self.is_registered(as_of, digest):
+        if digest == self.registered_digest(as_of):
             return digest
         listed = made.count(*ASSIGNED)
         self.ledger.append(
@@ -151,6 +193,7 @@ class ContactPlans:
                     " left untouched at random."
                 ),
                 digest=digest,
+                inputs=inputs,
                 experiment=experiment_of(as_of),
                 salt=policy.salt,
                 untouched_share=policy.untouched_share,
@@ -166,6 +209,42 @@ class ContactPlans:
             )
         )
         return digest
+
+    def complete(
+        self, as_of: dt.date, rows: pd.DataFrame, made_from: dict[str, str], list_digest: str
+    ) -> ContactPlanRecord:
+        """Write the record of a plan that is registered and whose rows and list are there."""
+        receipt = self.registration(as_of)
+        if receipt is None:
+            raise IntegrityError(
+                f"No receipt registers a contact plan of {as_of}.", code="CONTACT_PLAN_CHANGED"
+            )
+        registered = ContactPlanRegistered.of(receipt)
+        counts = rows[ARM].value_counts()
+        record = ContactPlanRecord(
+            **made_from,
+            version=registered.version,
+            experiment=registered.experiment,
+            digest=self.registered_digest(as_of),
+            budget=registered.budget,
+            contact=int(counts.get(CONTACT, 0)),
+            explore=int(counts.get(EXPLORE, 0)),
+            untouched=int(counts.get(UNTOUCHED, 0)),
+            below=int(counts.get(BELOW, 0)),
+            excluded=registered.excluded,
+            untouched_share=registered.untouched_share,
+            explore_share=registered.explore_share,
+            list_digest=list_digest,
+        )
+        self.records.complete(KIND, as_of, record.as_json())
+        return record
+
+    def withdraw(self, as_of: dt.date, reason: str) -> None:
+        """Record that a registered plan does not count: it was cut off before anybody could see
+        its list.
+        """
+        self.records.path(KIND, as_of, ".parquet").unlink(missing_ok=True)
+        self.ledger.append(Recovered(subject=as_of.isoformat(), reason=reason, record=KIND))
 
 
 def experiment_of(as_of: dt.date) -> str:

@@ -47,8 +47,7 @@ class WhyNot(StrEnum):
 class RandomisedRows:
     """Customers whose contact was left to chance, with matured labels; arrays (rows,).
 
-    Pass a customer once in an experiment, at the first listing: who is listed again has stayed,
-    and the two arms differ in who stays.
+    Each month draws its arms anew, so a customer may have a row in every month.
 
     Attributes:
         months: the month of each row, in ISO format.

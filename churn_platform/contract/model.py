@@ -354,6 +354,11 @@ class Contract(ContractPart):
         """Whether the author of the contract gave the costs."""
         return "costs" in self.model_fields_set
 
+    @property
+    def contact_value_given(self) -> bool:
+        """Whether the author of the contract gave what a saved customer is worth."""
+        return self.policy.contacts.value is not None or self.costs_given
+
     def threshold_given(self, passport: Mapping[str, Any]) -> bool:
         """Whether a version's threshold was chosen by the costs that this contract gives, so it
         shows whom to contact.

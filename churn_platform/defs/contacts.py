@@ -3,7 +3,7 @@
 import dagster as dg
 
 from churn_platform.alerting.dagster_ui import report_url
-from churn_platform.contacts.campaign import CampaignRecord
+from churn_platform.contacts.campaign import WHY_WITHHELD, CampaignRecord
 from churn_platform.contacts.effect import Effect, Estimate
 from churn_platform.defs.features import training_dataset
 from churn_platform.defs.resources import (
@@ -69,32 +69,57 @@ def campaign_effect(context: dg.AssetExecutionContext, home: HomeResource) -> dg
     at random, by intention to treat, over all months whose labels are known.
     """
     record = home.open().month.campaign_effect(month_of(context))
-    if record is None or record.effect is None:
-        note = NO_CONTACTS if record is None else record.note
-        return dg.MaterializeResult(metadata={"note": note or ""})
-    return dg.MaterializeResult(metadata=_effect_metadata(record, record.effect))
+    if record is None:
+        return dg.MaterializeResult(metadata={"note": NO_CONTACTS})
+    if record.shown is None:
+        return dg.MaterializeResult(metadata={"note": record.sentence, **_looks(record)})
+    return dg.MaterializeResult(metadata=_effect_metadata(record, record.shown))
 
 
 def _effect_metadata(record: CampaignRecord, effect: Effect) -> dict[str, object]:
-    shown = {
+    shown: dict[str, object] = {
         "what it was worth": record.sentence,
         "verdict": effect.state.value,
-        "look": f"{record.look} of {record.looks}",
-        "level of the intervals": f"{record.level:.4%}",
-        "churn prevented": _figure(effect.effect, "{:+.1%}"),
-        "churn prevented where reached": _figure(effect.complier_effect, "{:+.1%}"),
-        "customers saved": _figure(effect.saved, "{:+,.0f}"),
-        "worth, less its cost": _figure(effect.money, "{:+,.0f}"),
+        **_looks(record),
+        "months": ", ".join(effect.months),
+    }
+    if effect.doubts:
+        why = [(doubt.value, WHY_WITHHELD[doubt]) for doubt in effect.doubts]
+        shown["withheld because"] = markdown_table(["code", ""], why)
+    else:
+        shown |= {
+            "customers saved": _figure(effect.saved, "{:+,.0f}"),
+            "worth, less its cost": _figure(effect.money, "{:+,.0f}"),
+            "churn prevented": _figure(effect.effect, "{:+.1%}"),
+            "churn prevented where reached": _figure(effect.complier_effect, "{:+.1%}"),
+        }
+    ratio = effect.sample_ratio
+    shown |= {
         "reached": f"{effect.reached:.0%} of the assigned",
-        "untouched but contacted": effect.contaminated,
+        "cost of the contacts": round(effect.spent, 2),
+        "untouched": f"{ratio.untouched:,}; {ratio.expected_untouched:,.1f} expected",
+        "sample ratio": f"p {ratio.p_value:.3g}, within the list {ratio.p_value_in_strata:.3g}",
+        "untouched but contacted": record.contamination_sentence or "none",
     }
     parts = [
         (part.name, part.value, f"{part.assigned:,}", f"{part.untouched:,}",
          _figure(part.effect, "{:+.1%}"), "" if part.randomised else "a comparison, not an effect")
         for part in (*effect.by_slice, *effect.by_action)
     ]  # fmt: skip
-    heads = ["by", "group", "assigned:", "untouched:", "churn prevented:", ""]
-    return {**shown, "by group": markdown_table(heads, parts)}
+    if parts:
+        heads = ["by", "group", "assigned:", "untouched:", "churn prevented:", ""]
+        shown["by group"] = markdown_table(heads, parts)
+    return shown
+
+
+def _looks(record: CampaignRecord) -> dict[str, object]:
+    """How often the effect was looked at, and the level of its intervals."""
+    if record.level is None:
+        return {}
+    return {
+        "look": f"{record.look} of {record.looks}",
+        "level of the intervals": f"{record.level:.4%}",
+    }
 
 
 def _figure(estimate: Estimate | None, form: str) -> str:

@@ -54,6 +54,9 @@ def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
         metadata["answered"] = _served_table(record.served)
     proposal = record.challengers.proposal
     metadata["proposal"] = "none" if proposal is None else proposal.sentence
+    with_contacts = [entry for entry in record.evaluated if entry.contacts is not None]
+    if with_contacts:
+        metadata["corrected and naive"] = _contacts_table(with_contacts)
     measured = [entry for entry in record.evaluated if entry.metrics is not None]
     if not measured:
         metadata["note"] = "No version has matured labels to be measured on yet."
@@ -62,6 +65,9 @@ def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
     production = [entry.metrics for entry in measured if entry.state == "production"]
     if production and production[-1] is not None:
         metadata["realised AUC"] = production[-1].auc
+    naive = [entry.contacts for entry in with_contacts if entry.state == "production"]
+    if naive and naive[-1] is not None and naive[-1].naive_auc is not None:
+        metadata["naive AUC"] = naive[-1].naive_auc
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -75,6 +81,24 @@ def _performance_table(measured: Sequence[VersionPerformance]) -> dg.MarkdownMet
             lines.append((*of, *figures, f"{metrics.brier:.4f}"))
     heads = ["version:", "", "month", "rows:", "AUC:", "95% interval", "PR AUC:", "Brier:"]
     return markdown_table(heads, lines)
+
+
+def _contacts_table(entries: Sequence[VersionPerformance]) -> dg.MarkdownMetadataValue:
+    """AUC by labels corrected for contacts and by the labels as they arrived."""
+    lines = []
+    for entry in entries:
+        if (contacts := entry.contacts) is None:
+            continue
+        corrected = "not measurable" if entry.metrics is None else f"{entry.metrics.auc:.3f}"
+        naive = "-" if contacts.naive_auc is None else f"{contacts.naive_auc:.3f}"
+        bounds = "-"
+        if contacts.bounds is not None:
+            bounds = f"[{contacts.bounds[0]:.3f}, {contacts.bounds[1]:.3f}]"
+        counts = (contacts.assigned, contacts.untouched, contacts.outside)
+        shown = (f"{count:,}" for count in counts)
+        lines.append((entry.version, entry.as_of, corrected, naive, *shown, bounds))
+    heads = ["version:", "month", "corrected AUC:", "naive AUC:", "assigned:", "untouched:"]
+    return markdown_table([*heads, "contacted without a plan:", "bounds of the AUC"], lines)
 
 
 def _served_table(served: Sequence[ServedPerformance]) -> dg.MarkdownMetadataValue:

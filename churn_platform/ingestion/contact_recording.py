@@ -152,7 +152,7 @@ class ContactRecording:
         contacts = self._contacts(as_of)
         if not months:
             raise UsageError(
-                "No month is published yet, so there is nobody to have contacted: `churn run`.",
+                "No month is published yet, so no customer is known: type `churn run` first.",
                 code="MONTH_UNKNOWN",
             )
         month = self.contract.delivery(as_of)

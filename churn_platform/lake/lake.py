@@ -69,9 +69,10 @@ class Lake:
     ) -> Publication:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
-        A first delivery counts as known at its as_of (labels: when they mature); a correction
-        when it arrives. Quarantined rows are written before the manifest names them; other
-        quarantined rows are a delivery of their own. `compared` is kept with the delivery.
+        A first delivery counts as known at its as_of (labels: when they mature); a correction,
+        and a table of events, when it arrives. Quarantined rows are written before the manifest
+        names them; other quarantined rows are a delivery of their own. `compared` is kept with
+        the delivery.
         """
         manifest = self._manifest(as_of)
         known = manifest.newest()
@@ -213,6 +214,15 @@ class Lake:
             content_digest(manifest.newest(number + 1))
             for number in range(len(manifest.deliveries))
         ]
+
+    def delivered_by(self, as_of: dt.date, instant: dt.datetime) -> dict[str, Path]:
+        """Table -> the newest file that had arrived by an instant."""
+        return {
+            name: self.folder / entry.file
+            for delivery in self.deliveries(as_of)
+            if delivery.arrived <= instant
+            for name, entry in delivery.tables.items()
+        }
 
     def fingerprint(self, as_of: dt.date) -> str | None:
         """Fingerprint of the drop's files as they were last acknowledged; None before the first
@@ -394,7 +404,7 @@ class Lake:
         # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view
         # would show it.
         ahead = arrived < instant(as_of)
-        if known is not None or ahead:
+        if known is not None or ahead or name in self.contract.event_tables:
             created = arrived
         elif name == self.contract.label_table:
             created = instant(self.contract.matures(as_of))

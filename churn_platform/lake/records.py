@@ -61,11 +61,21 @@ class Records:
         path = self.path(kind, as_of, ".json")
         rows = None
         if frame is not None:
-            with replacing(path.with_suffix(".parquet")) as temporary:
-                frame.to_parquet(temporary, index=False)
+            self.write_rows(kind, as_of, frame)
             rows = sha256_file(path.with_suffix(".parquet"))
         elif path.exists():
             rows = (read_json(path).get(DIGESTS) or {}).get("rows")
+        write_json(path, record | {DIGESTS: {"record": digest_of(record), "rows": rows}})
+
+    def write_rows(self, kind: Kind, as_of: dt.date, frame: "pd.DataFrame") -> None:
+        """Write the rows alone, where something lies between them and their record."""
+        with replacing(self.path(kind, as_of, ".parquet")) as temporary:
+            frame.to_parquet(temporary, index=False)
+
+    def complete(self, kind: Kind, as_of: dt.date, record: dict[str, Any]) -> None:
+        """Write the record of rows that are there already."""
+        path = self.path(kind, as_of, ".json")
+        rows = sha256_file(path.with_suffix(".parquet"))
         write_json(path, record | {DIGESTS: {"record": digest_of(record), "rows": rows}})
 
     def read(self, kind: Kind, as_of: dt.date) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ have fewer fields.
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -259,8 +259,10 @@ class ContactPlanRegistered(MonthAct):
     name: ClassVar[Act] = "contact plan registered"
     digest: str
     """Digest of key, arm and probability of every customer of the plan."""
+    inputs: str | None = None
+    """Digest of what it was drawn from: the scores, the values, and who was excluded why."""
     experiment: str
-    """The as_of of the first plan with the same draw."""
+    """The month's as_of: each month draws anew."""
     salt: str
     untouched_share: float
     explore_share: float
@@ -273,6 +275,24 @@ class ContactPlanRegistered(MonthAct):
     """Reason -> customers in no arm."""
     version: int
     policy: str
+
+
+class CampaignEffectChanged(MonthAct):
+    """What is known of the effect of contacting is something else than before."""
+
+    name: ClassVar[Act] = "campaign effect changed"
+    about: Literal["effect", "contamination"]
+    state: str
+    """The verdict on the effect, or `high` or `low` for contacts with untouched customers."""
+    look: int
+    looks: int
+    level: float | None
+    saved: float | None
+    """Customers saved, where an effect is shown or harmful."""
+    interval: tuple[float, float] | None
+    untouched: int
+    contaminated: int
+    """Untouched customers who were contacted."""
 
 
 # The home

@@ -49,6 +49,7 @@ Act = Literal[
     "stand-down began",
     "stand-down ended",
     "contact plan registered",
+    "campaign effect changed",
     "warnings raised",
     "warnings cleared",
     "policy changed",

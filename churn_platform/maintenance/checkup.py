@@ -11,13 +11,17 @@ from typing import Literal
 
 from churn_platform.alerting.alerts import Alerts
 from churn_platform.alerting.dagster_ui import HOST, port_is_free
+from churn_platform.audit.contact_plans import PlanChecks
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
+from churn_platform.base.text import counted
+from churn_platform.contacts.plans import REGISTERED
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.lake import Lake
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.maintenance import erasure
+from churn_platform.scoring.contact_planning import ContactPlanning
 from churn_platform.training.registry import PRODUCTION, ModelRegistry
 from churn_platform.training.releases import Releases
 
@@ -50,6 +54,7 @@ class Checkup:
     releases: Releases
     ledger: LedgerStore
     alerts: Alerts
+    contact_planning: Callable[[], ContactPlanning]
 
     def run(self) -> list[Check]:
         """Run every check; one that cannot run is an error, and the others still run."""
@@ -62,6 +67,7 @@ class Checkup:
             "lake": self._lake,
             "forgetting": self._erasure,
             "ledger": self._ledger,
+            "contact plans": self._contact_plans,
             "production": self._production,
             "alerts": self._alerts,
         }
@@ -187,6 +193,22 @@ class Checkup:
             yield _check(
                 "ledger", "ok", f"{0 if head is None else head.sequence} receipts, chain valid", ""
             )
+
+    def _contact_plans(self) -> Iterator[Check]:
+        if self.ledger.verify() is not None:  # the check of the ledger names it
+            return
+        receipts = self.ledger.receipts()
+        if not any(receipt.act == REGISTERED for receipt in receipts):
+            return
+        planning = self.contact_planning()
+        checks = PlanChecks(planning, receipts, self.home.is_free)
+        faults = [one.detail for one in checks.registered() if one.state == "broken"]
+        if faults:
+            remedy = "run `churn doctor --fix`: it restores a plan or explains why not"
+            yield _check("contact plans", "error", "; ".join(faults[:3]), remedy)
+        else:
+            months = planning.plans.months()
+            yield _check("contact plans", "ok", f"{counted(len(months), 'plan')} as registered", "")
 
     def _production(self) -> Iterator[Check]:
         pointer = self.releases.pointer()

@@ -20,7 +20,8 @@ from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, read_json, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.contacts.labels import CorrectedLabels
-from churn_platform.contacts.plan import plan_digest
+from churn_platform.contacts.plan import ARM, ARMS, plan_digest
+from churn_platform.contacts.plans import KIND
 from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import KeySpelling
 from churn_platform.features.training_datasets import typed
@@ -316,10 +317,10 @@ class StagedFiles:
         """The digests of the contact plans, which the ledger registered."""
         staged = Records(self.folder)
         key = self.contract.entity.column
-        for as_of in self.records.months("contact_plan"):
-            if self.of(self.records.path("contact_plan", as_of, ".parquet")) is not None:
-                before = plan_digest(self.records.frame("contact_plan", as_of), key)
-                self._follow(before, plan_digest(staged.frame("contact_plan", as_of), key))
+        for as_of in self.records.months(KIND):
+            if self.of(self.records.path(KIND, as_of, ".parquet")) is not None:
+                before = plan_digest(self.records.frame(KIND, as_of), key)
+                self._follow(before, plan_digest(staged.frame(KIND, as_of), key))
 
     def _derived_records(self, value: str | int) -> None:
         for path in sorted((self.home.folder / "lake" / "derived").rglob("*.json")):
@@ -333,6 +334,9 @@ class StagedFiles:
                 record |= {"customers": customers, "contacts": contacts}
                 if "already_left" in record:
                     record["already_left"] = customers - len(rows)
+            if isinstance(record, dict) and scored is not None and path.parent.name == KIND:
+                arms = Counter(pq.read_table(scored, columns=[ARM])[ARM].to_pylist())
+                record |= {arm: arms[arm] for arm in ARMS if arm in record}
             if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
                 content = {name: part for name, part in record.items() if name != DIGESTS}
                 record[DIGESTS] = {**made, "record": digest_of(content)}

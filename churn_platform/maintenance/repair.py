@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from churn_platform.audit.contact_plans import restored, why_damaged
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.files import read_json, replacing, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.base.text import counted
+from churn_platform.contacts.plans import REGISTERED
 from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
@@ -28,6 +30,7 @@ from churn_platform.maintenance.erasure import Erasure
 from churn_platform.maintenance.mlflow_move import MlflowMove
 from churn_platform.promotion.promotions import Promotions, lost_version
 from churn_platform.promotion.publishing import ReleasePublisher
+from churn_platform.scoring.contact_planning import ContactPlanning
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.model import serving_files
@@ -66,6 +69,7 @@ class Repairs:
     promotions: Callable[[], Promotions]
     erasure: Callable[[], Erasure]
     mlflow_move: Callable[[], MlflowMove]
+    contact_planning: Callable[[], ContactPlanning]
 
     def run(self) -> list[Repair]:
         """Repair what can be repaired; each repair writes a receipt "recovery".
@@ -82,6 +86,7 @@ class Repairs:
             ("alias", self._alias),
             ("temporary files", self._temporary_files),
             ("drop", self._drops),
+            ("contact plan", self._contact_plans),
             ("record", self._derived_records),
             ("lake", self._missing_files),
         )
@@ -315,10 +320,36 @@ class Repairs:
                 self._record(month, says)
                 yield Repair("drop", done=True, says=says)
 
+    def _contact_plans(self) -> Iterator[Repair]:
+        """Restore registered plans from their rows, or rows from the same inputs: a plan is
+        never drawn from other scores, because people may have worked through its list.
+        """
+        receipts = self.ledger.receipts()
+        if not any(receipt.act == REGISTERED for receipt in receipts):
+            return
+        planning = self.contact_planning()
+        for as_of in planning.plans.months():
+            if (fault := why_damaged(planning, as_of)) is None:
+                continue
+            try:
+                says = restored(planning, receipts, as_of)
+            except ChurnError as error:
+                yield _not_repaired("contact plan", error)
+                continue
+            self._record(as_of.isoformat(), f"{says} It had this fault: {fault}")
+            yield Repair("contact plan", done=True, says=says)
+
     def _derived_records(self) -> Iterator[Repair]:
-        """Remove records that cannot be read; the next run derives them again."""
+        """Remove records that cannot be read; the next run derives them again. A registered
+        contact plan is restored, or it stays.
+        """
+        registered = {
+            receipt.subject for receipt in self.ledger.receipts() if receipt.act == REGISTERED
+        }
         for kind in KINDS:
             for path in sorted(self.records.folder(kind).glob("[0-9]*.json")):
+                if kind == "contact_plan" and path.stem in registered:
+                    continue
                 try:
                     read_json(path)
                     if kind == "training_dataset":

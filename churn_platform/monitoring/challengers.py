@@ -131,7 +131,11 @@ def evaluate_challengers(
         comparable: whether a month's labels define churn as those that trained a version.
     """
     policy = contract.policy
-    months = {month: rows for month, rows in months.items() if comparable(production, month)}
+    months = {
+        month: (rows, labels)
+        for month, (rows, labels) in months.items()
+        if comparable(production, month) and labels.measurable
+    }
     later = _later_months(contract, months)
     incumbent = versions[production]
     usable = _not_inverted(later, incumbent, months, policy.promotion.level)

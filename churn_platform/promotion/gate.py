@@ -14,6 +14,7 @@ from churn_platform.evaluation.leaks import judge_alone
 from churn_platform.features.labels import judge_labels
 from churn_platform.features.training_dataset import (
     AS_OF,
+    HOLDOUT,
     LABEL,
     OUTSIDE,
     WEIGHT,
@@ -30,6 +31,8 @@ from churn_platform.training.model import Recipe
 
 MOST_CONTACTED = 0.01
 """Share of holdout customers who may have been contacted without a plan."""
+OF_UNTOUCHED = 2.0
+"""Least weight of an untouched customer: at most half of those above the cut are untouched."""
 
 
 def gather(
@@ -115,19 +118,25 @@ def label_doubts(contract: Contract, dataset: TrainingDataset) -> tuple[str, ...
             rows = rows[rows[WEIGHT] > 0]
         doubts = judge_labels(rows[LABEL], None, contract.policy.training).doubts
         found += [f"{month}: {doubt}" for doubt in doubts]
-        held = dataset.holdout_rows()
-        contacted = _contacted(held[held[AS_OF] == month.isoformat()])
-        if contacted:
-            found.append(f"{month}: {contacted}")
+    if WEIGHT in frame:
+        for month in dataset.window.holdout:
+            rows = frame[frame[HOLDOUT] & (frame[AS_OF] == month.isoformat())]
+            doubt = _contact_doubt(rows)
+            if doubt:
+                found.append(f"{month}: {doubt}")
     return tuple(found)
 
 
-def _contacted(rows: pd.DataFrame) -> str:
-    """Why the labels of a month's holdout rows show contacts instead of the models; empty if
-    hardly anyone was contacted without a plan.
+def _contact_doubt(rows: pd.DataFrame) -> str:
+    """Why contacts make the holdout rows of a month unfit for a comparison; empty if they do
+    not.
     """
-    if OUTSIDE not in rows or not len(rows):
-        return ""
+    assigned = rows[WEIGHT] == 0
+    if assigned.any() and not (rows[WEIGHT] >= OF_UNTOUCHED).any():
+        return (
+            f"All {int(assigned.sum()):,} holdout customers above the cut of the contact list were"
+            " assigned, so nobody shows what they would have done."
+        )
     count = int(rows[OUTSIDE].sum())
     if count <= MOST_CONTACTED * len(rows):
         return ""

@@ -115,7 +115,7 @@ class PastMonths:
         was a label.
         """
         labels = self.labels(month, cutoff)
-        if labels is None:
+        if labels is None or not labels.measurable:
             return None
         # As objects: pandas looks Arrow's strings up one by one, 40 ms for 7,000.
         keys = self.rows(month)[contract.entity.column].to_numpy(dtype=object)

@@ -10,126 +10,40 @@ import pandas as pd
 from pydantic import Field
 
 from churn_platform.alerting.alerts import Alerts, ChannelStatus
-from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, ContractError, UsageError
 from churn_platform.base.home import Home
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import parse_as_of
 from churn_platform.contract.model import Contract
 from churn_platform.lake.contract_history import ContractHistory
-from churn_platform.lake.deliveries import QuarantineRecord, quarantined_in
+from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.ledger.state import ProductionState, Request, RequestRecord, Signature
+from churn_platform.ledger.state import Request
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import Proposal
 from churn_platform.loop.progress import Progress
-from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
-from churn_platform.promotion.decision import Decision
+from churn_platform.reports.campaign_status import CampaignStatus
 from churn_platform.reports.contact_status import ContactStatus
-from churn_platform.reports.contract_status import ContractStatus, contract_status
+from churn_platform.reports.contract_status import contract_status
 from churn_platform.reports.month_warnings import MonthWarnings
+from churn_platform.reports.status_record import (
+    AnsweredDecision,
+    DueStep,
+    HomeStatus,
+    NewestList,
+    ProductionStatus,
+    QuarantineStatus,
+    WaitingCandidate,
+)
 from churn_platform.scoring.ranking import reasons
 from churn_platform.scoring.scoring import ScoresRecord, list_file, scores_record
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.releases import Releases
 from churn_platform.training.version_contracts import VersionContracts
-
-
-class AnsweredDecision(Decision):
-    """A decision with what people answered."""
-
-    approval: RequestRecord | None
-    """The request that the decision made, and its answer."""
-    overridden: Signature | None
-
-    @classmethod
-    def of(cls, decision: Decision, state: ProductionState) -> "AnsweredDecision":
-        """A decision with the answers that the ledger records."""
-        record = decision.model_dump(mode="json")
-        return cls.model_validate(record | vars(state.answers(digest_of(record))))
-
-
-class ProductionStatus(Stored):
-    """The version in production; its AUC is the one on the holdout at its decision."""
-
-    version: int
-    as_of: str
-    auc: float
-    stand_down: bool
-    stand_down_reason: str | None
-    algorithm: str
-    threshold: float
-    since: str
-    previous_version: int | None
-    overridden: Signature | None
-
-
-class WaitingCandidate(Stored):
-    """The candidate that waits for approval; `lapsed` is why it no longer waits."""
-
-    version: int
-    state: str
-    since: str
-    until: str
-    by: str | None
-    reason: str | None
-    at: str | None
-    sentence: str
-    lapsed: str | None
-    how: str
-
-
-class QuarantineStatus(Stored):
-    """The quarantined rows of a month by table, and the page with the reasons."""
-
-    as_of: str
-    sentence: str
-    tables: dict[str, QuarantineRecord]
-    page: str
-
-
-class DueStep(Stored):
-    """The step that `churn run` does next."""
-
-    job: str
-    as_of: str
-    reason: str
-
-
-class NewestList(Stored):
-    """The newest list; `outdated` states that another version is in production than made it."""
-
-    as_of: str
-    version: int
-    outdated: str | None
-
-
-class HomeStatus(Stored):
-    """Months, production, decisions, and what is due or why nothing is."""
-
-    home: str
-    contract: str
-    contract_changes: ContractStatus
-    months: list[str]
-    production: ProductionStatus | None
-    newest_list: NewestList | None
-    contacts: ContactStatus | None = Field(exclude_if=lambda value: value is None)
-    """The newest contact plan; absent where the contract names no contacts."""
-    pending: WaitingCandidate | None
-    blocked: dict[int, Signature]
-    decisions: list[AnsweredDecision]
-    quarantine: QuarantineStatus | None
-    warnings: list[dict[str, str]]
-    performance: list[VersionPerformance]
-    answered: list[ServedPerformance]
-    proposal: Proposal | None
-    next: DueStep | None
-    reason: str
-    alerts: list[ChannelStatus]
 
 
 class ExplainingModel(Stored):
@@ -206,6 +120,7 @@ class Status:
     progress: Callable[[], Progress]
     waiting: Callable[[], tuple[Request, str | None] | None]
     contacts: Callable[[], ContactStatus | None]
+    campaign: Callable[[], CampaignStatus | None]
     released: Callable[[int], Candidate]
 
     def now(self) -> HomeStatus:
@@ -240,6 +155,7 @@ class Status:
             warnings=self.warnings.of_months(),
             performance=self.history.all(),
             answered=self.history.served(),
+            campaign=self.campaign(),
             proposal=self.proposal(),
             next=due,
             reason=reason,

@@ -1,7 +1,7 @@
 """The list for the team: who to contact and why, with empty columns for what came of it.
 
-It shows neither who is left untouched nor who is on it by chance, so nobody can tell the groups
-apart while the contacts are made.
+It shows neither who is left untouched nor who was drawn below the cut, so the team treats all
+customers on it alike.
 """
 
 import csv

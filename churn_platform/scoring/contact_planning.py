@@ -1,6 +1,8 @@
 """Plans the contacts of a month: registers who is in which arm, then writes the list."""
 
+import contextlib
 import datetime as dt
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from churn_platform.base.files import sha256_file
+from churn_platform.base.digests import frame_digest
+from churn_platform.base.errors import IntegrityError
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import (
     ARM,
@@ -26,15 +29,39 @@ from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
+from churn_platform.ledger.acts import ContactPlanRegistered
 from churn_platform.monitoring.versions import Versions
-from churn_platform.scoring.contact_list import FILES, contact_list, write_contact_list
-from churn_platform.scoring.ranking import reasons
+from churn_platform.scoring.contact_list import (
+    FILES,
+    ContactList,
+    contact_list,
+    write_contact_list,
+)
+from churn_platform.scoring.ranking import outcomes, reasons
 from churn_platform.scoring.scoring import ScoresRecord, scores_record
 from churn_platform.training.version_contracts import VersionContracts
 
 ON_A_LIST = (CONTACT, EXPLORE, UNTOUCHED)
 OF_THE_SCORES = ("decile", "expected_loss", "trained_on")
 """What the list shows of a customer's scores."""
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnFrom:
+    """What a plan is drawn from.
+
+    Attributes:
+        customers: (rows,) key, probability (of churn), value.
+        excluded: (rows,) why a customer is in no arm; null for the others.
+    """
+
+    customers: pd.DataFrame
+    excluded: pd.Series
+
+    @property
+    def digest(self) -> str:
+        """Over every value."""
+        return frame_digest(self.customers.assign(excluded=self.excluded.fillna("").to_numpy()))
 
 
 @dataclass(frozen=True)
@@ -77,6 +104,8 @@ class ContactPlanning:
             kept = known.model_copy(update=made_from)
             self.records.write(KIND, as_of, kept.as_json())
             return self.restored(as_of)
+        if self._cut_off_after_rows(as_of):  # by a failure in this run
+            return self._completed(as_of, self.plans.rows(as_of), made_from)
         scored = scores_record(self.records, as_of) or ScoresRecord()
         record = ContactPlanRecord(**made_from)
         note = self._why_not(as_of, scored)
@@ -84,6 +113,8 @@ class ContactPlanning:
             note = "A retraining is requested. Contacts are planned after its decision."
             record = record.model_copy(update={"waiting": True})
         if note or scored.version is None:
+            if not record.waiting:
+                self._withdraw(as_of)
             record = record.model_copy(update={"note": note})
             self.records.write(KIND, as_of, record.as_json())
             return record
@@ -94,14 +125,86 @@ class ContactPlanning:
         of the plan.
         """
         record = self.plans.record(as_of)
-        csv = contact_list(self.reports, as_of)
-        lost = not all(csv.with_suffix(suffix).exists() for suffix in FILES)
-        if record is None or record.digest is None or not lost:
+        files = list_files(self.reports, as_of)
+        if record is None or record.digest is None or all(file.exists() for file in files):
             return record
-        write_contact_list(self.reports, self.contract, as_of, self.plans.rows(as_of))
-        record = record.model_copy(update={"list_digest": sha256_file(csv)})
+        digest = self._write_list(as_of, self.plans.rows(as_of))
+        record = record.model_copy(update={"list_digest": digest})
         self.records.write(KIND, as_of, record.as_json())
         return record
+
+    def finish(self) -> None:
+        """Complete the plans that a kill has cut off.
+
+        With its rows a plan is complete but for its list and record. Without them nobody has
+        seen it: the newest month is planned again by its own step, an older one has no plan.
+        """
+        for as_of in self.plans.unfinished():
+            if self._cut_off_after_rows(as_of):
+                made_from = self.labels.months().made_from(as_of)
+                self._completed(as_of, self.plans.rows(as_of), made_from)
+            elif as_of != self.lake.months()[-1]:
+                self._withdraw(as_of)
+
+    def restore(self, as_of: dt.date, made: ContactPlan | None = None) -> None:
+        """Restore the record of a registered plan from its rows, after lost rows are written
+        again from a plan that was made again.
+
+        Raises:
+            IntegrityError: the rows are not those that were registered.
+        """
+        receipt = self.plans.registration(as_of)
+        if made is not None and receipt is not None:
+            self.plans.require_registered(as_of, made.rows)
+            version = ContactPlanRegistered.of(receipt).version
+            rows = self._with_reasons(as_of, made, version)
+            self.records.write_rows(KIND, as_of, rows)
+        made_from = self.labels.months().made_from(as_of)
+        self._completed(as_of, self.plans.rows(as_of), made_from)
+
+    def drawn_from(self, as_of: dt.date, known_at: dt.datetime) -> "DrawnFrom":
+        """What the month's plan is drawn from, as known at an instant; in the order of the
+        keys.
+        """
+        key = self.contract.entity.column
+        ranked = self.records.frame("scores", as_of)[[key, "probability"]]
+        scored = ranked.sort_values(key, ignore_index=True)
+        files = self.lake.delivered_by(as_of, known_at)
+        tables = {name: self.lake.read_table(name, file) for name, file in files.items()}
+        excluded = self._excluded(as_of, scored[key], tables, known_at)
+        labels = files.get(self.contract.label_table)
+        if labels is not None:
+            known = outcomes(scored[key], self.lake.read_labels(labels, as_of))
+            excluded[known.already_left] = "has left"
+        return DrawnFrom(scored.assign(value=self._values(tables, scored[key])), excluded)
+
+    def _cut_off_after_rows(self, as_of: dt.date) -> bool:
+        """Whether the plan that counts has its rows, but may lack its list and record."""
+        if self.plans.registration(as_of) is None:
+            return False
+        with contextlib.suppress(IntegrityError):
+            self.plans.rows(as_of)
+            return True
+        return False
+
+    def _withdraw(self, as_of: dt.date) -> None:
+        """Withdraw a registered plan that nobody can have seen, if there is one.
+
+        Raises:
+            IntegrityError: its list is there, so somebody may have seen it, and its rows are not.
+        """
+        self._refuse_lost(as_of)
+        if self.plans.registration(as_of) is not None:
+            self.plans.withdraw(
+                as_of,
+                f"The contact plan of {as_of} was cut off before its rows were written. It does"
+                " not count.",
+            )
+
+    def _refuse_lost(self, as_of: dt.date) -> None:
+        """Refuse to plan a month whose list is there without the rows of its plan."""
+        if any(file.exists() for file in list_files(self.reports, as_of)):
+            self.plans.rows(as_of)
 
     def _why_not(self, as_of: dt.date, scored: ScoresRecord) -> str:
         """Why no plan is made for the month; empty if one is."""
@@ -115,33 +218,26 @@ class ContactPlanning:
         return scored.list_note or ""
 
     def _made(self, as_of: dt.date, version: int, made_from: dict[str, str]) -> ContactPlanRecord:
-        policy = self.contract.policy.contacts
+        self._refuse_lost(as_of)
         key = self.contract.entity.column
-        ranked = self.records.frame("scores", as_of)
-        tables = self.lake.tables(as_of)
-        customers = ranked[[key, "probability"]].assign(value=self._values(tables, ranked[key]))
-        excluded = self._excluded(as_of, ranked, tables)
-        made = plan(policy, experiment_of(as_of), key, customers, excluded)
-        digest = self.plans.register(as_of, made, version)
-        rows = self._with_reasons(made, version, ranked, tables)
-        csv = write_contact_list(self.reports, self.contract, as_of, rows)
-        record = ContactPlanRecord(
-            **made_from,
-            version=version,
-            experiment=experiment_of(as_of),
-            digest=digest,
-            budget=made.budget,
-            contact=made.count(CONTACT),
-            explore=made.count(EXPLORE),
-            untouched=made.count(UNTOUCHED),
-            below=made.count("below"),
-            excluded=made.excluded,
-            untouched_share=policy.untouched_share,
-            explore_share=policy.explore_share,
-            list_digest=sha256_file(csv),
+        found = self.drawn_from(as_of, self.now())
+        made = plan(
+            self.contract.policy.contacts,
+            experiment_of(as_of),
+            key,
+            found.customers,
+            found.excluded,
         )
-        self.records.write(KIND, as_of, record.as_json(), rows)
-        return record
+        rows = self._with_reasons(as_of, made, version)
+        self.plans.register(as_of, made, version, found.digest)
+        self.records.write_rows(KIND, as_of, rows)
+        return self._completed(as_of, rows, made_from)
+
+    def _completed(
+        self, as_of: dt.date, rows: pd.DataFrame, made_from: dict[str, str]
+    ) -> ContactPlanRecord:
+        """The record of a plan that is registered and has its rows, after its list is written."""
+        return self.plans.complete(as_of, rows, made_from, self._write_list(as_of, rows))
 
     def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
         """What each customer (rows,) is worth if saved; one without a figure is worth the mean."""
@@ -166,24 +262,22 @@ class ContactPlanning:
     def _excluded(
         self,
         as_of: dt.date,
-        ranked: pd.DataFrame,
+        keys: pd.Series,
         tables: dict[str, pd.DataFrame],
+        known_at: dt.datetime,
     ) -> pd.Series:
         """Why each customer (rows,) is in no arm; null for the others.
 
         Untouched customers wait as long as those who were contacted, or they would pile up.
         """
-        key = self.contract.entity.column
-        keys = ranked[key].reset_index(drop=True)
         why = pd.Series(None, index=keys.index, dtype=object)
         recent, ever = self._listed_before(as_of)
-        contacted = self._contacted_before(as_of)
+        contacted = self._contacted_before(as_of, known_at)
         why[keys.isin(contacted - ever)] = "contacted recently"
         why[keys.isin(recent)] = "on a recent list"
         if self.contract.at(as_of).do_not_contact is not None:
             objects = self._column(tables, str(self.contract.do_not_contact), keys)
             why[objects.fillna(value=False).astype(bool)] = "objects to contact"
-        why[ranked["already_left"].to_numpy(dtype=bool)] = "has left"
         return why
 
     def _listed_before(self, as_of: dt.date) -> tuple[set[object], set[object]]:
@@ -203,18 +297,16 @@ class ContactPlanning:
             ever |= listed
         return recent, ever
 
-    def _contacted_before(self, as_of: dt.date) -> set[object]:
+    def _contacted_before(self, as_of: dt.date, known_at: dt.datetime) -> set[object]:
         """Who was contacted within the cooldown before a month."""
         months = [month for month in self.lake.months() if month < as_of]
         wait = self.contract.policy.contacts.cooldown_cadences
         if not wait or not months:
             return set()
-        found = self.labels.log.between(self.now(), months[-wait:][0], as_of)
+        found = self.labels.log.between(known_at, months[-wait:][0], as_of)
         return set(found[self.contract.entity.column])
 
-    def _with_reasons(
-        self, made: ContactPlan, version: int, ranked: pd.DataFrame, tables: dict[str, pd.DataFrame]
-    ) -> pd.DataFrame:
+    def _with_reasons(self, as_of: dt.date, made: ContactPlan, version: int) -> pd.DataFrame:
         """The rows of a plan; those of the customers on the list with what is shown of them, so
         the list can be made again.
         """
@@ -222,8 +314,26 @@ class ContactPlanning:
         contract = self.version_contracts.of(candidate.card)
         key = contract.entity.column
         listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
-        rows = feature_frame(contract, tables).set_index(key).loc[listed[key]].reset_index()
+        features = feature_frame(contract, self.lake.tables(as_of)).set_index(key)
+        rows = features.loc[listed[key]].reset_index()
         why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
-        scored = ranked.set_index(key).loc[listed[key]]
+        scored = self.records.frame("scores", as_of).set_index(key).loc[listed[key]]
         shown = scored[[name for name in OF_THE_SCORES if name in scored]]
-        return made.rows.join(shown.set_axis(listed.index)).join(why.set_axis(listed.index))
+        added = pd.concat([shown.set_axis(listed.index), why.set_axis(listed.index)], axis=1)
+        return made.rows.assign(**added.reindex(made.rows.index))
+
+    def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> str:
+        """Write the list for the team, unless it is there: the team may be working in it.
+
+        Returns:
+            The digest of the CSV file.
+        """
+        if not all(file.exists() for file in list_files(self.reports, as_of)):
+            write_contact_list(self.reports, self.contract, as_of, rows)
+        text = ContactList.of(self.contract, as_of, rows).csv()
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def list_files(reports: Path, as_of: dt.date) -> list[Path]:
+    """The files of a month's list: CSV, Excel and, for serving, Parquet."""
+    return [contact_list(reports, as_of).with_suffix(suffix) for suffix in FILES]

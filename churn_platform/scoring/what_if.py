@@ -177,7 +177,7 @@ class WhatIf:
 
     def _value(self) -> float:
         """What a saved customer is worth: the contract's number, else the mean of the newest
-        plan's customers above the cut, else nothing is said of money.
+        plan's customers above the cut. 0 where there is no plan.
         """
         value = self.contract.policy.contacts.value
         if isinstance(value, int | float):

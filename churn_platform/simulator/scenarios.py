@@ -146,7 +146,7 @@ def _add_contacts(declared: dict[str, Any], contract: Contract) -> None:
             "not_reached": ["no answer"],
             "cost": "contact_cost",
         }
-        declared.setdefault("policy", {}).setdefault("contacts", {"budget": 0.15})
+        declared.setdefault("policy", {}).setdefault("contacts", {"budget": 0.15, "value": 100})
     if contract.do_not_contact is None:
         table = next(iter(contract.feature_views.values())).table
         column = _free_name("do_not_contact", contract.tables[table].columns)

@@ -145,3 +145,31 @@ def test_a_receiver_that_goes_on_failing_is_asked_ever_later_up_to_a_limit(failu
     assert FIRST_WAIT <= wait <= LONGEST_WAIT
     assert wait <= next_try(failures + 1, NOW) - NOW <= max(2 * wait, FIRST_WAIT)
     assert [(next_try(n, NOW) - NOW) // FIRST_WAIT for n in (1, 2, 3, 4)] == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("about", "state", "code", "severity"),
+    [
+        ("effect", "shown", "CAMPAIGN_EFFECT_SHOWN", "success"),
+        ("effect", "harmful", "CAMPAIGN_EFFECT_HARMFUL", "failure"),
+        ("effect", "withheld", "CAMPAIGN_EFFECT_WITHHELD", "warning"),
+        ("contamination", "high", "CAMPAIGN_CONTAMINATION_HIGH", "warning"),
+    ],
+)
+def test_what_is_known_of_contacting_is_news(about, state, code, severity):
+    made = message(
+        "campaign effect changed", "2024-03-31", evidence={"about": about, "state": state}
+    )
+    assert made.severity == severity
+    assert "2024-03-31" in made.title
+    assert f"Alert {code}, " in made.body
+
+
+@pytest.mark.parametrize(
+    ("about", "state"), [("effect", "not yet shown"), ("contamination", "low")]
+)
+def test_the_end_of_it_is_no_news(about, state):
+    assert (
+        message("campaign effect changed", "2024-03-31", evidence={"about": about, "state": state})
+        is None
+    )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -11,12 +12,14 @@ from churn_platform.alerting.metrics import (
     JobState,
     daemon_metrics,
 )
+from churn_platform.contacts.effect import Doubt, EffectState
 from churn_platform.lake.lake import instant
 from churn_platform.ledger.acts import StandDownBegan
 from churn_platform.ledger.version_acts import ApprovalLapsed, ApprovalRequested, Bound
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
+    MARCH,
     deliver,
     make_home,
     month_tables,
@@ -207,3 +210,37 @@ def test_a_daemon_is_dead_once_all_of_its_parts_are_silent():
     state = DagsterState({"sensor": 100.0, "scheduler": 50.0}, {})
     assert state.daemon_alive(100.0 + DAEMON_SILENT_SECONDS) is True
     assert state.daemon_alive(100.1 + DAEMON_SILENT_SECONDS) is False
+
+
+def test_corrected_and_naive_figures_stand_side_by_side(worked):
+    found = values(worked.metrics.performance())
+    newest = worked.performance_history.all()[-1]
+    assert found["churn_realised_auc"] == newest.metrics.auc
+    assert found["churn_naive_auc"] == newest.contacts.naive_auc != newest.metrics.auc
+    assert found["churn_realised_customers", "assigned"] == 400
+    assert found["churn_realised_customers", "untouched"] == 144
+    assert found["churn_realised_customers", "outside a plan"] == 0
+    assert "churn_realised_auc_lowest" not in found
+
+
+def test_the_campaign_is_a_source_only_where_the_contract_names_contacts(worked, january):
+    nothing = DagsterState({}, {})
+    assert "campaign" in worked.metrics.sources(lambda: nothing)
+    assert "campaign" not in january.metrics.sources(lambda: nothing)
+    found = values(worked.metrics.campaign())
+    record = worked.campaigns.newest()
+    assert found["churn_campaign_state", "shown"] == 1
+    assert found["churn_campaign_state", "withheld"] == 0
+    assert found["churn_campaign_saved"] == record.effect.saved.value
+    assert found["churn_campaign_money_low"] == record.effect.money.interval.low
+    assert (found["churn_campaign_untouched"], found["churn_campaign_contaminated"]) == (144, 2)
+
+
+def test_a_figure_that_is_withheld_is_absent(worked_copy):
+    record = worked_copy.campaigns.newest()
+    withheld = replace(record.effect, state=EffectState.WITHHELD, doubts=(Doubt.SAMPLE_RATIO,))
+    changed = record.model_copy(update={"effect": withheld}).as_json()
+    worked_copy.records.write("campaign_effect", MARCH, changed)
+    found = values(worked_copy.metrics.campaign())
+    assert found["churn_campaign_state", "withheld"] == 1
+    assert not [name for name in found if "saved" in name or "money" in name]

@@ -1,6 +1,6 @@
 """Months of a campaign with both potential outcomes of every listed customer, in plain numpy."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from churn_platform.contacts.assigned import AssignedMonth
 class Campaign:
     """7,000 customers, 24% churn, a score of AUC 0.81, the `listed` highest scores a month.
 
-    `unseen` is the strength of a lasting risk that the score does not know.
+    `unseen` is the strength of a lasting risk that the score does not know. Whoever was listed,
+    in either arm, waits `cooldown` months. `lasting` arms are drawn once, not each month.
     """
 
     customers: int = 7000
@@ -23,8 +24,8 @@ class Campaign:
     left_for_the_contact: float = 0.10
     works: bool = True
     unseen: float = 0.0
-    rest: int = 0
-    redrawn: bool = False
+    cooldown: int = 1
+    lasting: bool = False
     level: float = -1.60
     slope: float = 1.45
 
@@ -34,20 +35,10 @@ class Run:
     """The months as the platform sees them, and the truth."""
 
     months: tuple[AssignedMonth, ...]
-    true_effects: tuple[np.ndarray, ...]
-    """Outcome when untouched less outcome when assigned, each month's rows."""
+    true_effect: float
+    """Mean of the outcome when untouched less that when assigned, over all listings."""
     first_month: tuple[np.ndarray, np.ndarray]
     """Scores and churn without contacts, all customers of the first month."""
-
-    def true_effect(self, rows: str = "first") -> float:
-        """Mean true effect of the first listing of every customer, or of all listings."""
-        if rows == "all":
-            return float(np.concatenate(self.true_effects).mean())
-        seen, kept = np.empty(0, dtype=np.int64), []
-        for month, effects in zip(self.months, self.true_effects, strict=True):
-            kept.append(effects[~np.isin(month.entities, seen)])
-            seen = np.union1d(seen, month.entities)
-        return float(np.concatenate(kept).mean())
 
 
 def drawn(campaign: Campaign, seed: int) -> Run:
@@ -62,13 +53,13 @@ def drawn(campaign: Campaign, seed: int) -> Run:
     for number in range(campaign.months):
         if number:
             score = 0.8 * score + 0.6 * draw.normal(size=size)
-        if campaign.redrawn:
+        if not campaign.lasting:
             untouched = draw.random(size) < campaign.untouched_share
         logit = campaign.level + campaign.slope * score + campaign.unseen * unseen
         risk = 1 / (1 + np.exp(-logit))
         leaves = draw.random(size) < risk
         first = first or (score.copy(), leaves.copy())
-        free = np.flatnonzero(number - last > campaign.rest)
+        free = np.flatnonzero(number - last > campaign.cooldown)
         rows = free[np.argsort(-score[free], kind="stable")[:listed]]
         last[rows] = number
         assigned = ~untouched[rows]
@@ -87,17 +78,15 @@ def drawn(campaign: Campaign, seed: int) -> Run:
         months.append(
             AssignedMonth(
                 as_of=f"2024-{number + 1:02}-28",
-                experiment=f"redrawn {number}" if campaign.redrawn else "one",
                 entities=key[rows],
                 assigned=assigned,
                 probability=np.full(listed, 1 - campaign.untouched_share),
                 stratum=np.arange(listed) * 10 // listed,
                 churned=churned,
                 contacted=contacted,
-                action=np.where(contacted, np.where(reached & mailed, "mail", "call"), None),
+                action=np.full(listed, None),
                 value=np.full(listed, 100.0),
                 cost=np.where(contacted, 5.0, 0.0),
-                slices={"plan": np.where(key[rows] % 3 == 0, "basic", "premium")},
             )
         )
         leaves[rows] = churned
@@ -107,11 +96,4 @@ def drawn(campaign: Campaign, seed: int) -> Run:
         score[gone], unseen[gone] = draw.normal(size=gone.size), draw.normal(size=gone.size)
         untouched[gone] = draw.random(gone.size) < campaign.untouched_share
         last[gone] = -99
-    return Run(tuple(months), tuple(effects), first)
-
-
-def each_month_an_experiment(run: Run) -> tuple[AssignedMonth, ...]:
-    """The months as if the arms were drawn again every month, although they are the same."""
-    return tuple(
-        replace(month, experiment=f"month {number}") for number, month in enumerate(run.months)
-    )
+    return Run(tuple(months), float(np.concatenate(effects).mean()), first)

@@ -31,7 +31,6 @@ def month(as_of="2024-01-31", rows=400, share=0.5, seed=0, saved=0.0, **changed)
     churned = draw.random(rows) < np.where(assigned, risk - saved, risk)
     parts = {
         "as_of": as_of,
-        "experiment": "one",
         "entities": np.array([f"c{number}" for number in range(rows)], dtype=object),
         "assigned": assigned,
         "probability": np.full(rows, 1 - share),
@@ -86,23 +85,32 @@ def test_strata_take_out_the_difference_of_risk():
     assert churned[~assigned].mean() - churned[assigned].mean() < 0
 
 
-def test_a_customer_of_several_experiments_counts_as_one():
-    """Three experiments with the same rows: three times the rows, the same certainty."""
+def test_the_rows_of_a_customer_move_the_interval_together():
+    """Three months with the same rows: three times the rows and the saved, the same certainty."""
     one = month(saved=0.2)
-    again = [replace(one, as_of=f"2024-0{n}-28", experiment=f"e{n}") for n in (2, 3)]
+    again = [replace(one, as_of=f"2024-0{n}-28") for n in (2, 3)]
     single, triple = effect_of([one], CRITICAL), effect_of([one, *again], CRITICAL)
     assert triple.rows == 3 * single.rows
     assert triple.effect.value == pytest.approx(single.effect.value)
     assert triple.effect.standard_error == pytest.approx(single.effect.standard_error)
+    assert triple.saved.value == pytest.approx(3 * single.saved.value)
 
 
-def test_a_customer_is_compared_once_in_an_experiment():
-    first, later = month(), month("2024-02-29", saved=0.5, seed=1)
-    later = replace(later, assigned=first.assigned, entities=first.entities)
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_every_month_is_compared_within_itself(share):
+    first = month(saved=0.2)
+    later = month("2024-03-31", rows=800, share=share, seed=1)
     found = effect_of([later, first], CRITICAL)
-    assert found.effect == effect_of([first], CRITICAL).effect
-    assert (found.rows, found.repeated) == (400, 400)
-    assert found.months == ("2024-01-31", "2024-02-29")
+    own = [effect_of([one], CRITICAL).effect for one in (first, later)]
+    assert found.effect.value == pytest.approx((own[0].value + 2 * own[1].value) / 3)
+    assert found.months == ("2024-01-31", "2024-03-31")
+
+
+def test_customers_with_both_arms_are_counted_and_compared():
+    first, later = month(), month("2024-02-29", seed=1)
+    found = effect_of([first, later], CRITICAL)
+    assert found.in_two_arms == (first.assigned != later.assigned).sum()
+    assert (found.rows, found.doubts) == (800, ())
 
 
 def test_saved_customers_and_money_are_those_of_the_assigned():
@@ -212,12 +220,12 @@ def test_strata_are_joined_by_what_was_expected_and_the_rest_is_counted():
     assert found.untouched_churn - found.assigned_churn == pytest.approx(crude)
     lonely = np.arange(40) > 0
     assert effect_of([replace(one, assigned=lonely)], CRITICAL) is None
-    others = month("2024-02-29", rows=400, experiment="two", share=0.5)
+    others = month("2024-02-29", rows=400, share=0.5)
     mixed = effect_of([replace(one, assigned=lonely), others], CRITICAL)
     assert (mixed.rows, mixed.left_out) == (400, 40)
 
 
-def test_small_months_of_an_experiment_are_joined():
+def test_small_months_of_one_probability_are_joined():
     names = np.array([f"n{number}" for number in range(40)], dtype=object)
     months = [
         month(f"2024-0{n}-28", rows=40, share=0.1, seed=n, entities=names + f"-{n}")
@@ -271,26 +279,6 @@ def test_an_action_is_compared_with_the_untouched_of_its_strata_and_called_a_com
     assert not any(part.randomised for part in found)
 
 
-def test_customers_in_two_arms_are_excluded_counted_and_withhold_the_verdict():
-    first, later = month(saved=0.3, rows=1000), month("2024-02-29", rows=1000)
-    assigned = first.assigned.copy()
-    assigned[:2] = ~assigned[:2]
-    mixed = effect_of([first, replace(later, assigned=assigned)], CRITICAL)
-    assert (mixed.in_two_arms, mixed.rows) == (2, 998)
-    assert mixed.doubts == (Doubt.MULTIPLE_EXPOSURE,)
-    assert mixed.state == EffectState.WITHHELD
-    assigned[1] = first.assigned[1]
-    once = effect_of([first, replace(later, assigned=assigned)], CRITICAL)
-    assert (once.in_two_arms, once.doubts, once.state) == (1, (), EffectState.SHOWN)
-
-
-def test_another_experiment_may_give_another_arm():
-    first = month()
-    other = replace(month("2024-02-29"), assigned=~first.assigned, experiment="two")
-    found = effect_of([first, other], CRITICAL)
-    assert (found.in_two_arms, found.rows) == (0, 800)
-
-
 def test_the_sample_ratio_is_pearsons_chi_square():
     from scipy.stats import chisquare
 
@@ -321,6 +309,13 @@ def test_arms_of_the_wrong_size_withhold_the_verdict():
     found = effect_of([replace(one, probability=probability)], CRITICAL)
     assert Doubt.SAMPLE_RATIO in found.doubts
     assert found.state == EffectState.WITHHELD
+
+
+@pytest.mark.parametrize(("untouched", "doubted"), [(132, False), (135, True)])
+def test_the_two_sample_ratio_tests_share_the_level(untouched, doubted):
+    """100 are expected: 132 have a p-value of 0.0007, 135 of 0.0002."""
+    one = month(rows=1000, share=untouched / 1000, probability=np.full(1000, 0.9))
+    assert (Doubt.SAMPLE_RATIO in effect_of([one], CRITICAL).doubts) == doubted
 
 
 def test_people_who_swap_the_best_customers_are_seen_within_strata_alone():

@@ -67,20 +67,12 @@ def power_of(times):
     return normal.cdf((normal.inv_cdf(0.975) + normal.inv_cdf(0.8)) * times - CRITICAL)
 
 
-@pytest.mark.parametrize("new_share", [1.0, 0.4])
-def test_months_to_an_answer_are_the_first_in_which_the_effect_is_shown(new_share):
-    design = CampaignDesign(500, 0.3, 0.1, new_share)
+def test_months_to_an_answer_are_the_first_in_which_the_effect_is_shown():
+    design = CampaignDesign(500, 0.3, 0.1)
     for effect in (0.06, 0.08, 0.15, 0.25):
         months = months_to_answer(design, effect)
         assert smallest_effect(design, months) <= effect + 1e-12
         assert months == 1 or smallest_effect(design, months - 1) > effect
-
-
-def test_customers_listed_before_add_nothing():
-    design = CampaignDesign(500, 0.3, 0.1, new_share=0)
-    assert smallest_effect(design, 24) == smallest_effect(design, 1)
-    assert months_to_answer(design, 0.05) is None
-    assert months_to_answer(design, 0.25) == 1
 
 
 def test_enough_untouched_churners_take_their_time():
@@ -135,7 +127,7 @@ def test_an_effect_beyond_the_churn_is_refused(effect):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"listed": 0}, {"churn": 0}, {"churn": 1}, {"untouched_share": 0}, {"new_share": 1.1}],
+    [{"listed": 0}, {"churn": 0}, {"churn": 1}, {"untouched_share": 0}],
 )
 def test_a_design_without_an_answer_is_refused(changed):
     with pytest.raises(DataError):

@@ -3,7 +3,7 @@
 import pytest
 
 from churn_platform.defs.monitoring import drift_report, performance
-from churn_platform_tests.small_business import FEBRUARY, JANUARY, deliver, month_tables
+from churn_platform_tests.small_business import FEBRUARY, JANUARY, MARCH, deliver, month_tables
 
 
 def test_before_there_is_a_model_both_say_why_there_is_nothing_to_show(january_decided_copy, shown):
@@ -44,3 +44,12 @@ def test_performance_shows_the_realised_figures_of_each_version(january_copy, sh
         f"| 1 | production | 2024-02-29 | 1,500 | {entry['metrics']['auc']:.3f} | ["
         in values["performance"]
     )
+
+
+def test_performance_shows_the_corrected_and_the_naive_auc(worked_copy, shown):
+    values = shown(worked_copy, MARCH, performance)
+    newest = worked_copy.performance_history.all()[-1]
+    assert values["realised AUC"] == newest.metrics.auc
+    assert values["naive AUC"] == newest.contacts.naive_auc
+    figures = f"{newest.metrics.auc:.3f} | {newest.contacts.naive_auc:.3f} | 400 | 144 | 0 | -"
+    assert figures in values["corrected and naive"]

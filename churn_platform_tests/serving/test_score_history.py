@@ -8,7 +8,7 @@ import pytest
 
 from churn_platform.serving import score_history
 from churn_platform.serving.score_history import ScoreHistory, ScoresSummary
-from churn_platform_tests.small_business import CUSTOMERS, JANUARY
+from churn_platform_tests.small_business import CUSTOMERS, FEBRUARY, JANUARY
 
 
 @pytest.fixture
@@ -162,3 +162,21 @@ def test_without_the_rows_as_in_a_bento_nobody_knows_who_has_left(served_copy, h
     standing = history.standing()
     assert (standing.left, standing.has_left("m00001", JANUARY)) == (0, False)
     assert standing.decile_of("m00001", JANUARY, 2, 1.0) == 1
+
+
+@pytest.mark.parametrize("customers", [True, False])
+def test_a_bundle_answers_who_to_contact_only_with_customers(planned, tmp_path, customers):
+    pointer = planned.releases.pointer()
+    planned.bundles.fill(pointer, tmp_path / "bundle", customers=customers)
+    found = ScoreHistory(tmp_path / "bundle", planned.contract)
+    rows = planned.contact_plans.rows(FEBRUARY)
+    listed = rows.loc[rows["arm"].isin(["contact", "explore"]), "member"]
+    untouched = rows.loc[rows["arm"] == "untouched", "member"]
+    if customers:
+        assert [one.key for one in found.at_risk()] == listed.tolist()
+        assert found.to_contact(listed.iloc[0]) is True
+        assert found.to_contact(untouched.iloc[0]) is False
+    else:
+        assert (found.at_risk(), found.to_contact(listed.iloc[0])) == ([], None)
+    text = str([path.read_bytes() for path in (tmp_path / "bundle").rglob("*.parquet")])
+    assert "untouched" not in text

@@ -16,14 +16,19 @@ import pytest
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import UsageError
+from churn_platform.base.files import sha256_file
+from churn_platform.contacts.plan import plan_digest
 from churn_platform.lake.records import KINDS
 from churn_platform.ledger.receipts import version_of
 from churn_platform.maintenance.backup import copy_checked, opened
 from churn_platform.promotion.promotions import production_candidate
+from churn_platform.scoring.contact_planning import ContactPlanning, list_files
 from churn_platform.services import Services
 from churn_platform.training.registry import PRODUCTION
+from churn_platform_tests.contacts.contacted_gym import deliver_april
 from churn_platform_tests.loop_steps import run, train
 from churn_platform_tests.small_business import (
+    APRIL,
     FEBRUARY,
     JANUARY,
     MARCH,
@@ -40,7 +45,9 @@ from churn_platform_tests.system.trusted_home import flip
 
 pytestmark = pytest.mark.slow
 SAMPLE = 5
-EXHAUSTED = ("promote", "rollback", "approve", "unblock", "backup", "contract", "contract then run")
+EXHAUSTED = (
+    "promote", "rollback", "approve", "unblock", "backup", "contract", "contract then run", "contact plan",
+)  # fmt: skip
 KEY = "m00004"
 NOISE = {"promotion intent", "promotion void", "rollback intent", "rollback void", "recovery"}
 """Acts of which a kill leaves one more; each of the others is done once."""
@@ -64,6 +71,11 @@ def sound(home: Services) -> None:
             and not home.folder.joinpath("forgetting").exists()
         ):
             home.training_datasets.load(month)
+    if home.folder.joinpath("forgetting").exists():
+        return
+    for month in home.contact_plans.months():
+        if any(file.exists() for file in list_files(home.reports, month)):
+            home.contact_plans.rows(month)  # whoever may have seen a list finds it registered
 
 
 def story(home: Services) -> dict[str, Any]:
@@ -97,6 +109,13 @@ def story(home: Services) -> dict[str, Any]:
             [d["as_of"], d["decision"], d["candidate_digest"]] for d in home.records.decisions()
         ],
         "acts": dict(Counter(receipt.act for receipt in receipts if receipt.act not in NOISE)),
+        "contact plans": {
+            str(m): [
+                plan_digest(home.contact_plans.rows(m), "member"),
+                *(sha256_file(file) for file in list_files(home.reports, m)[:1]),
+            ]
+            for m in home.contact_plans.months()
+        },
         "rows of the forgotten": sum(
             KEY in set(home.lake.tables(m)["members"]["member"]) for m in home.lake.months()
         ),
@@ -289,13 +308,49 @@ def commands(january, tmp_path_factory):
     return made
 
 
+@pytest.fixture(scope="module")
+def contact_commands(contacted, tmp_path_factory):
+    """April of the gym with contacts: its month, the plan alone, and a member who leaves all plans."""
+    folder = tmp_path_factory.mktemp("contact stages")
+    month = copied(contacted, folder / "month")
+    deliver_april(month)
+    scored = copied(month, folder / "scored")
+    monthly_without_plan = open_home(scored.folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ContactPlanning, "make", lambda *_: None)
+        monthly(monthly_without_plan, APRIL)
+    planned = copied(scored, folder / "planned")
+    run(open_home(planned.folder))
+    return {
+        "contact month": Command("contact month", month, lambda h: monthly(h, APRIL), again),
+        "contact plan": Command(
+            "contact plan", scored, lambda h: h.month.contact_plan(APRIL), again
+        ),
+        "contact forget": Command(
+            "contact forget", planned, forgotten, again_unless_done(forgotten)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["contact plan", "contact month", "contact forget"])
+def test_killed_at_any_point_there_is_one_plan_and_everybody_leaves_it(
+    contact_commands, tmp_path, name
+):
+    comes_to_the_same(contact_commands[name], tmp_path)
+
+
 @pytest.mark.parametrize(
     "name",
     ["ingest", "monthly", "train", "decide", "promote", "approve", "reject", "rollback", "unblock", "forget", "backup",
      "restore", "repair", "contract", "contract then run"],
 )  # fmt: skip
 def test_killed_at_any_point_the_same_again_comes_to_the_same(commands, tmp_path, name):
-    command = commands[name]
+    comes_to_the_same(commands[name], tmp_path)
+
+
+def comes_to_the_same(command: Command, tmp_path: Path) -> None:
+    """Die at the points of a command, and at all of them where it moves production or registers a plan."""
+    name = command.name
     passed = points_of(command, tmp_path)
     every = os.environ.get("CHURN_CRASH_POINTS") == "all" or name in EXHAUSTED
     step = 1 if every else max(1, -(-len(passed) // SAMPLE))

@@ -10,8 +10,8 @@ from churn_platform.promotion.criteria.base import Criterion, Outcome
 from churn_platform.promotion.evidence import Evidence
 
 WAY_OUT = (
-    "Check the label column. If the labels are wrong, deliver them again; if they are right,"
-    " approve the version"
+    "Check the labels. If they are wrong, deliver them again; if you accept them, approve the"
+    " version"
 )
 
 

@@ -1,0 +1,106 @@
+"""The command campaign: what contacting was worth."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from churn_platform.base.text import counted, parse_as_of
+from churn_platform.cli.base import (
+    HomeOption,
+    JsonOption,
+    make_console,
+    open_home,
+    print_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from churn_platform.contacts.effect import Effect
+    from churn_platform.reports.campaign_status import CampaignStatus
+
+COLOURS = {"shown": "green", "harmful": "red", "withheld": "yellow", "not yet shown": "cyan"}
+
+
+def campaign(
+    as_of: Annotated[
+        str | None, typer.Argument(help="Show what this month knew (default: the newest).")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what contacting was worth: customers saved, money, and how sure that is."""
+    found = open_home(home).campaign_statuses.of(parse_as_of(as_of) if as_of else None)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        show_campaign(make_console(), found)
+
+
+def show_campaign(console: "Console", found: "CampaignStatus") -> None:
+    """Print what contacting was worth, the sentence first."""
+    colour = COLOURS[found.state]
+    console.print(f"[bold]{found.as_of}[/]: [{colour}]{found.sentence}[/]", soft_wrap=True)
+    effect = found.effect
+    if effect is None:
+        return
+    console.print(
+        f"Look {found.look} of {found.looks}, with intervals at {found.level:.2%}: all looks"
+        f" together are wrong as rarely as one would be.",
+        soft_wrap=True,
+    )
+    if not found.withheld:
+        show_figures(console, effect)
+    ratio = effect.sample_ratio
+    console.print(
+        f"Untouched   {ratio.untouched:,} customers, {ratio.expected_untouched:,.1f} expected"
+        f" (p {ratio.p_value:.3g}, within the list {ratio.p_value_in_strata:.3g};"
+        " below 0.001 the verdict is withheld)"
+    )
+    if found.contamination:
+        console.print(f"[yellow]Contacted[/]   {found.contamination}", soft_wrap=True)
+    if effect.in_two_arms:
+        console.print(
+            f"[yellow]Excluded[/]    {counted(effect.in_two_arms, 'customer')} both assigned and"
+            " untouched in one month"
+        )
+    if effect.left_out:
+        console.print(f"Left out    {counted(effect.left_out, 'customer')} without comparison")
+    console.print(f"Months      {len(effect.months)}: {', '.join(effect.months)}", soft_wrap=True)
+
+
+def show_figures(console: "Console", effect: "Effect") -> None:
+    """Print the figures with their intervals, then those of each group."""
+    shown = table("", "figure", "value", "low", "high", numbers=("value", "low", "high"))
+    figures = (
+        ("customers saved", effect.saved, "{:+,.0f}"),
+        ("worth, less its cost", effect.money, "{:+,.0f}"),
+        ("churn prevented, all assigned", effect.effect, "{:+.1%}"),
+        ("churn prevented, where reached", effect.complier_effect, "{:+.1%}"),
+    )
+    for name, estimate, form in figures:
+        if estimate is None:
+            shown.add_row(name, "too few", "", "")
+            continue
+        ends = (estimate.value, estimate.interval.low, estimate.interval.high)
+        shown.add_row(name, *(form.format(end) for end in ends))
+    console.print(shown)
+    console.print(
+        f"Contacts    {effect.reached:.0%} of the assigned were contacted; they cost"
+        f" {effect.spent:,.0f}"
+    )
+    parts = (*effect.by_slice, *effect.by_action)
+    if not parts:
+        return
+    numbers = ("assigned", "untouched", "churn prevented", "low", "high")
+    groups = table("", "by", "group", *numbers, "", numbers=numbers)
+    for part in parts:
+        shown_ends = ["too few", "", ""]
+        if part.effect is not None:
+            interval = part.effect.interval
+            shown_ends = [f"{end:+.1%}" for end in (part.effect.value, interval.low, interval.high)]
+        note = "" if part.randomised else "a comparison, not an effect"
+        counts = (f"{part.assigned:,}", f"{part.untouched:,}")
+        groups.add_row(part.name, part.value, *counts, *shown_ends, note)
+    console.print(groups)
