@@ -40,6 +40,8 @@ def campaign(
 
 def show_campaign(console: "Console", found: "CampaignStatus") -> None:
     """Print what contacting was worth, the sentence first."""
+    from churn_platform.contacts.effect import SAMPLE_RATIO_LEVEL
+
     colour = COLOURS[found.state]
     console.print(f"[bold]{found.as_of}[/]: [{colour}]{found.sentence}[/]", soft_wrap=True)
     if found.ranking is not None:
@@ -58,14 +60,14 @@ def show_campaign(console: "Console", found: "CampaignStatus") -> None:
     console.print(
         f"Untouched   {ratio.untouched:,} customers, {ratio.expected_untouched:,.1f} expected"
         f" (p {ratio.p_value:.3g}, within the list {ratio.p_value_in_strata:.3g};"
-        " below 0.001 the verdict is withheld)"
+        f" below {SAMPLE_RATIO_LEVEL:g} the verdict is withheld)"
     )
     if found.contamination:
         console.print(f"[yellow]Contacted[/]   {found.contamination}", soft_wrap=True)
     if effect.in_two_arms:
         console.print(
-            f"[yellow]Excluded[/]    {counted(effect.in_two_arms, 'customer')} both assigned and"
-            " untouched in one month"
+            f"Both arms   {counted(effect.in_two_arms, 'customer')} assigned in one month and"
+            " untouched in another"
         )
     if effect.left_out:
         console.print(f"Left out    {counted(effect.left_out, 'customer')} without comparison")
