@@ -79,6 +79,8 @@ def ingest_sentences(found: "ValidatedDrop", target: Path, page: Path) -> list[s
         said.append(f"{aside} Reasons: {page}")
     if found.comparison is not None and (change := found.comparison.change_sentence):
         said.append(change)
+    if found.comparison is not None and found.comparison.contacts is not None:
+        said.append(found.comparison.contacts.sentence)
     return said + [f"Warning {warning.code}: {warning.sentence}" for warning in found.warnings]
 
 

@@ -40,8 +40,12 @@ def campaign(
 
 def show_campaign(console: "Console", found: "CampaignStatus") -> None:
     """Print what contacting was worth, the sentence first."""
+    from churn_platform.contacts.effect import SAMPLE_RATIO_LEVEL
+
     colour = COLOURS[found.state]
     console.print(f"[bold]{found.as_of}[/]: [{colour}]{found.sentence}[/]", soft_wrap=True)
+    if found.ranking is not None:
+        console.print(f"Ranking     {found.ranking.sentence}", soft_wrap=True)
     effect = found.effect
     if effect is None:
         return
@@ -56,14 +60,14 @@ def show_campaign(console: "Console", found: "CampaignStatus") -> None:
     console.print(
         f"Untouched   {ratio.untouched:,} customers, {ratio.expected_untouched:,.1f} expected"
         f" (p {ratio.p_value:.3g}, within the list {ratio.p_value_in_strata:.3g};"
-        " below 0.001 the verdict is withheld)"
+        f" below {SAMPLE_RATIO_LEVEL:g} the verdict is withheld)"
     )
     if found.contamination:
         console.print(f"[yellow]Contacted[/]   {found.contamination}", soft_wrap=True)
     if effect.in_two_arms:
         console.print(
-            f"[yellow]Excluded[/]    {counted(effect.in_two_arms, 'customer')} both assigned and"
-            " untouched in one month"
+            f"Both arms   {counted(effect.in_two_arms, 'customer')} assigned in one month and"
+            " untouched in another"
         )
     if effect.left_out:
         console.print(f"Left out    {counted(effect.left_out, 'customer')} without comparison")
@@ -80,6 +84,9 @@ def show_figures(console: "Console", effect: "Effect") -> None:
         ("churn prevented, where reached", effect.complier_effect, "{:+.1%}"),
     )
     for name, estimate, form in figures:
+        if estimate is None and estimate is effect.money and effect.saved is not None:
+            shown.add_row(name, "no value given", "", "")
+            continue
         if estimate is None:
             shown.add_row(name, "too few", "", "")
             continue

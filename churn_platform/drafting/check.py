@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from churn_platform.base.errors import UsageError
 from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
 from churn_platform.drafting.drop_files import data_files, drops_in
 from churn_platform.ingestion.drop import Drop, open_drop, source_folder
 from churn_platform.ingestion.faults import Fault
-from churn_platform.ingestion.validation import ValidatedDrop, validate
+from churn_platform.ingestion.validation import ValidatedDrop, ValidatedTable, validate
+from churn_platform.lake.keys import apart, everyone
 
+LONG_AGO = 5 * 365
+"""Days before the as_of; an earlier contact may have a mistyped year."""
 UNDATED = dt.date(9000, 1, 1)
 """The as_of of a folder whose name is not a date: no date in its files lies after it."""
 
@@ -45,6 +50,9 @@ def check_contract(contract: Contract) -> list[CheckLine]:
         "label": f"{contract.label.table}.{contract.label.column}, {known}",
         "slices": ", ".join(contract.slices) or "none",
     }
+    if contract.contacts is not None:
+        parts["contacts"] = f"in {contract.contacts.table}, by {contract.contacts.action}"
+        parts["do_not_contact"] = contract.do_not_contact or "no column"
     return [CheckLine("ok", None, part, says) for part, says in parts.items()]
 
 
@@ -69,6 +77,8 @@ def check_drops(
         UsageError: there is no file, or none is a table of the contract.
     """
     lines: list[CheckLine] = []
+    customers: list[pd.Series] = []
+    contacts: list[_ContactFile] = []
     for as_of, path in drops_in(folder).items():
         drop = open_drop(path, as_of or undated or UNDATED, contract)
         if not drop.files:
@@ -77,12 +87,80 @@ def check_drops(
                 f"{path} holds none of the contract's tables: expected {wanted} (or .parquet).",
                 code="DROP_MISSING",
             )
-        lines += _check_drop(contract, drop, path.name)
-    return lines
+        found = validate(contract, drop, today=drop.as_of, known=None)
+        lines += _check_drop(contract, drop, found, path.name)
+        month = contract.at(drop.as_of)
+        customers += [
+            table.keys
+            for name, table in found.tables.items()
+            if month.contacts is not None and name in month.feature_tables and len(table.keys)
+        ]
+        table = None if month.contacts is None else found.tables.get(month.contacts.table)
+        if table is not None and table.report.rows and not table.report.refusals:
+            contacts.append(_ContactFile(month, path.name, drop.as_of, table))
+    everybody = everyone({str(n): keys for n, keys in enumerate(customers)})
+    for file in contacts:
+        lines += _contact_lines(file, everybody)
+    days = list(dict.fromkeys(line.drop for line in lines))
+    return sorted(lines, key=lambda line: days.index(line.drop))
 
 
-def _check_drop(contract: Contract, drop: Drop, day: str) -> Iterator[CheckLine]:
-    found = validate(contract, drop, today=drop.as_of, known=None)
+@dataclass(frozen=True)
+class _ContactFile:
+    """The contacts of one drop, under the contract of its month."""
+
+    contract: Contract
+    day: str
+    as_of: dt.date
+    table: ValidatedTable
+
+
+def _contact_lines(file: _ContactFile, customers: pd.Series) -> Iterator[CheckLine]:
+    """What a table of contacts holds, and what in it a person should look at.
+
+    Args:
+        file: the contacts.
+        customers: the distinct keys in the feature tables of all drops that are checked.
+    """
+    contacts = file.contract.contacts
+    assert contacts is not None  # noqa: S101 - only such files are collected
+    rows = file.table.valid
+    days = pd.to_datetime(rows[contacts.contacted_on]).dropna()
+    keys = rows[file.contract.entity.column]
+    says = f"{counted(len(rows), 'contact')} of {counted(keys.nunique(), 'customer')}"
+    if len(days):
+        says += f", from {days.min().date()} to {days.max().date()}"
+    aside = len(file.table.report.faulty)
+    if aside:
+        says += f"; {counted(aside, 'row')} would be quarantined"
+    yield CheckLine("ok", file.day, contacts.table, says)
+    unknown = apart(keys.drop_duplicates(ignore_index=True), customers)[0]
+    if len(unknown):
+        many = counted(int(keys.isin(unknown).sum()), "contact")
+        yield CheckLine(
+            "note",
+            file.day,
+            contacts.table,
+            f"{many} of {counted(len(unknown), 'customer')} who are in none of the other files",
+        )
+    where = f"{contacts.table}.{contacts.contacted_on}"
+    newest = days.max().date() if len(days) and file.as_of == UNDATED else file.as_of
+    after = int((days > pd.Timestamp(newest)).sum())
+    if after:
+        yield CheckLine(
+            "note", file.day, where, f"{counted(after, 'contact')} dated after {newest}"
+        )
+    first = newest - dt.timedelta(days=LONG_AGO)
+    before = int((days < pd.Timestamp(first)).sum())
+    if before:
+        yield CheckLine(
+            "note", file.day, where, f"{counted(before, 'contact')} dated before {first}"
+        )
+
+
+def _check_drop(
+    contract: Contract, drop: Drop, found: ValidatedDrop, day: str
+) -> Iterator[CheckLine]:
     for fault in found.of_the_drop:
         pulled = fault.code == "missing_table" and fault.table in contract.pulled
         if fault.table not in drop.files and not pulled:

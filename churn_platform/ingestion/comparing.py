@@ -26,9 +26,10 @@ from churn_platform.ingestion.renames import READABLE, likely_renames, likely_sp
 from churn_platform.ingestion.validation import ValidatedDrop
 from churn_platform.lake.arrow_tables import table_digest, to_arrow
 from churn_platform.lake.deliveries import TableEntry
-from churn_platform.lake.keys import everyone, lacking
+from churn_platform.lake.keys import apart, everyone, lacking
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.month_comparison import (
+    ContactCount,
     CustomerChange,
     MonthComparison,
     compare_customers,
@@ -101,7 +102,24 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     known = {} if earlier is None else earlier.unlisted_values
     kept = {name: columns for name, columns in known.items() if name not in found.tables}
     unlisted = kept | _unlisted_values(lake.contract.delivery(as_of), found)
-    return made.model_copy(update={"unlisted_values": unlisted}) if unlisted else made
+    if unlisted:
+        made = made.model_copy(update={"unlisted_values": unlisted})
+    contacts = None if earlier is None else earlier.contacts
+    for name in events:
+        if name in found.tables:
+            contacts = _contact_count(lake, as_of, found.tables[name].valid, features)
+    return made.model_copy(update={"contacts": contacts}) if contacts is not None else made
+
+
+def _contact_count(lake: Lake, as_of: dt.date, rows: pd.DataFrame, features: Keys) -> ContactCount:
+    """The contacts of a month, and those of customers whom no month knows."""
+    keys = rows[lake.contract.entity.column].drop_duplicates(ignore_index=True)
+    unknown = apart(keys, everyone(features))[0]
+    for month in reversed(lake.months()):
+        if len(unknown) and month != as_of:
+            known = everyone(lake.keys(month, lake.contract.feature_tables))
+            unknown = apart(unknown, known)[0]
+    return ContactCount(contacts=len(rows), customers=len(keys), unknown=len(unknown))
 
 
 def _unlisted_values(

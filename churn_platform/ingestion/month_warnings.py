@@ -16,7 +16,11 @@ from churn_platform.ledger.receipts import DELIVERED, Act, Receipt
 
 if TYPE_CHECKING:
     # The server reads warnings and has no pandas.
-    from churn_platform.lake.month_comparison import CustomerChange, MonthComparison
+    from churn_platform.lake.month_comparison import (
+        ContactCount,
+        CustomerChange,
+        MonthComparison,
+    )
     from churn_platform.lake.window import LabelCount
 
 
@@ -43,6 +47,7 @@ Code = Literal[
     "MONTH_SAME_AS_BEFORE",
     "NEW_COLUMN",
     "NEW_VALUE",
+    "CONTACTS_OF_UNKNOWN_CUSTOMERS",
     "FILE_MAY_BE_CUT",
     "ROWS_QUARANTINED",
     "CHURN_RATE_IMPLAUSIBLE",
@@ -127,6 +132,20 @@ def of_comparison(
             )
             for name in compared.without_line_end
         ),
+        *_of_contacts(compared.contacts),
+    ]
+
+
+def _of_contacts(found: "ContactCount | None") -> list[MonthWarning]:
+    if found is None or not found.unknown:
+        return []
+    return [
+        MonthWarning(
+            "CONTACTS_OF_UNKNOWN_CUSTOMERS",
+            "contacts",
+            f"{found.unknown:,} of {counted(found.customers, 'contacted customer')} are in no"
+            " month's tables. Their contacts correct no label; check how their keys are written.",
+        )
     ]
 
 

@@ -322,6 +322,8 @@ class Ingestion:
         evidence = content | {"fingerprint": self._lake.fingerprint(as_of)}
         if delivery.compared is not None:
             reason.append(delivery.compared.change_sentence)
+            if delivery.compared.contacts is not None:
+                reason.append(delivery.compared.contacts.sentence)
             evidence["compared"] = delivery.compared.as_json()
         if self._contract.label_table in delivery.tables:
             count = self._lake.label_count(as_of)

@@ -7,6 +7,7 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 
 from churn_platform.base.stored import Stored
+from churn_platform.base.text import counted
 from churn_platform.lake.keys import NearKeys, apart, near_keys
 
 
@@ -34,6 +35,20 @@ class CustomerChange(StoredStrictly):
     """Not stored: it contains keys."""
 
 
+class ContactCount(StoredStrictly):
+    """The contacts that a drop delivered."""
+
+    contacts: int
+    customers: int
+    unknown: int
+    """Those of the customers who are in no feature table of any month."""
+
+    @property
+    def sentence(self) -> str:
+        """How many contacts there are, and of how many customers."""
+        return f"{counted(self.contacts, 'contact')} of {counted(self.customers, 'customer')}."
+
+
 class MonthComparison(StoredStrictly):
     """A month compared with the months published before. What is stored contains no key."""
 
@@ -57,6 +72,8 @@ class MonthComparison(StoredStrictly):
     """Table -> column -> values that the contract does not list, with the number of rows. Absent
     without any.
     """
+    contacts: ContactCount | None = None
+    """Absent where the contract names no contacts, or none were delivered."""
     against: dict[dt.date, dict[str, str]] = Field(default={})
     """Month -> digests of its tables at that time, for the months that are named here. Absent
     in a comparison of an older version, which stays as it is.

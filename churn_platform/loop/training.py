@@ -91,7 +91,7 @@ class CandidateTraining:
         except DataError as error:
             # It is tried again with other data, under another policy, or by other code. The
             # ledger adds the code and the libraries.
-            key = training_key(str(published and published.digest), contract.policy_hash)
+            key = training_key(str(published and published.digest), self.contract.policy_hash)
             self.ledger.append(TrainingRefused(month=as_of, reason=str(error), **key))
             reason = refusal_sentence(str(error))
             registry.tag_run(run_id, {"as_of": as_of.isoformat(), "refused": reason})

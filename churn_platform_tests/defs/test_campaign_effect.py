@@ -28,7 +28,7 @@ def test_the_effect_is_shown_with_its_figures(worked_copy, shown):
 
 def test_a_withheld_effect_has_reasons_and_no_figures(worked):
     record = worked.campaigns.record(MARCH)
-    doubts = (Doubt.SAMPLE_RATIO, Doubt.MULTIPLE_EXPOSURE)
+    doubts = (Doubt.SAMPLE_RATIO, Doubt.SAMPLE_RATIO_IN_STRATA)
     effect = dataclasses.replace(record.effect, state=EffectState.WITHHELD, doubts=doubts)
     withheld = record.model_copy(update={"effect": effect})
     values = _effect_metadata(withheld, withheld.shown)
