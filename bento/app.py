@@ -30,7 +30,7 @@ from .middleware import ApiRoute, RequestLog, unique_fields
 from .models import Models, Page
 from .predictions import Predictor
 from .production_record import ProductionRecords
-from .schemas import Error, HealthAnswer, Model
+from .schemas import Error, HealthAnswer, Model, ModelWithContacts
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = frozenset(path.name for path in PAGE.iterdir())
@@ -236,17 +236,22 @@ def _add_health(app: FastAPI, backend: Backend) -> None:
 
 def _add_model(app: FastAPI, backend: Backend) -> None:
     predictor = backend.predictor
+    with_contacts = predictor.contract.contacts is not None
 
     @app.get(
         "/model",
         summary="The model in production",
-        response_model=Model,
+        response_model=ModelWithContacts if with_contacts else Model,
         responses=_errors(503),
     )
     async def model(request: Request) -> Response:
         loaded = predictor.loaded()
         manifest = loaded.manifest
         record = await asyncio.to_thread(backend.records.of, manifest.version)
+        contacts: dict[str, Any] = {}
+        if with_contacts:
+            found = await asyncio.to_thread(backend.records.of_contacts, manifest.version)
+            contacts = {**found}
         answer: Model = {
             **predictor.model(loaded),
             "entity": {"name": predictor.key, "dtype": predictor.contract.entity.dtype},
@@ -262,7 +267,7 @@ def _add_model(app: FastAPI, backend: Backend) -> None:
             "refused_release": predictor.held.refusal,
             "request_id": request.state.request_id,
         }
-        return JsonResponse(answer)
+        return JsonResponse({**answer, **contacts})
 
 
 def _add_openapi(app: FastAPI) -> None:

@@ -1,17 +1,32 @@
 """What ledger and records hold about the version in production, for `GET /model`."""
 
+import contextlib
 import datetime as dt
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from churn_platform.base.errors import ChurnError
+from churn_platform.contacts.campaign import CampaignRecord
 from churn_platform.ingestion.month_warnings import newest_warnings
 from churn_platform.lake.records import Records
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.monitoring.performance import (
+    ContactsInLabels,
+    PerformanceRecord,
+    VersionPerformance,
+)
+from churn_platform.promotion.contact_value import ContactValue
 
-from .schemas import ProductionRecord, ProposalPart
+from .schemas import (
+    CampaignPart,
+    ContactsRecord,
+    ContactValuePart,
+    ProductionRecord,
+    ProposalPart,
+    RealisedPart,
+)
 
 RECEIPT_FIELDS = ("sequence", "time", "act", "actor", "reason", "digest")
 
@@ -54,6 +69,61 @@ class ProductionRecords:
         record["warnings"] = cast("Any", newest_warnings(receipts))
         return record
 
+    def of_contacts(self, version: int) -> ContactsRecord:
+        """What contacts did to the labels of a version, and what they are worth; what is absent
+        or cannot be read is None.
+        """
+        record: ContactsRecord = {"realised": None, "contact_value": None, "campaign": None}
+        with contextlib.suppress(ChurnError, OSError):
+            record["realised"] = self._realised(version)
+        with contextlib.suppress(ChurnError, OSError):
+            record["contact_value"] = self._contact_value(version)
+        with contextlib.suppress(ChurnError, OSError):
+            record["campaign"] = self._campaign()
+        return record
+
+    def _realised(self, version: int) -> RealisedPart | None:
+        for month in reversed(self._records.months("performance")):
+            fields = self._records.read("performance", month)
+            record = PerformanceRecord.read(fields, f"The performance record of {month}")
+            for entry in reversed(record.evaluated):
+                if entry.version == version and entry.contacts is not None:
+                    return _realised_part(entry, entry.contacts)
+        return None
+
+    def _contact_value(self, version: int) -> ContactValuePart | None:
+        for fields in reversed(self._records.decisions()):
+            if not fields.get("contact_value"):
+                continue
+            found = ContactValue.model_validate(fields["contact_value"])
+            own = found.of_version(version)
+            if own is not None:
+                return {
+                    "decided_on": str(fields["as_of"]),
+                    "budget": found.budget,
+                    "value": own.value,
+                    "interval": list(own.interval),
+                    "empc": own.empc,
+                    "save_rate": found.save_rate,
+                    "save_rate_measured": found.save_rate_measured,
+                }
+        return None
+
+    def _campaign(self) -> CampaignPart | None:
+        months = self._records.months("campaign_effect")
+        if not months:
+            return None
+        fields = self._records.read("campaign_effect", months[-1])
+        record = CampaignRecord.read(fields, f"The campaign record of {months[-1]}")
+        saved = None if record.shown is None else record.shown.saved
+        return {
+            "as_of": months[-1].isoformat(),
+            "state": record.state.value,
+            "sentence": record.sentence,
+            "saved": None if saved is None else saved.value,
+            "interval": None if saved is None else saved.interval.as_list(),
+        }
+
     def _proposal(self, version: int, state: ProductionState) -> ProposalPart | None:
         try:
             performance = self._records.newest("performance")
@@ -67,6 +137,21 @@ class ProductionRecords:
             "sentence": found.sentence,
             "command": found.command,
         }
+
+
+def _realised_part(entry: VersionPerformance, contacts: ContactsInLabels) -> RealisedPart:
+    metrics = entry.metrics
+    return {
+        "as_of": entry.as_of,
+        "auc": None if metrics is None else metrics.auc,
+        "auc_interval": None if metrics is None else list(metrics.auc_interval),
+        "naive_auc": contacts.naive_auc,
+        "assigned": contacts.assigned,
+        "untouched": contacts.untouched,
+        "outside": contacts.outside,
+        "bounds": None if contacts.bounds is None else list(contacts.bounds),
+        "note": entry.note,
+    }
 
 
 def _is_open(until: str) -> bool:

@@ -147,6 +147,65 @@ class Model(ModelOfAnswer, ProductionRecord):
 
 
 @closed
+class RealisedPart(TypedDict):
+    """The version's newest realised performance, corrected for contacts and naive."""
+
+    as_of: Day
+    auc: Annotated[
+        float | None,
+        Field(description="By labels corrected for contacts; null: not measurable."),
+    ]
+    auc_interval: list[float] | None
+    naive_auc: Annotated[float | None, Field(description="By the labels as they arrived.")]
+    assigned: Annotated[int, Field(description="Assigned to be contacted, not measured.")]
+    untouched: Annotated[int, Field(description="Left untouched; they stand for the assigned.")]
+    outside: Annotated[int, Field(description="Contacted without a plan.")]
+    bounds: Annotated[
+        list[float] | None,
+        Field(description="Smallest and largest AUC that labels of `outside` allow."),
+    ]
+    note: str | None
+
+
+@closed
+class ContactValuePart(TypedDict):
+    """What the contacts of a month would be worth if the version chose them."""
+
+    decided_on: Day
+    budget: int
+    value: float
+    interval: list[float]
+    empc: float | None
+    save_rate: float
+    save_rate_measured: Annotated[bool, Field(description="False: assumed as Beta(6, 14).")]
+
+
+@closed
+class CampaignPart(TypedDict):
+    """What contacting was worth, as known in the newest month."""
+
+    as_of: Day
+    state: Literal["shown", "not yet shown", "harmful", "withheld"]
+    sentence: str
+    saved: float | None
+    interval: list[float] | None
+
+
+@closed
+class ContactsRecord(TypedDict):
+    """What `GET /model` adds where the contract names contacts."""
+
+    realised: RealisedPart | None
+    contact_value: ContactValuePart | None
+    campaign: CampaignPart | None
+
+
+@closed
+class ModelWithContacts(Model, ContactsRecord):
+    """The model in production, where the contract names contacts."""
+
+
+@closed
 class HistoryEntry(TypedDict):
     """One customer as a month's scoring saw it."""
 

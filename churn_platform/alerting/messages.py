@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from churn_platform.ledger.receipts import Receipt
+from churn_platform.promotion.contact_value import ContactValue
 
 Severity = Literal["info", "success", "warning", "failure"]
 
@@ -131,6 +132,8 @@ def message_of(
     code, rule = found
     title = rule.title.format(subject=receipt.subject, after=receipt.after or receipt.subject)
     results = [] if decision is None else result_lines(decision)
+    if decision is not None and decision.get("contact_value"):
+        results.append(ContactValue.model_validate(decision["contact_value"]).sentence)
     when = receipt.time[:19].replace("T", " ")
     signed = f"Alert {code}, receipt {receipt.sequence}, {when} UTC, by {receipt.actor}."
     # A blank line between paragraphs: Teams joins lines that only a line break separates.

@@ -177,7 +177,8 @@ class PlanChecks:
             salt=registered.salt,
         )
         nobody = pd.Series(None, index=rows.index, dtype=object)
-        customers = rows[[key, "probability", "value"]]
+        ranked_by = ("probability", "value", "effect")
+        customers = rows[[key, *(name for name in ranked_by if name in rows)]]
         again = plan(policy, registered.experiment, key, customers, nobody)
         if not _same(again, rows):
             return f"{named}: its order, arms or strata are not those that its rows give"

@@ -44,6 +44,8 @@ def show_campaign(console: "Console", found: "CampaignStatus") -> None:
 
     colour = COLOURS[found.state]
     console.print(f"[bold]{found.as_of}[/]: [{colour}]{found.sentence}[/]", soft_wrap=True)
+    if found.ranking is not None:
+        console.print(f"Ranking     {found.ranking.sentence}", soft_wrap=True)
     effect = found.effect
     if effect is None:
         return
@@ -82,6 +84,9 @@ def show_figures(console: "Console", effect: "Effect") -> None:
         ("churn prevented, where reached", effect.complier_effect, "{:+.1%}"),
     )
     for name, estimate, form in figures:
+        if estimate is None and estimate is effect.money and effect.saved is not None:
+            shown.add_row(name, "no value given", "", "")
+            continue
         if estimate is None:
             shown.add_row(name, "too few", "", "")
             continue

@@ -103,6 +103,9 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
 def show_production(console: "Console", found: Mapping[str, Any]) -> None:
     """Print the version in production, whether it stands down, and whose list is the newest."""
     console.print(f"Production  {_production(found['production'])}")
+    if value := (found["production"] or {}).get("contact_value"):
+        worth = value_sentence(value).removeprefix("Value of ")
+        console.print(f"Value       {worth}", soft_wrap=True)
     if found["production"] and found["production"]["stand_down"]:
         console.print(f"[red]Stand down[/]  {found['production']['stand_down_reason']}")
     if (newest := found["newest_list"]) and newest["outdated"]:
@@ -224,6 +227,10 @@ def show_people(console: "Console", found: Mapping[str, Any]) -> None:
     elif waits:
         # Not wrapped: it holds commands to copy.
         console.print(f"[cyan]Waiting[/]     {waits['sentence']} {waits['how']}", soft_wrap=True)
+        if waits.get("contact_value"):
+            console.print(
+                f"[cyan]Waiting[/]     {value_sentence(waits['contact_value'])}", soft_wrap=True
+            )
     for version, who in found["blocked"].items():
         console.print(
             f"[yellow]Blocked[/]     Version {version}, rolled back by {who['by']}: {who['reason']}"
@@ -279,6 +286,12 @@ def _answered(one: Mapping[str, Any]) -> str:
         worth = one["note"]
     else:
         worth = f"AUC {metrics['auc']:.3f} on {one['rows']:,} matured labels"
+    contacts = one.get("contacts")
+    if contacts:
+        worth += (
+            f" (corrected; naive AUC {figure(contacts.get('naive_auc'))},"
+            f" {contacts['assigned']:,} assigned to contact left out)"
+        )
     if one["moved"]:
         far = f", {one['distance']:.2f} away from its training data"
     else:
@@ -328,6 +341,15 @@ def show_decision(console: "Console", d: Mapping[str, Any]) -> None:
         outcome = f["outcome"].replace("_", " ")
         made.add_row(f["code"], f["title"], f"[{OUTCOMES[f['outcome']]}]{outcome}[/]", f["detail"])
     console.print(made)
+    if d.get("contact_value"):
+        console.print(value_sentence(d["contact_value"]), soft_wrap=True)
+
+
+def value_sentence(value: Mapping[str, Any]) -> str:
+    """What the contacts of a decision's versions would be worth."""
+    from churn_platform.promotion.contact_value import ContactValue
+
+    return ContactValue.model_validate(value).sentence
 
 
 def standing(decision: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from churn_platform.contacts.effect import (
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
 from churn_platform.contacts.profit import SaveRate, save_rate_from_effect
+from churn_platform.contacts.uplift_ranking import Ranking, UpliftRanking
 from churn_platform.evaluation.sequential import level_at
 from churn_platform.evaluation.statistics import quantile_of_normal
 from churn_platform.lake.records import Records
@@ -49,6 +50,8 @@ class CampaignRecord(Stored):
     level: float | None = None
     """Confidence level of the intervals at this look."""
     effect: Effect | None = None
+    ranking: Ranking | None = None
+    """Whether the effect of a contact ranks the list."""
 
     @property
     def sentence(self) -> str:
@@ -128,7 +131,11 @@ class Campaigns:
         if contract.contacts is None:
             return None
         made_from = self.labels.months().made_from(as_of)
-        record = self.of_months(self.matured(as_of)).model_copy(update=made_from)
+        matured = self.matured(as_of)
+        record = self.of_months(matured).model_copy(update=made_from)
+        if matured:
+            ranking = UpliftRanking(self.labels, self.labels.now()).judge(matured)
+            record = record.model_copy(update={"ranking": ranking})
         months = self.records.months(KIND)
         if not months or as_of >= months[-1]:
             self._record_changes(as_of, record)

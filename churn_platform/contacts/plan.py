@@ -66,7 +66,8 @@ def plan(
         policy: budget, shares and salt.
         experiment: its name; customers stay untouched within one experiment.
         key: the column of the key.
-        customers: (rows,) key, probability (of churn), value (of a saved customer, >= 0).
+        customers: (rows,) key, probability (of churn), value (of a saved customer, >= 0). With a
+            column `effect`, how far a contact lowers that probability, this ranks in its place.
         excluded: (rows,) why a customer is in no arm; null for the others.
 
     Raises:
@@ -82,10 +83,11 @@ def plan(
         )
     reasons = excluded.dropna().value_counts(sort=False)
     eligible = customers[excluded.isna().to_numpy()]
-    eligible = eligible.assign(expected=eligible["probability"] * eligible["value"])
+    gain = eligible["effect"] if "effect" in eligible else eligible["probability"]
+    eligible = eligible.assign(expected=gain * eligible["value"])
     order = ["expected", "probability", key]
     rows = eligible.sort_values(order, ascending=[False, False, True], ignore_index=True)
-    budget = _budget(policy, len(customers))
+    budget = contacts_of(policy, len(customers))
     return ContactPlan(
         rows=_arms(policy, experiment, key, rows.drop(columns="expected"), budget),
         excluded={str(reason): int(count) for reason, count in sorted(reasons.items())},
@@ -103,7 +105,8 @@ def plan_digest(rows: pd.DataFrame, key: str) -> str:
     return frame_digest(pd.DataFrame(registered))
 
 
-def _budget(policy: ContactPolicy, customers: int) -> int:
+def contacts_of(policy: ContactPolicy, customers: int) -> int:
+    """How many of so many customers are to be contacted in a month."""
     if policy.budget < 1:
         return max(1, round(policy.budget * customers))
     return int(policy.budget)

@@ -6,7 +6,7 @@ is in which arm with which probability, so nobody can choose afterwards.
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -57,6 +57,8 @@ class ContactPlanRecord(Stored):
     excluded: dict[str, int] = Field(default_factory=dict)
     untouched_share: float = 0.0
     explore_share: float = 0.0
+    ranked_by: Literal["risk", "effect"] = "risk"
+    """Recorded where the effect of a contact ranks the list."""
     list_digest: str | None = None
     """Of the list for the team as CSV."""
 
@@ -236,6 +238,8 @@ class ContactPlans:
             explore_share=registered.explore_share,
             list_digest=list_digest,
         )
+        if "effect" in rows:
+            record = record.model_copy(update={"ranked_by": "effect"})
         self.records.complete(KIND, as_of, record.as_json())
         return record
 

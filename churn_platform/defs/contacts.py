@@ -72,8 +72,10 @@ def campaign_effect(context: dg.AssetExecutionContext, home: HomeResource) -> dg
     if record is None:
         return dg.MaterializeResult(metadata={"note": NO_CONTACTS})
     if record.shown is None:
-        return dg.MaterializeResult(metadata={"note": record.sentence, **_looks(record)})
-    return dg.MaterializeResult(metadata=_effect_metadata(record, record.shown))
+        metadata = {"note": record.sentence, **_looks(record), **_ranking(record)}
+        return dg.MaterializeResult(metadata=metadata)
+    metadata = {**_effect_metadata(record, record.shown), **_ranking(record)}
+    return dg.MaterializeResult(metadata=metadata)
 
 
 def _effect_metadata(record: CampaignRecord, effect: Effect) -> dict[str, object]:
@@ -89,7 +91,11 @@ def _effect_metadata(record: CampaignRecord, effect: Effect) -> dict[str, object
     else:
         shown |= {
             "customers saved": _figure(effect.saved, "{:+,.0f}"),
-            "worth, less its cost": _figure(effect.money, "{:+,.0f}"),
+            "worth, less its cost": (
+                "no value given"
+                if effect.money is None and effect.saved is not None
+                else _figure(effect.money, "{:+,.0f}")
+            ),
             "churn prevented": _figure(effect.effect, "{:+.1%}"),
             "churn prevented where reached": _figure(effect.complier_effect, "{:+.1%}"),
         }
@@ -109,6 +115,20 @@ def _effect_metadata(record: CampaignRecord, effect: Effect) -> dict[str, object
     if parts:
         heads = ["by", "group", "assigned:", "untouched:", "churn prevented:", ""]
         shown["by group"] = markdown_table(heads, parts)
+    return shown
+
+
+def _ranking(record: CampaignRecord) -> dict[str, object]:
+    """What ranks the list, with the figures that decided it."""
+    ranking = record.ranking
+    if ranking is None:
+        return {}
+    shown: dict[str, object] = {"ranking": ranking.sentence}
+    if ranking.difference is not None and ranking.difference_interval is not None:
+        low, high = ranking.difference_interval
+        shown["effect less risk (AUTOC)"] = (
+            f"{ranking.difference:+,.2f} [{low:+,.2f}, {high:+,.2f}]"
+        )
     return shown
 
 

@@ -14,6 +14,7 @@ from churn_platform.defs.resources import (
 )
 from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.loop.training import TrainedCandidate
+from churn_platform.promotion.contact_value import ContactValue
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform.promotion.decision import Decision, Trigger
 
@@ -193,6 +194,29 @@ def approval(home: HomeResource) -> dg.AssetCheckResult:
     )
 
 
+def _value_metadata(value: ContactValue | None) -> dict[str, object]:
+    """What the versions' contacts would be worth; nothing where the contract names no contacts."""
+    if value is None:
+        return {}
+    lines = []
+    for name, one in (("candidate", value.candidate), ("production", value.production)):
+        if one is not None:
+            low, high = one.interval
+            empc = "-" if one.empc is None else f"{one.empc:,.4f}"
+            interval = f"[{low:,.0f}, {high:,.0f}]"
+            lines.append((name, f"{one.version}", f"{one.value:,.0f}", interval, empc))
+    if value.difference is not None and value.difference_interval is not None:
+        low, high = value.difference_interval
+        lines.append(
+            ("difference", "", f"{value.difference:+,.0f}", f"[{low:+,.0f}, {high:+,.0f}]", "")
+        )
+    found: dict[str, object] = {"value at the budget": value.sentence}
+    if lines:
+        heads = ["", "version:", "worth a month:", "interval", "EMPC a customer:"]
+        found["value by version"] = markdown_table(heads, lines)
+    return found
+
+
 def _metadata(decision: Decision) -> dict[str, object]:
     figures = {
         "candidate AUC": decision.candidate_auc,
@@ -217,6 +241,7 @@ def _metadata(decision: Decision) -> dict[str, object]:
             ["code", "criterion", "outcome", ""],
             [(one.code, one.title, MARKS[one.outcome], one.detail) for one in decision.findings],
         ),
+        **_value_metadata(decision.contact_value),
         "attempt on this holdout": decision.attempt,
         "policy": decision.policy_hash[:12],
     }

@@ -110,7 +110,10 @@ class Approvals:
                 until=lapses,
             )
         )
-        return f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how}"
+        said = f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how}"
+        if decision.contact_value is not None:
+            said += f" {decision.contact_value.sentence}"
+        return said
 
     def why_not_allowed(self, decision: Decision) -> str | None:
         """Why a person has blocked promoting the version, or asking for it; None if allowed.

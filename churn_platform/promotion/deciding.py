@@ -3,15 +3,22 @@
 import datetime as dt
 from dataclasses import dataclass
 
+import numpy as np
+
 from churn_platform.base.errors import DataError, IntegrityError
+from churn_platform.contacts.campaign import Campaigns
+from churn_platform.contacts.plan import contacts_of
+from churn_platform.contacts.profit import SaveRate
+from churn_platform.contacts.saved_value import saved_values
 from churn_platform.contract.model import Contract
 from churn_platform.drift.result import DriftFigures
-from churn_platform.features.training_dataset import TrainingDataset
+from churn_platform.features.training_dataset import AS_OF, TrainingDataset
 from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.lake.records import Records
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import DecisionMade
 from churn_platform.promotion.approvals import Approvals
+from churn_platform.promotion.contact_value import BudgetTerms
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.gate import attempt_on, gather, holdout_name
 from churn_platform.promotion.promotions import Decisions, Promotions, production_candidate
@@ -95,11 +102,41 @@ class DecisionMaker:
                 "holdout": holdout,
                 "contract": contract.model_hash,
             },
+            budget=self._budget(dataset, as_of),
         )
         if not self._is_made(decision):
             self.records.add_decision(decision.model_dump(mode="json"))
             self._complete()
         return decision
+
+    def _budget(self, dataset: TrainingDataset, as_of: dt.date) -> BudgetTerms | None:
+        """What a decision needs to value the contacts of the holdout; None where the contract
+        names no contacts.
+        """
+        if self.contract.contacts is None:
+            return None
+        policy = self.contract.policy.contacts
+        rows = dataset.holdout_rows()
+        keys = rows[self.contract.entity.column]
+        in_money = self.contract.contact_value_given
+        value = np.ones(len(rows))
+        for month in dataset.window.holdout if in_money else ():
+            own = (rows[AS_OF] == month.isoformat()).to_numpy()
+            tables = self.datasets.lake.tables(month)
+            value[own] = saved_values(self.contract, tables, keys[own])
+        months = [month.isoformat() for month in dataset.window.holdout]
+        customers = int(dataset.frame[AS_OF].isin(months).sum()) / len(months)
+        newest = Campaigns(self.datasets.labels, self.records).newest(as_of)
+        return BudgetTerms(
+            contacts=contacts_of(policy, round(customers)),
+            customers=customers,
+            value=value,
+            months=rows[AS_OF].to_numpy(dtype=object),
+            contact_cost=policy.contact_cost if in_money else 0.0,
+            incentive=policy.incentive if in_money else 0.0,
+            unit="money" if in_money else "customers",
+            save_rate=SaveRate() if newest is None else newest.save_rate,
+        )
 
     def _ended(self, production: Candidate | None, as_of: dt.date) -> tuple[str, ...]:
         """The features of production that the month no longer has."""

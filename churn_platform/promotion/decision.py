@@ -2,7 +2,7 @@
 one policy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
@@ -12,6 +12,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.drift.result import DriftFigures
 from churn_platform.features.labels import turned_over
 from churn_platform.ledger.receipts import model_named, named
+from churn_platform.promotion.contact_value import BudgetTerms, ContactValue, contact_value
 from churn_platform.promotion.criteria import CRITERIA, CriterionResult, comparable
 from churn_platform.promotion.criteria.forward_value import forward_auc
 from churn_platform.promotion.criteria.interval_above_zero import detectable_gain
@@ -60,6 +61,8 @@ class Decision(BaseModel):
     """What the candidate reads; recorded if production reads other features."""
     production_features: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
     """What production reads; recorded if the candidate reads other features."""
+    contact_value: ContactValue | None = Field(default=None, exclude_if=_is_none)
+    """What their contacts would be worth; recorded where the contract names contacts."""
 
     @property
     def digest(self) -> str:
@@ -131,6 +134,20 @@ class Decision(BaseModel):
         return f"The decision was made with {then} in production, now it is {now}: decide again."
 
 
+def newest_value(decisions: Sequence[Decision], version: int) -> ContactValue | None:
+    """The newest value at the budget that a decision recorded of a version; None without one.
+
+    Args:
+        decisions: oldest first.
+        version: as candidate or in production.
+    """
+    for decision in reversed(decisions):
+        value = decision.contact_value
+        if value is not None and value.of_version(version) is not None:
+            return value
+    return None
+
+
 def judge(evidence: Evidence) -> Iterator[CriterionResult]:
     """Every criterion but the self-test, in order."""
     return (criterion.judge(evidence) for criterion in CRITERIA if criterion.name != "self_test")
@@ -151,11 +168,14 @@ def decide(
     policy_hash: str,
     drift: DriftFigures,
     digests: dict[str, str],
+    budget: BudgetTerms | None = None,
 ) -> Decision:
     """The complete decision.
 
-    Scores that are not probabilities fail closed, with no figure at all.
+    Scores that are not probabilities fail closed, with no figure at all. With `budget` the
+    decision also holds what the versions' contacts would be worth; no criterion reads it.
     """
+    valued = None
     unsound = evidence.unsound_scores()
     if unsound:
         results = _unsound_results(unsound)
@@ -164,6 +184,8 @@ def decide(
         # The candidate's digest fixes the seed, so a decision can be replayed.
         results = _results(evidence, refit, int(digest_of(candidate_digest)[:8], 16))
         figures = Figures.of(evidence)
+        if budget is not None:
+            valued = contact_value(evidence, candidate_version, budget)
     refusals = [result for result in results if result.refuses]
     doubted = list(filter(_doubts, results))
     asks = bool(doubted) or evidence.policy.mode == "approval"
@@ -185,6 +207,7 @@ def decide(
         evidence=digests,
         candidate_features=evidence.candidate_features if evidence.other_features else None,
         production_features=evidence.production_features if evidence.other_features else None,
+        contact_value=valued,
     )
 
 

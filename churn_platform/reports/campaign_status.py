@@ -7,6 +7,7 @@ from churn_platform.base.errors import UsageError
 from churn_platform.base.stored import Stored
 from churn_platform.contacts.campaign import WHY_WITHHELD, CampaignRecord, Campaigns
 from churn_platform.contacts.effect import Effect
+from churn_platform.contacts.uplift_ranking import Ranking
 from churn_platform.contract.model import Contract
 
 
@@ -21,6 +22,7 @@ class CampaignStatus(Stored):
         level: confidence level of the intervals at this look.
         contamination: how many untouched customers were contacted; empty if none.
         effect: the figures.
+        ranking: what ranks the list, and why.
     """
 
     as_of: str
@@ -32,6 +34,7 @@ class CampaignStatus(Stored):
     level: float | None
     contamination: str
     effect: Effect | None
+    ranking: Ranking | None
 
     @classmethod
     def of(cls, as_of: dt.date, record: CampaignRecord) -> "CampaignStatus":
@@ -47,6 +50,7 @@ class CampaignStatus(Stored):
             level=record.level,
             contamination=record.contamination_sentence,
             effect=record.shown,
+            ranking=record.ranking,
         )
 
 

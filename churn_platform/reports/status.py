@@ -26,6 +26,7 @@ from churn_platform.ledger.version_acts import Proposal
 from churn_platform.loop.progress import Progress
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
+from churn_platform.promotion.decision import newest_value
 from churn_platform.reports.campaign_status import CampaignStatus
 from churn_platform.reports.contact_status import ContactStatus
 from churn_platform.reports.contract_status import contract_status
@@ -168,7 +169,10 @@ class Status:
             return None
         request, lapsed = found
         return WaitingCandidate(
-            **vars(request.record()), lapsed=lapsed, how=how_to_answer(request.version)
+            **vars(request.record()),
+            lapsed=lapsed,
+            how=how_to_answer(request.version),
+            contact_value=newest_value(self.progress().decisions, request.version),
         )
 
     def proposal(self) -> Proposal | None:
@@ -219,6 +223,7 @@ class Status:
             since=pointer.activate_at,
             previous_version=pointer.previous_version,
             overridden=self.ledger.state().overridden.get(manifest.version),
+            contact_value=newest_value(self.progress().decisions, manifest.version),
         )
 
     def newest_list(self) -> NewestList | None:

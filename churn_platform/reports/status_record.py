@@ -9,6 +9,7 @@ from churn_platform.lake.deliveries import QuarantineRecord
 from churn_platform.ledger.state import ProductionState, RequestRecord, Signature
 from churn_platform.ledger.version_acts import Proposal
 from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
+from churn_platform.promotion.contact_value import ContactValue
 from churn_platform.promotion.decision import Decision
 from churn_platform.reports.campaign_status import CampaignStatus
 from churn_platform.reports.contact_status import ContactStatus
@@ -42,6 +43,10 @@ class ProductionStatus(Stored):
     since: str
     previous_version: int | None
     overridden: Signature | None
+    contact_value: ContactValue | None = Field(exclude_if=lambda value: value is None)
+    """What its contacts would be worth, by the newest decision that measured it; absent where
+    the contract names no contacts.
+    """
 
 
 class WaitingCandidate(Stored):
@@ -57,6 +62,8 @@ class WaitingCandidate(Stored):
     sentence: str
     lapsed: str | None
     how: str
+    contact_value: ContactValue | None = Field(exclude_if=lambda value: value is None)
+    """What its contacts and those of production would be worth."""
 
 
 class QuarantineStatus(Stored):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from churn_platform.base.digests import frame_digest
@@ -23,8 +22,9 @@ from churn_platform.contacts.plan import (
     plan,
 )
 from churn_platform.contacts.plans import KIND, ContactPlanRecord, ContactPlans, experiment_of
-from churn_platform.contract.model import ColumnCost, Contract
-from churn_platform.evaluation.costs import RowCosts
+from churn_platform.contacts.saved_value import named_column, saved_values
+from churn_platform.contacts.uplift_ranking import UpliftRanking
+from churn_platform.contract.model import Contract
 from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
@@ -51,7 +51,7 @@ class DrawnFrom:
     """What a plan is drawn from.
 
     Attributes:
-        customers: (rows,) key, probability (of churn), value.
+        customers: (rows,) key, probability (of churn), value, and effect where that ranks.
         excluded: (rows,) why a customer is in no arm; null for the others.
     """
 
@@ -176,7 +176,11 @@ class ContactPlanning:
         if labels is not None:
             known = outcomes(scored[key], self.lake.read_labels(labels, as_of))
             excluded[known.already_left] = "has left"
-        return DrawnFrom(scored.assign(value=self._values(tables, scored[key])), excluded)
+        customers = scored.assign(value=saved_values(self.contract, tables, scored[key]))
+        effects = self._effects(as_of, tables, scored[key], known_at)
+        if effects is not None:
+            customers = customers.assign(effect=effects)
+        return DrawnFrom(customers, excluded)
 
     def _cut_off_after_rows(self, as_of: dt.date) -> bool:
         """Whether the plan that counts has its rows, but may lack its list and record."""
@@ -239,25 +243,23 @@ class ContactPlanning:
         """The record of a plan that is registered and has its rows, after its list is written."""
         return self.plans.complete(as_of, rows, made_from, self._write_list(as_of, rows))
 
-    def _values(self, tables: dict[str, pd.DataFrame], keys: pd.Series) -> FloatArray:
-        """What each customer (rows,) is worth if saved; one without a figure is worth the mean."""
-        value = self.contract.policy.contacts.value
-        if value is None:
-            cost = self.contract.costs.missed_churner
-            if not isinstance(cost, ColumnCost):
-                return np.full(len(keys), float(cost))
-            rows = feature_frame(self.contract, tables).set_index(keys.name).reindex(keys)
-            return RowCosts.of(self.contract.costs, rows).missed
-        if isinstance(value, int | float):
-            return np.full(len(keys), float(value))
-        figures = self._column(tables, value, keys).astype("Float64")
-        return np.asarray(figures.fillna(figures.mean()), dtype=float)
-
-    def _column(self, tables: dict[str, pd.DataFrame], named: str, keys: pd.Series) -> pd.Series:
-        """A column that is named as `table.column`, by customer (rows,)."""
-        table, _, column = named.partition(".")
-        by_key = tables[table].set_index(self.contract.entity.column)[column]
-        return by_key.reindex(keys).reset_index(drop=True)
+    def _effects(
+        self,
+        as_of: dt.date,
+        tables: dict[str, pd.DataFrame],
+        keys: pd.Series,
+        known_at: dt.datetime,
+    ) -> FloatArray | None:
+        """How far a contact lowers each customer's (rows,) churn probability; None unless that
+        may rank.
+        """
+        planned = set(self.plans.months())
+        matured = [
+            month
+            for month in self.labels.months().matured(as_of)
+            if month < as_of and month in planned and self.lake.labels(month, known_at) is not None
+        ]
+        return UpliftRanking(self.labels, known_at).effects(matured, tables, keys)
 
     def _excluded(
         self,
@@ -276,7 +278,7 @@ class ContactPlanning:
         why[keys.isin(contacted - ever)] = "contacted recently"
         why[keys.isin(recent)] = "on a recent list"
         if self.contract.at(as_of).do_not_contact is not None:
-            objects = self._column(tables, str(self.contract.do_not_contact), keys)
+            objects = named_column(self.contract, tables, str(self.contract.do_not_contact), keys)
             why[objects.fillna(value=False).astype(bool)] = "objects to contact"
         return why
 

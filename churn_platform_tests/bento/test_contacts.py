@@ -86,3 +86,26 @@ def test_before_the_plan_the_list_is_empty_and_says_why(planned_copy, arms):
     assert (listed["customers"], listed["listed"]) == ([], 0)
     assert listed["list_note"] == "A retraining is requested."
     assert customer["to_contact"] is None
+
+
+def test_the_model_shows_corrected_and_naive_figures_value_and_campaign(worked):
+    [model, document] = asked(worked, "/model", "/openapi.json")
+    newest = worked.performance_history.all()[-1]
+    realised = model["realised"]
+    assert (realised["as_of"], realised["auc"]) == ("2024-02-29", newest.metrics.auc)
+    assert realised["naive_auc"] == newest.contacts.naive_auc
+    assert (realised["assigned"], realised["untouched"], realised["outside"]) == (400, 144, 0)
+    value = worked.decisions.newest().contact_value
+    assert model["contact_value"]["value"] == value.candidate.value
+    assert model["contact_value"]["save_rate_measured"] is False
+    record = worked.campaigns.newest()
+    assert (model["campaign"]["state"], model["campaign"]["sentence"]) == ("shown", record.sentence)
+    assert model["campaign"]["saved"] == record.effect.saved.value
+    schema = {"$ref": "#/components/schemas/ModelWithContacts", **document}
+    jsonschema.validate(model, schema)
+
+
+def test_the_model_without_contacts_has_no_such_field(january):
+    [model, document] = asked(january, "/model", "/openapi.json")
+    assert not {"realised", "contact_value", "campaign"} & set(model)
+    assert "ModelWithContacts" not in document["components"]["schemas"]

@@ -92,7 +92,7 @@ def test_before_the_first_plan_has_labels_the_answer_says_so(planned_copy):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(["2024-02-29"], "MONTH_UNKNOWN"), (["soon"], "DATE_INVALID")]
+    ("words", "code"), [(["2023-12-31"], "MONTH_UNKNOWN"), (["soon"], "DATE_INVALID")]
 )
 def test_another_month_is_refused(worked, words, code):
     answer = churn("campaign", *words, "--home", worked.folder)
