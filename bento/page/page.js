@@ -55,6 +55,7 @@ async function showModel() {
       + (model.overridden ? ` Promoted against its decision by ${model.overridden.by}: ${model.overridden.reason}` : "")
       + (model.pending ? ` Version ${model.pending.version} waits for an approval until ${model.pending.lapses.slice(0, 10)}.` : "")
       + (model.proposal ? ` ${model.proposal.sentence}` : "")
+      + (model.campaign ? ` Contacting: ${model.campaign.sentence}` : "")
       + (model.warnings || []).map((one) => ` Warning of ${one.as_of}: ${one.sentence}`).join("")
       + (model.refused_release ? ` A newer release was refused, this one goes on: ${model.refused_release}.` : "");
     $("stand-down").hidden = !model.stand_down;

@@ -286,6 +286,12 @@ def _answered(one: Mapping[str, Any]) -> str:
         worth = one["note"]
     else:
         worth = f"AUC {metrics['auc']:.3f} on {one['rows']:,} matured labels"
+    contacts = one.get("contacts")
+    if contacts:
+        worth += (
+            f" (corrected; naive AUC {figure(contacts.get('naive_auc'))},"
+            f" {contacts['assigned']:,} assigned to contact left out)"
+        )
     if one["moved"]:
         far = f", {one['distance']:.2f} away from its training data"
     else:

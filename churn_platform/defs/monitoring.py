@@ -106,12 +106,21 @@ def _served_table(served: Sequence[ServedPerformance]) -> dg.MarkdownMetadataVal
     the model predicts.
     """
     lines = []
+    with_contacts = any(one.contacts is not None for one in served)
     for one in served:
         auc = "-" if one.metrics is None else f"{one.metrics.auc:.3f}"
         distance = "-" if one.distance is None else f"{one.distance:.3f}"
         moved = "yes" if one.moved else "no"
         counts = (f"{one.customers:,}", f"{one.answers:,}", f"{one.rows:,}")
-        lines.append((one.version, one.as_of, *counts, auc, distance, moved))
+        naive = []
+        if with_contacts:
+            known = None if one.contacts is None else one.contacts.naive_auc
+            naive.append("-" if known is None else f"{known:.3f}")
+        lines.append((one.version, one.as_of, *counts, auc, *naive, distance, moved))
+    if with_contacts:
+        heads = ["version:", "month", "customers:", "answers:", "with a label:"]
+        heads += ["corrected AUC:", "naive AUC:", "distance:", "more than chance"]
+        return markdown_table(heads, lines)
     heads = ["version:", "month", "customers:", "answers:", "with a label:", "realised AUC:"]
     return markdown_table([*heads, "distance:", "more than chance"], lines)
 

@@ -122,6 +122,8 @@ class ServedPerformance(Stored):
     moved: bool
     """Whether the distance is more than chance."""
     metrics: MeasuredMetrics | None
+    contacts: ContactsInLabels | None = None
+    """Only if the contract names contacts; `metrics` are corrected for them."""
     note: str | None = None
     """Why there are no metrics."""
 

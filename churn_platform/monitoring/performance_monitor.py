@@ -196,7 +196,11 @@ class PerformanceMonitor:
     def _served(self, versions: Versions, months: Sequence[dt.date]) -> list[ServedPerformance]:
         """The predictions served for these months, by month and version. Tidies the log first."""
         from churn_platform.monitoring.prediction_log import last_served, tidy
-        from churn_platform.monitoring.served_performance import not_reviewed, review
+        from churn_platform.monitoring.served_performance import (
+            contacts_of_served,
+            not_reviewed,
+            review,
+        )
 
         contract = self.lake.contract
         now = self.now()
@@ -224,7 +228,11 @@ class PerformanceMonitor:
             learnt, _ = feature_rows(self.labels, trained, now)
             reference = version.model.probability(learnt)
             truth = labels.churned
-            found.append(review(contract, rows, truth, version, day, reference, labels.weights))
+            one = review(contract, rows, truth, version, day, reference, labels.weights)
+            contacts = contacts_of_served(contract, rows, labels, version, day)
+            if contacts is not None:
+                one = one.model_copy(update={"contacts": contacts})
+            found.append(one)
         return found
 
     def _carry_out(self, proposal: Proposal) -> None:

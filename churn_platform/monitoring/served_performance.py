@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.drift.measure import predictions_measured
 from churn_platform.drift.statistics import Floats
 from churn_platform.evaluation.metrics import evaluate
 from churn_platform.evaluation.weights import checked_weights
 from churn_platform.monitoring.performance import (
+    ContactsInLabels,
     MeasuredMetrics,
     ServedPerformance,
+    contacts_in_labels,
     seen_in_training,
     why_not_measurable,
 )
@@ -75,6 +78,24 @@ def review(
         truth, known["probability"].to_numpy(float), version.model.threshold, weights=own
     )
     return found.model_copy(update={"metrics": MeasuredMetrics.of(metrics)})
+
+
+def contacts_of_served(
+    contract: Contract, served: pd.DataFrame, labels: MonthLabels, version: Candidate, as_of: str
+) -> ContactsInLabels | None:
+    """How contacts may have changed the labels of the customers asked about; None where the
+    contract names no contacts. Arguments as `review`.
+    """
+    if labels.correction is None:
+        return None
+    key = contract.entity.column
+    known = served[served[key].isin(labels.churned.index)]
+    known = known[~seen_in_training(known[key], version, as_of)]
+    own = labels.of_customers(known[key])
+    if own.correction is None or not len(known):
+        return ContactsInLabels()
+    truth = own.churned.to_numpy(dtype=bool)
+    return contacts_in_labels(truth, known["probability"].to_numpy(float), own.correction)
 
 
 def not_reviewed(served: pd.DataFrame, version: int, as_of: str, why: str) -> ServedPerformance:

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn_platform.cli.status import _answered
+from churn_platform.contacts.correction import Correction
+from churn_platform.contacts.labels import MonthLabels
+from churn_platform.defs.monitoring import _served_table
 from churn_platform.monitoring.performance import ServedPerformance
-from churn_platform.monitoring.served_performance import review
+from churn_platform.monitoring.served_performance import contacts_of_served, review
 from churn_platform_tests.monitoring.labelled import realised
 
 MARCH = "2024-03-31"
@@ -120,3 +124,51 @@ def test_the_distance_is_that_of_the_drift_report_and_nobody_is_counted_who_was_
     area = np.trapezoid(np.abs(below[0] - below[1]), grid) / max(reference.std(), 0.001)
     assert found.distance == pytest.approx(area, abs=0.01)
     assert found.moved == (found.distance >= found.distance_threshold)
+
+
+def test_the_naive_figure_of_served_predictions_stands_next_to_the_corrected_one(
+    gym, version, march, reference
+):
+    """Every fourth member was assigned and stayed because of it; every fourth was left untouched."""
+    number = np.arange(len(march))
+    assigned = number % 4 == 0
+    untouched = number % 4 == 1
+    truth = labels_of(march)
+    arrived = truth & ~assigned
+    weights = np.where(assigned, 0.0, np.where(untouched, 2.0, 1.0))
+    outside = number == 2
+    labels = MonthLabels(arrived, Correction(weights, assigned, untouched, outside))
+    served = answers_to(version, march).iloc[::-1].reset_index(drop=True)
+    corrected = review(gym, served, arrived, version, MARCH, reference, labels.weights)
+    found = contacts_of_served(gym, served, labels, version, MARCH)
+    assert (found.assigned, found.untouched, found.outside) == (250, 250, 1)
+    naive = review(gym, served, arrived, version, MARCH, reference)
+    assert found.naive_auc == pytest.approx(naive.metrics.auc)
+    assert found.naive_auc < corrected.metrics.auc - 0.03
+    assert found.bounds[0] < corrected.metrics.auc <= found.bounds[1]
+    one = corrected.model_copy(update={"contacts": found})
+    assert ServedPerformance.read(json.loads(json.dumps(one.as_json())), "x") == one
+    shown = _answered(one.as_json())
+    assert f"AUC {corrected.metrics.auc:.3f}" in shown
+    assert f"naive AUC {found.naive_auc:.3f}" in shown
+    table = _served_table([one]).md_str
+    assert f"| {corrected.metrics.auc:.3f} | {found.naive_auc:.3f} |" in table
+
+
+def test_without_contacts_served_predictions_stay_as_they_were(gym, version, march, reference):
+    served = answers_to(version, march)
+    labels = MonthLabels(labels_of(march))
+    assert contacts_of_served(gym, served, labels, version, MARCH) is None
+    found = review(gym, served, labels.churned, version, MARCH, reference)
+    assert "contacts" not in found.as_json()
+    assert "naive" not in _answered(found.as_json())
+    assert "naive" not in _served_table([found]).md_str
+
+
+def test_nobody_with_a_label_was_asked_about(gym, version, march):
+    labels = MonthLabels(
+        labels_of(march).iloc[:1],
+        Correction(np.ones(1), *(np.zeros(1, dtype=bool) for _ in range(3))),
+    )
+    found = contacts_of_served(gym, answers_to(version, march.iloc[5:]), labels, version, MARCH)
+    assert (found.assigned, found.naive_auc) == (0, None)
