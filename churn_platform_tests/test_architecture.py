@@ -22,7 +22,7 @@ from churn_platform.contract.reading import default_contract_path, read_contract
 PACKAGE = Path(churn_platform.__file__).parent
 ROOT = PACKAGE.parent
 PURE = (
-    "contract/columns.py", "contract/consistency.py", "contract/model.py", "contract/outcome.py", "contract/parts.py", "contract/views.py", "contract/changes.py", "contract/policy.py", "drafting/columns.py", "drafting/contact_columns.py", "drafting/contacts.py",
+    "contract/columns.py", "contract/consistency.py", "contract/model.py", "contract/outcome.py", "contract/parts.py", "contract/views.py", "contract/changes.py", "contract/policy.py", "drafting/columns.py", "drafting/contact_columns.py", "drafting/contact_updates.py", "drafting/month_keys.py", "drafting/contacts.py",
     "drafting/draft.py", "drafting/keys.py", "drafting/label.py", "drafting/tables.py", "drafting/updating.py", "ingestion/renames.py",
     "drafting/texts.py", "drafting/words.py", "base/digests.py", "base/text.py", "ledger/receipts.py",
     "ledger/acts.py", "ledger/version_acts.py", "ledger/state.py",

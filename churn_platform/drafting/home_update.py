@@ -14,7 +14,8 @@ from churn_platform.contract.changes import ContractChange, changes_between
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import read_contract
 from churn_platform.drafting.drop_files import data_files, drops_in, read_tables
-from churn_platform.drafting.updating import MonthBefore, update_for
+from churn_platform.drafting.month_keys import MonthBefore
+from churn_platform.drafting.updating import update_for
 from churn_platform.ingestion.comparing import compared
 from churn_platform.ingestion.drop import open_drop, source_folder
 from churn_platform.ingestion.validation import validate

@@ -4,7 +4,7 @@ is new, gone, renamed, moved, or written in another way.
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,8 +12,15 @@ from pydantic import ValidationError
 
 from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Contract
-from churn_platform.contract.parts import KeySpelling
 from churn_platform.drafting.columns import new_column
+from churn_platform.drafting.contact_updates import (
+    ContactUpdate,
+    new_contacts,
+    renamed_contact_headers,
+    sheet_of,
+    why_not_ended,
+)
+from churn_platform.drafting.month_keys import MonthBefore, MonthKeys
 from churn_platform.drafting.words import free_name, valid_name
 from churn_platform.drafting.yaml_edits import Edit, parsed, with_edits
 from churn_platform.ingestion.conversion import Writing, convert
@@ -21,25 +28,8 @@ from churn_platform.ingestion.renames import (
     likely_headers,
     likely_renames,
     likely_spelling,
-    same_values,
 )
 from churn_platform.ingestion.rules import read_keys
-
-UNREADABLE = 0.01
-"""Share of values that a column may not be able to read under a new header."""
-
-
-@dataclass(frozen=True)
-class MonthBefore:
-    """What the newest published month shows, by table of the contract.
-
-    Attributes:
-        headers: The columns of its files that the contract leaves out, by file.
-        tables: Its tables as the lake has them, with the key.
-    """
-
-    headers: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,6 +107,7 @@ class _Comparison:
         self._before = before
         self._skip = skip
         self._key = contract.key.source or contract.entity.column
+        self._keys = MonthKeys(contract, as_of, before.tables)
         self._taken = {
             name.lower()
             for table in contract.tables.values()
@@ -150,7 +141,13 @@ class _Comparison:
             yield from self._kept(self._values(name, frame))
             yield from self._kept(self._spelling(name, frame))
         for stem in self._new_stems:
-            yield from self._new_table(stem)
+            contacts = self._new_contacts(stem)
+            if contacts is None:
+                yield from self._new_table(stem)
+                continue
+            self.left_out += contacts.left_out
+            if all(self._wanted(edit.path) for edit in contacts.edits[:2]):
+                yield from self._kept(contacts.edits)
 
     def _kept(self, edits: Iterable[Edit]) -> Iterator[Edit]:
         return (edit for edit in edits if self._wanted(edit.path))
@@ -211,9 +208,12 @@ class _Comparison:
         for name, columns in missing.items():
             owner = self._contract.owner(name)
             then = self._before.tables.get(owner, pd.DataFrame())
+            if name in self._contract.event_tables:
+                yield from self._renamed_contacts(name, columns)
+                continue
             gone = [own for own in columns if own in then and (name, own) not in self._explained]
             overlaps = {
-                (header, own): self._overlap(name, own, header, then)
+                (header, own): self._keys.overlap(name, self._tables[name], own, header, then)
                 for own in gone
                 for header in self._new_headers(name)
             }
@@ -225,27 +225,25 @@ class _Comparison:
                     doubt = f"{columns[own]!r} is gone, {header!r} has such values: a rename?"
                     yield Edit(path, self._as_of, doubt)
 
-    def _overlap(self, name: str, own: str, header: str, then: pd.DataFrame) -> float:
-        """How much the values under a header agree with those of a column of the month before,
-        from 0 to 1.
-        """
-        frame = self._tables[name]
-        column = self._month.delivered(name)[own]
-        written = Writing.of(self._contract.files, column)
-        now, masks = convert(frame[header], column.dtype, written)
-        if sum(int(mask.sum()) for mask in masks.values()) > UNREADABLE * len(now):
-            return 0.0
-        before, _ = convert(then[own], column.dtype)
-        keys = then[self._contract.entity.column]
-        return same_values(
-            before.set_axis(keys.astype(str)), now.set_axis(self._read(name, frame).astype(str))
-        )
+    def _renamed_contacts(self, name: str, columns: Mapping[str, str]) -> Iterator[Edit]:
+        sheet = sheet_of(name, name, self._tables[name])
+        new = set(self._new_headers(name))
+        found = renamed_contact_headers(self._contract, sheet, self._key, columns, new)
+        for own, header in found:
+            self._explained.add((name, own))
+            self._renamed[name, own] = header
+            doubt = f"{columns[own]!r} is gone, {header!r} may be the same: a rename?"
+            yield Edit(("tables", name, "columns", own, "sources", header), self._as_of, doubt)
 
     def _ended_columns(self, missing: Mapping[str, Mapping[str, str]]) -> Iterator[Edit]:
         """Columns that the files no longer have."""
         for name, columns in missing.items():
             owner = self._contract.owner(name)
             for own, header in columns.items():
+                if name in self._contract.event_tables and (name, own) not in self._explained:
+                    why = why_not_ended(self._contract, own, header, self._as_of)
+                    self.left_out += [why] if why else []
+                    self._explained |= {(name, own)} if why else set()
                 if (name, own) not in self._explained and owner in self._contract.tables:
                     doubt = f"{header!r} is not in {self._month.file_stem(name)} any more"
                     yield Edit(("tables", owner, "columns", own, "until"), self._as_of, doubt)
@@ -340,7 +338,7 @@ class _Comparison:
         return self._dtypes[own] not in ("date", "string")
 
     def _features(self, table: str, features: list[str]) -> Iterator[Edit]:
-        if not features:
+        if not features or table in self._contract.event_tables:
             return
         views = self._contract.feature_views.items()
         place = next((name for name, view in views if view.table == table), None)
@@ -362,6 +360,8 @@ class _Comparison:
             header = self._renamed.get((name, own)) or column.source or own
             if column.dtype != "category" or header not in frame:
                 continue
+            if column.values is None and owner in self._contract.event_tables:
+                continue  # other campaigns each month are no renames
             read, _ = convert(frame[header], "category", Writing.of(self._contract.files, column))
             now = _counts(read)
             then = _counts(then_all[own]) if own in then_all else {}
@@ -382,42 +382,17 @@ class _Comparison:
                 says = ", ".join(f"{value!r} is new in {new[value]:,} rows" for value in others)
                 yield Edit((*path, "values"), [*column.values, *others], says)
 
-    def _read(self, name: str, frame: pd.DataFrame) -> pd.Series:
-        """The keys (rows,) of a file as the months before write them, as far as is known."""
-        keys = read_keys(self._month, name, frame[self._key])
-        found = likely_spelling(keys, self._known_keys(name))
-        if found is None:
-            return keys
-        text, _ = convert(frame[self._key], "string")
-        return text.map(found.read, na_action="ignore")
-
-    def _known_keys(self, name: str) -> pd.Series:
-        tables = self._before.tables
-        own = tables.get(self._contract.owner(name), next(iter(tables.values()), None))
-        return pd.Series(dtype=object) if own is None else own[self._contract.entity.column]
-
     def _spelling(self, name: str, frame: pd.DataFrame) -> Iterator[Edit]:
         if name not in self._contract.tables:
             return
         keys = read_keys(self._month, name, frame[self._key])
-        if likely_spelling(keys, self._known_keys(name)) is None:
+        if likely_spelling(keys, self._keys.known(name)) is None:
             return
-        found = self._spelled(frame, self._known_keys(name))
+        found = self._keys.spelled(frame, self._keys.known(name))
         if found is not None:
             given = self._contract.tables[name].key_spellings
-            doubt = self._spelling_doubt(frame, found)
+            doubt = self._keys.doubt(frame, found)
             yield Edit(("tables", name, "key_spellings"), [*given, found], doubt)
-
-    def _spelled(self, frame: pd.DataFrame, known: pd.Series) -> KeySpelling | None:
-        """The spelling of a file's keys from this month on, if it is another one."""
-        found = likely_spelling(frame[self._key], known)
-        if found is None:
-            return None
-        return found.model_copy(update={"since": self._as_of})
-
-    def _spelling_doubt(self, frame: pd.DataFrame, spelling: KeySpelling) -> str:
-        example = str(frame[self._key].iloc[0])
-        return f"{example!r} is read as {spelling.read(example)!r}"
 
     def _new_table(self, stem: str) -> Iterator[Edit]:
         frame = self._frames[stem]
@@ -427,8 +402,7 @@ class _Comparison:
         if frame[self._key].duplicated().any():
             self.left_out.append(f"{stem}: it has several rows for a customer")
             return
-        tables = {known.lower() for known in self._contract.tables}
-        name = free_name(valid_name(stem, "table"), "table", tables)
+        name = self._new_name(stem)
         if not self._wanted(("tables", name)):
             return
         columns = {}
@@ -441,14 +415,34 @@ class _Comparison:
         table: dict[str, Any] = {"since": self._as_of, "columns": columns}
         if stem != name:
             table["file"] = stem
-        spelling = self._spelled(frame, self._known_keys(name))
+        spelling = self._keys.spelled(frame, self._keys.known(name))
         if spelling is not None:
             table["key_spellings"] = [spelling]
-            doubts.append(self._spelling_doubt(frame, spelling))
+            doubts.append(self._keys.doubt(frame, spelling))
         yield Edit(("tables", name), table, "; ".join(doubts))
         features = [own for own in columns if self._learnable(own)]
         if features:
             yield Edit(("feature_views", f"{name}_fv"), {"table": name, "features": features})
+
+    def _new_name(self, stem: str) -> str:
+        tables = {known.lower() for known in self._contract.tables}
+        return free_name(valid_name(stem, "table"), "table", tables)
+
+    def _new_contacts(self, stem: str) -> ContactUpdate | None:
+        frame = self._frames[stem]
+        if self._key not in frame:
+            return None
+        name = self._new_name(stem)
+        known = self._keys.known(name)
+        features = [n for n in self._tables if n in self._month.feature_tables]
+        keys = [known.astype(str), *(self._keys.read(n, self._tables[n]) for n in features)]
+        customers = pd.concat(keys, ignore_index=True).drop_duplicates(ignore_index=True)
+        spelling = self._keys.spelled(frame, known)
+        sheet = sheet_of(stem, name, frame)
+        keys_here = self._keys.read(name, frame)
+        return new_contacts(
+            self._contract, sheet, self._key, keys_here, customers, self._taken, spelling
+        )
 
 
 def _counts(values: pd.Series) -> dict[str, int]:

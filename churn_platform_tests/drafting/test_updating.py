@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from churn_platform.base.errors import UsageError
-from churn_platform.drafting.updating import MonthBefore, update_for
+from churn_platform.drafting.month_keys import MonthBefore
+from churn_platform.drafting.updating import update_for
 from churn_platform_tests.contract.test_views import JULY, gym
 
 CUSTOMERS = 400
