@@ -178,6 +178,17 @@ def test_contacts_that_only_another_drop_has_are_found():
     assert found.contract.contacts.not_reached == ("not reached",)
 
 
+def test_customers_who_left_since_count_for_the_budget_and_are_known_from_another_drop():
+    calls = log_of(action=some("call", "visit"), result=some("busy", "stays"))
+    calls["date"] = pd.Timestamp("2024-01-20")
+    now = CUSTOMERS_FILE[85:].reset_index(drop=True)
+    others = [{"customers": CUSTOMERS_FILE}]
+    found = draft({"customers": now, "calls": calls}, name="d", times=AFTER, others=others)
+    assert found.contract.policy.contacts.budget == calls["customer_id"].nunique()
+    alone = draft({"customers": now, "calls": calls}, name="d", times=AFTER)
+    assert alone.contract.contacts is None
+
+
 def test_a_number_of_each_contact_is_kept_so_two_of_one_day_stay_two():
     calls = log_of(channel=some("call", "letter"), contact_id=RANDOM.permutation(300))
     found = drafted(contacts=calls)
