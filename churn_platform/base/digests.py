@@ -71,7 +71,6 @@ def hashed_values(model: "BaseModel") -> "dict[str, JsonValue]":
 
 def key_hashes(keys: "Iterable[object]", salt: str = "") -> "npt.NDArray[np.uint64]":
     """The first 64 bits of sha256(salt + key) of each key (rows,), as a number."""
-    import numpy as np
     import pandas as pd
 
     if isinstance(keys, pd.Series):
@@ -79,20 +78,29 @@ def key_hashes(keys: "Iterable[object]", salt: str = "") -> "npt.NDArray[np.uint
     else:
         column = pd.Series(list(keys), dtype=object)
     codes, distinct = pd.factorize(column, use_na_sentinel=False)
-    salted = hashlib.sha256(salt.encode())
-    digests = bytearray()
-    for text in map(str, distinct):
-        digest = salted.copy()
-        digest.update(text.encode())
-        digests += digest.digest()[:8]
-    return np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64)[codes]
+    return _hashes(distinct, salt)[codes]
 
 
-def frame_digest(frame: "pd.DataFrame") -> str:
+def distinct_key_hashes(keys: "pd.Series", salt: str = "") -> "npt.NDArray[np.uint64]":
+    """As `key_hashes`, of keys that occur once; a third faster."""
+    return _hashes(keys.to_numpy(dtype=object), salt)
+
+
+def _hashes(keys: "Iterable[object]", salt: str) -> "npt.NDArray[np.uint64]":
+    import numpy as np
+
+    salted = salt.encode()
+    sha256 = hashlib.sha256
+    digests = b"".join([sha256(salted + str(key).encode()).digest() for key in keys])
+    return np.frombuffer(digests, dtype=">u8")[::4].astype(np.uint64)
+
+
+def frame_digest(frame: "pd.DataFrame", *, values_repeat: bool = True) -> str:
     """Hex sha256 over names, dtypes and values of `frame`, row order included, index left out.
 
     Rows are hashed by pandas (64 bits a row, vectorised), the hashes by sha256: 1,000,000 rows
-    in about a second.
+    in about a second. The digest does not depend on `values_repeat`: where texts hardly repeat,
+    False takes a third of the time.
     """
     import pandas as pd
 
@@ -100,6 +108,8 @@ def frame_digest(frame: "pd.DataFrame") -> str:
         canonical_json([[str(n), str(d)] for n, d in frame.dtypes.items()]).encode()
     )
     digest.update(
-        pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy().tobytes()
+        pd.util.hash_pandas_object(frame, index=False, categorize=values_repeat)
+        .to_numpy()
+        .tobytes()
     )
     return digest.hexdigest()

@@ -6,12 +6,14 @@ is in which arm with which probability, so nobody can choose afterwards.
 
 import datetime as dt
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 import pandas as pd
 from pydantic import Field
 
 from churn_platform.base.errors import IntegrityError
+from churn_platform.base.files import read_json
 from churn_platform.base.stored import Stored
 from churn_platform.contacts.correction import RegisteredPlan
 from churn_platform.contacts.plan import (
@@ -32,6 +34,8 @@ from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
 
 KIND: Final = "contact_plan"
+FORGETTING: Final = Path("forgetting", "plan.json")
+"""The plan of an erasure that is under way, in the home."""
 REGISTERED: Final = "contact plan registered"
 
 
@@ -142,12 +146,21 @@ class ContactPlans:
     def require_registered(self, as_of: dt.date, rows: pd.DataFrame) -> None:
         """Raise IntegrityError if rows are not those of the month's registered plan."""
         digest = plan_digest(rows, self.contract.entity.column)
-        if digest != self.registered_digest(as_of):
+        registered = self.registered_digest(as_of)
+        if digest not in (registered, self._unfinished_erasure().get(registered or "")):
             raise IntegrityError(
                 f"The contact plan of {as_of} is not the one that was registered: restore it"
                 " from a backup (`churn verify` names the receipt).",
                 code="CONTACT_PLAN_CHANGED",
             )
+
+    def _unfinished_erasure(self) -> dict[str, str]:
+        """Digest -> new digest, of an erasure that has replaced files but has no receipt yet."""
+        path = self.records.home / FORGETTING
+        try:
+            return dict(read_json(path)["digests"])
+        except OSError:  # there is none, or it was completed meanwhile
+            return {}
 
     def unfinished(self) -> list[dt.date]:
         """The months whose plan was registered and then cut off before its record."""

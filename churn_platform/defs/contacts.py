@@ -138,7 +138,7 @@ def _looks(record: CampaignRecord) -> dict[str, object]:
         return {}
     return {
         "look": f"{record.look} of {record.looks}",
-        "level of the intervals": f"{record.level:.4%}",
+        "level of the intervals": f"{record.level:.2%}",
     }
 
 

@@ -314,7 +314,9 @@ def _measured_since(inputs: RetrainingInputs) -> bool:
 
 
 def _performance_fell(inputs: RetrainingInputs) -> str | None:
-    """Realised AUC below the interval at promotion, and its own interval below the AUC then."""
+    """Realised AUC below the interval at promotion, and its own interval below the AUC then; of
+    labels corrected for contacts its own interval, too, below the interval at promotion.
+    """
     realised = inputs.realised
     production = inputs.production
     metrics = None if realised is None else realised.judged
@@ -322,6 +324,10 @@ def _performance_fell(inputs: RetrainingInputs) -> str | None:
         return None
     low, high = production.auc_interval
     fell = metrics.auc < low and metrics.auc_interval[1] < (low + high) / 2
+    if realised.contacts is not None:
+        # Both figures are estimates, and this one is of fewer customers. With the rule above a
+        # quiet business would alarm more often because of its contacts.
+        fell = metrics.auc_interval[1] < low
     if metrics.inverted or not fell:
         return None
     return (

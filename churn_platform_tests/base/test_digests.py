@@ -14,8 +14,10 @@ from churn_platform.base.digests import (
     ADDED,
     canonical_json,
     digest_of,
+    distinct_key_hashes,
     frame_digest,
     hashed_values,
+    key_hashes,
     readable,
 )
 from churn_platform.base.errors import DataError
@@ -150,3 +152,10 @@ def test_the_digests_of_the_shipped_contract_are_those_of_0_1_0():
         contract.policy_hash == "72f5c39b4d27b29db9365bafd64213a11fd7bbebdbf54668d068ad22626d662d"
     )
     assert contract.model_hash == "5932da1cf273605a5dc09ddf142f6fe4642566aeb048aa8271df078d66867170"
+
+
+def test_the_faster_ways_give_the_same_hashes_and_digests():
+    keys = pd.Series([f"C{number}" for number in range(300)] + ["ä", 7], dtype=object)
+    assert (distinct_key_hashes(keys, "salt") == key_hashes(keys, "salt")).all()
+    frame = pd.DataFrame({"key": keys.astype(str), "arm": "below", "e": 0.1})
+    assert frame_digest(frame, values_repeat=False) == frame_digest(frame)

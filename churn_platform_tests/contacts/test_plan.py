@@ -108,6 +108,17 @@ def test_arms_do_not_depend_on_the_order_of_the_rows_or_the_other_customers() ->
     assert (above[ARM] == above["arm_all"]).all()
 
 
+def test_customers_of_equal_rank_are_in_the_order_of_risk_then_key() -> None:
+    people = customers(300).sample(frac=1, random_state=1, ignore_index=True)
+    people["probability"] = np.where(people.index % 3 == 0, 0.5, 0.25)
+    people["value"] = np.where(people.index % 2 == 0, 0.5, 0.25) / people["probability"]
+    rows = planned(people).rows
+    expected = rows["probability"] * rows["value"]
+    order = list(zip(-expected, -rows["probability"], rows[KEY], strict=True))
+    assert order == sorted(order)
+    assert len({(one, two) for one, two, _ in order}) == 4
+
+
 def test_excluded_customers_are_in_no_arm_and_counted() -> None:
     people = customers(300)
     why = pd.Series(None, index=people.index, dtype=object)

@@ -16,7 +16,7 @@ from churn_platform.loop.retraining import (
     evidence_key,
     should_retrain,
 )
-from churn_platform.monitoring.performance import VersionPerformance
+from churn_platform.monitoring.performance import ContactsInLabels, VersionPerformance
 from churn_platform_tests.promotion.evidence_builder import build, decided
 
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (
@@ -121,6 +121,16 @@ def test_each_trigger_has_its_reason(gym, changes, trigger, facts):
     assert (answer.trigger, answer.retrain) == (trigger, trigger is not None)
     assert facts in answer.reason
     assert answer.fallen is None
+
+
+@pytest.mark.parametrize(("high", "trigger"), [(0.76, None), (0.74, "performance")])
+def test_a_figure_that_is_corrected_for_contacts_must_be_below_the_interval_at_promotion(
+    gym, high, trigger
+):
+    corrected = performance(0.7, 0.66, high, contacts=ContactsInLabels(assigned=9))
+    assert asked(gym, realised=corrected).trigger == trigger
+    plain = performance(0.7, 0.66, high)
+    assert asked(gym, realised=plain).trigger == "performance"
 
 
 def test_a_changed_contract_waits_for_no_cooldown(declare):

@@ -10,6 +10,8 @@ from churn_platform.base.cells import safe
 from churn_platform.base.files import sha256_file
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED
 from churn_platform.contacts.plans import KIND
+from churn_platform.ledger.acts import CustomerForgotten
+from churn_platform.ledger.store import LedgerStore
 from churn_platform.maintenance.customer_rows import Key, without_customer
 from churn_platform.scoring.contact_list import contact_list
 from churn_platform_tests.contacts.contacted_gym import TWICE
@@ -82,6 +84,26 @@ def test_a_member_who_was_called_three_times_leaves_every_call(home):
     home = open_home(home.folder)
     assert (home.contact_log.known(home.now())["member"] == key).sum() == 0
     assert run(home) == []
+    assert verification(open_home(home.folder), deep=True)["breaks"] == []
+
+
+def test_the_loop_reads_a_plan_whose_erasure_was_cut_off_before_its_receipt(home, monkeypatch):
+    key = first(home, FEBRUARY, CONTACT)
+    append = LedgerStore.append
+
+    def dying(self, act):
+        if isinstance(act, CustomerForgotten):
+            raise KeyboardInterrupt
+        return append(self, act)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LedgerStore, "append", dying)
+        with pytest.raises(KeyboardInterrupt):
+            erase(home, key)
+    home = open_home(home.folder)
+    assert key not in set(home.contact_plans.rows(FEBRUARY)["member"])
+    assert home.progress().next_step() is None
+    assert [(one.what, one.done) for one in home.repairs.run()] == [("forgetting", True)]
     assert verification(open_home(home.folder), deep=True)["breaks"] == []
 
 
