@@ -172,7 +172,7 @@ def _reported(home: Services, as_of: dt.date, truths: Mapping[str, MonthTruth]) 
     if effect is None:
         return found
     found["reported_state"] = effect["state"]
-    if effect["saved"] is not None:
+    if effect["saved"] is not None and effect["state"] != "withheld":
         interval = effect["saved"]["interval"]
         found["reported_saved"] = effect["saved"]["value"]
         found["reported_interval"] = [interval["low"], interval["high"]]

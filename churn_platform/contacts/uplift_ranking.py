@@ -32,9 +32,9 @@ NOTHING_BELOW: Final = "NOTHING_BELOW"
 BY_RISK: Final = "The list is ranked by risk x value. The effect of a contact does not rank:"
 WHY_OFF: Final = {
     WhyNot.TOO_FEW: (
-        "too few customers left. {assigned:,} of the assigned and {untouched:,} of the others"
-        f" did in the earlier months; {LEAST_ASSIGNED_CHURNERS:,} and"
-        f" {LEAST_UNTOUCHED_CHURNERS:,} are needed."
+        "the months before the newest one have {assigned:,} assigned churners and"
+        f" {{untouched:,}} others; {LEAST_ASSIGNED_CHURNERS:,} and {LEAST_UNTOUCHED_CHURNERS:,}"
+        " are needed."
     ),
     WhyNot.NOT_LATER: "no month later than those of the training has labels.",
     WhyNot.NOT_ABOVE_RANDOM: "on {month} it was not shown to be better than chance.",

@@ -33,8 +33,10 @@ FEW_CUSTOMERS = 0.5
 MOST_ACTIONS = 50
 LONGEST_ACTION = 40
 """Characters, on average."""
-KNOWN_SHARE = 0.5
-"""Share of the customers in a table of contacts whom the other files must have."""
+KNOWN_SHARE = 0.1
+"""Share of the customers in a table of contacts whom the other files must have; most of those
+in a log of years may have left.
+"""
 MOST_A_MONTH = 5
 """Rows a customer and month; more are the log of a machine."""
 DAYS_OF_MONTH = 30.44

@@ -1,7 +1,7 @@
 """What a contract says about contacts, drafted from a table of contacts."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,9 +12,20 @@ from churn_platform.contract.model import Column, Contract, Span, Table
 from churn_platform.contract.outcome import Label
 from churn_platform.contract.policy import Policy
 from churn_platform.drafting.columns import Guess
-from churn_platform.drafting.contact_columns import UNREADABLE, ContactColumns, not_reached_in
-from churn_platform.drafting.keys import Sheet, listed
+from churn_platform.drafting.contact_columns import (
+    UNREADABLE,
+    ContactColumns,
+    best_contacts,
+    contact_columns,
+    keys_as_text,
+    may_hold_contacts,
+    not_reached_in,
+    why_no_contacts,
+)
+from churn_platform.drafting.keys import KeyColumn, Sheet, keys_of, listed
+from churn_platform.drafting.tables import LeftOut, Parts, sheets_of
 from churn_platform.drafting.words import free_name, key_likeness, speaks_of_objection, valid_name
+from churn_platform.lake.keys import everyone
 
 FREQUENCIES = {"month": "M", "week": "W", "day": "D"}
 SHARE_OF_ALL = 0.5
@@ -89,6 +100,71 @@ class Objections:
             f"{listed(self.inverted)} marks who agrees to contact. do_not_contact needs a column"
             " that is true for customers who object: deliver one with the opposite of it"
         )
+
+
+def sheets_elsewhere(
+    frames: Mapping[str, pd.DataFrame],
+    others: Sequence[Mapping[str, pd.DataFrame]],
+    largest: int,
+) -> list[Sheet]:
+    """Files of other drops alone that may hold contacts: a business contacts customers before
+    or after the month whose labels are known.
+    """
+    only = {stem: frame for drop in others for stem, frame in drop.items() if stem not in frames}
+    sheets = sheets_of(only, others, Parts())
+    return [sheet for sheet in sheets if may_hold_contacts(sheet, largest)]
+
+
+def customers_of(
+    usable: Sequence[Sheet], others: Sequence[Mapping[str, pd.DataFrame]], key: KeyColumn
+) -> pd.Series:
+    """The distinct keys of all drops: who was contacted may have left since."""
+    keys = {sheet.name: keys_of(sheet, key) for sheet in usable}
+    for number, drop in enumerate(others):
+        for sheet in usable:
+            frame = drop.get(sheet.stem)
+            if frame is not None and key.header in frame:
+                found = keys_as_text(frame[key.header], integer=key.integer)
+                keys[f"{sheet.name} {number}"] = found.dropna().drop_duplicates()
+    return everyone(keys)
+
+
+def contacts_among(
+    likely: Sequence[Sheet], customers: pd.Series, key: KeyColumn, cadence: str, parts: Parts
+) -> ContactDraft | None:
+    """The table of contacts among the files that may be one; the others are left out."""
+    keys = dict[str, pd.Series]()
+    found = []
+    for sheet in likely:
+        columns = contact_columns(sheet, [key.header])
+        if columns is None:
+            continue
+        if key.header not in sheet.guesses:
+            parts.left_out.append(LeftOut(sheet.name, "", f"it has no column {key.header!r}"))
+            continue
+        keys[sheet.name] = keys_as_text(sheet.frame[key.header], integer=key.integer)
+        reason = why_no_contacts(keys[sheet.name], customers)
+        if reason:
+            parts.left_out.append(LeftOut(sheet.name, "", f"it looks like contacts, but {reason}"))
+        else:
+            found.append((sheet, columns))
+    if not found:
+        return None
+    chosen, columns = best_contacts(found)
+    for sheet, _ in found:
+        if sheet is not chosen:
+            reason = f"the contract names one table of contacts, {chosen.name}: put all into it"
+            parts.left_out.append(LeftOut(sheet.name, "", reason))
+    made = contact_draft(
+        chosen, key.header, columns, keys[chosen.name], customers, cadence, parts.taken
+    )
+    for header, reason in made.left_out.items():
+        name = valid_name(header)
+        spec = chosen.guesses[header].column.model_copy(update={"values": None, "nullable": True})
+        if name != header:
+            spec = spec.model_copy(update={"source": header})
+        parts.left_out.append(LeftOut(chosen.name, name, reason, spec if header.strip() else None))
+    return made
 
 
 def contact_draft(
@@ -228,8 +304,7 @@ def _budget(
 ) -> tuple[int, str]:
     """The customers contacted in a usual month, week or day of the file, and in words."""
     days = sheet.guesses[found.contacted_on].values
-    known = pd.DataFrame({"key": keys.to_numpy(), "day": days.to_numpy()})
-    known = known[known["key"].isin(customers)].dropna()
+    known = pd.DataFrame({"key": keys.to_numpy(), "day": days.to_numpy()}).dropna()
     if known.empty:
         return 1, "no contact has a day and a customer"
     period = known["day"].dt.to_period(FREQUENCIES[cadence])

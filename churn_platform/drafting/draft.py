@@ -20,23 +20,19 @@ from churn_platform.contract.model import Contract, Entity, Span
 from churn_platform.contract.outcome import ColumnCost, Costs, Label
 from churn_platform.contract.parts import FileFormat
 from churn_platform.contract.policy import IngestionPolicy, Policy
-from churn_platform.drafting.contact_columns import (
-    best_contacts,
-    contact_columns,
-    keys_as_text,
-    may_hold_contacts,
-    why_no_contacts,
-)
+from churn_platform.drafting.contact_columns import contact_columns, may_hold_contacts
 from churn_platform.drafting.contacts import (
     HORIZON_NEEDED,
     ContactDraft,
     Objections,
     can_be_changed,
-    contact_draft,
+    contacts_among,
+    customers_of,
     objections_in,
+    sheets_elsewhere,
     with_contacts,
 )
-from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key, keys_of, listed
+from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key, listed
 from churn_platform.drafting.label import LabelColumn, guess_label, labels_of
 from churn_platform.drafting.tables import (
     LeftOut,
@@ -56,7 +52,6 @@ from churn_platform.drafting.words import (
     valid_name,
 )
 from churn_platform.ingestion.conversion import convert
-from churn_platform.lake.keys import everyone
 
 Cadence = Literal["month", "week", "day"]
 DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}
@@ -176,8 +171,9 @@ def draft(
         raise UsageError(
             f"No column is left to learn from. Left out: {listed(why)}.", code="DRAFT_IMPOSSIBLE"
         )
-    likely += _only_elsewhere(frames, others, largest)
-    contacts = _contacts(likely, usable, key, times.cadence, parts)
+    likely += sheets_elsewhere(frames, others, largest)
+    customers = customers_of(usable, others, key)
+    contacts = contacts_among(likely, customers, key, times.cadence, parts)
     if contacts is not None:
         parts.tables[contacts.table] = contacts.declared
     described = [*usable, contacts.sheet] if contacts is not None else usable
@@ -257,58 +253,6 @@ def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date | None) -> Times:
         period="after" if waiting else "before",
         horizon_doubt=f"{seen}; {PERIODS}",
     )
-
-
-def _only_elsewhere(
-    frames: Mapping[str, pd.DataFrame],
-    others: Sequence[Mapping[str, pd.DataFrame]],
-    largest: int,
-) -> list[Sheet]:
-    """Files of other drops alone that may hold contacts: a business contacts customers before
-    or after the month whose labels are known.
-    """
-    only = {stem: frame for drop in others for stem, frame in drop.items() if stem not in frames}
-    sheets = sheets_of(only, others, Parts())
-    return [sheet for sheet in sheets if may_hold_contacts(sheet, largest)]
-
-
-def _contacts(
-    likely: Sequence[Sheet], usable: Sequence[Sheet], key: KeyColumn, cadence: str, parts: Parts
-) -> ContactDraft | None:
-    """The table of contacts among the files that may be one; the others are left out."""
-    customers = everyone({sheet.name: keys_of(sheet, key) for sheet in usable})
-    keys = dict[str, pd.Series]()
-    found = []
-    for sheet in likely:
-        columns = contact_columns(sheet, [key.header])
-        if columns is None:
-            continue
-        if key.header not in sheet.guesses:
-            parts.left_out.append(LeftOut(sheet.name, "", f"it has no column {key.header!r}"))
-            continue
-        keys[sheet.name] = keys_as_text(sheet.frame[key.header], integer=key.integer)
-        reason = why_no_contacts(keys[sheet.name], customers)
-        if reason:
-            parts.left_out.append(LeftOut(sheet.name, "", f"it looks like contacts, but {reason}"))
-        else:
-            found.append((sheet, columns))
-    if not found:
-        return None
-    chosen, columns = best_contacts(found)
-    for sheet, _ in found:
-        if sheet is not chosen:
-            reason = f"the contract names one table of contacts, {chosen.name}: put all into it"
-            parts.left_out.append(LeftOut(sheet.name, "", reason))
-    made = contact_draft(
-        chosen, key.header, columns, keys[chosen.name], customers, cadence, parts.taken
-    )
-    for header, reason in made.left_out.items():
-        name = valid_name(header)
-        spec = chosen.guesses[header].column.model_copy(update={"values": None, "nullable": True})
-        if name != header:
-            spec = spec.model_copy(update={"source": header})
-        parts.left_out.append(LeftOut(chosen.name, name, reason, spec if header.strip() else None))
-    return made
 
 
 def written_in(files: FileFormat, sheets: list[Sheet], key: KeyColumn, parts: Parts) -> FileFormat:

@@ -1,19 +1,23 @@
 """A table of contacts among the files of a drop: recognised, drafted, and told from payments and visits."""
 
+import datetime as dt
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from churn_platform.contract.contacts import Contacts
-from churn_platform.contract.model import Span
+from churn_platform.contract.model import Contract, Span
 from churn_platform.contract.reading import read_contract
 from churn_platform.drafting.contact_columns import contact_columns, why_no_contacts
 from churn_platform.drafting.contract_file import as_yaml, draft_from
 from churn_platform.drafting.draft import Times, draft
 from churn_platform.drafting.words import NOT_REACHED, speaks_of_objection, spoken
+from churn_platform.ingestion.rules import conform
 from churn_platform_tests.contact_files import CALLED, CUSTOMERS, LABELLED, MONTHS, english, german
 from churn_platform_tests.drafting.sheets import sheet
 
@@ -178,6 +182,17 @@ def test_contacts_that_only_another_drop_has_are_found():
     assert found.contract.contacts.not_reached == ("not reached",)
 
 
+def test_customers_who_left_since_count_for_the_budget_and_are_known_from_another_drop():
+    calls = log_of(action=some("call", "visit"), result=some("busy", "stays"))
+    calls["date"] = pd.Timestamp("2024-01-20")
+    now = CUSTOMERS_FILE[85:].reset_index(drop=True)
+    others = [{"customers": CUSTOMERS_FILE}]
+    found = draft({"customers": now, "calls": calls}, name="d", times=AFTER, others=others)
+    assert found.contract.policy.contacts.budget == calls["customer_id"].nunique()
+    alone = draft({"customers": now, "calls": calls}, name="d", times=AFTER)
+    assert alone.contract.contacts is None
+
+
 def test_a_number_of_each_contact_is_kept_so_two_of_one_day_stay_two():
     calls = log_of(channel=some("call", "letter"), contact_id=RANDOM.permutation(300))
     found = drafted(contacts=calls)
@@ -263,3 +278,54 @@ def test_a_draft_without_contacts_says_nothing_about_them():
     objecting = CUSTOMERS_FILE.assign(no_marketing=["yes", "no", "no", "no"] * 50)
     text = as_yaml(draft({"customers": objecting}, name="d", times=AFTER))
     assert {"contacts", "do_not_contact", "policy"}.isdisjoint(yaml.safe_load(text))
+
+
+CELLS = {
+    "day": st.dates(dt.date(2021, 1, 1), dt.date(2024, 1, 31)).map(str),
+    "german day": st.dates(dt.date(2021, 1, 1), dt.date(2024, 1, 31)).map("{:%d.%m.%Y}".format),
+    "time": st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 31)).map(
+        "{:%Y-%m-%d %H:%M:%S}".format
+    ),
+    "word": st.sampled_from(["call", "Brief", "e-mail", "no answer", "Nicht erreicht", "accepted"]),
+    "money": st.sampled_from(["1,50", "2,00", "-3", "0", "12"]),
+    "yes": st.sampled_from(["yes", "no"]),
+    "bit": st.sampled_from(["0", "1"]),
+    "number": st.integers(0, 10**6).map(str),
+    "text": st.text("abc äß'\"#:-", max_size=9),
+}
+HEADERS = [
+    "contact_date", "Datum", "channel", "Kontakt Art", "type", "action", "Ergebnis", "reached",
+    "status", "cost", "Kosten", "planned", "target", "contact_id", "created_at", "plan", "Name",
+    "as_of", "label", "on", "",
+]  # fmt: skip
+
+
+@st.composite
+def logs(draw):
+    """A file with repeated keys and any columns that a log of contacts might have."""
+    rows = draw(st.integers(30, 60))
+    columns = {
+        "customer_id": draw(st.lists(st.sampled_from(IDS[:40]), min_size=rows, max_size=rows))
+    }
+    for header in draw(st.lists(st.sampled_from(HEADERS), min_size=2, max_size=7, unique=True)):
+        kind = CELLS[draw(st.sampled_from(sorted(CELLS)))]
+        if draw(st.booleans()):
+            kind = st.just("") | kind
+        columns[header] = draw(st.lists(kind, min_size=rows, max_size=rows))
+    return pd.DataFrame(columns, dtype=str)
+
+
+@given(logs(), st.sampled_from(["contacts", "calls", "Kundenkontakte", "log"]))
+@settings(max_examples=40, deadline=None)
+def test_any_log_gives_a_contract_that_it_keeps(log, name):
+    files = {"customers": CUSTOMERS_FILE, name: log}
+    found = draft(files, name="d", times=AFTER, entity="customer_id")
+    assert Contract.model_validate(yaml.safe_load(as_yaml(found))) == found.contract
+    left_out = name in [out.table for out in found.left_out if not out.column]
+    assert left_out != (found.contract.contacts is not None)
+    if found.contract.contacts is not None:
+        rows, faults = conform(found.contract, name, log)
+        assert [fault.sentence() for fault in faults if not fault.of_cells] == []
+        assert sum(len(fault.positions) for fault in faults) <= 0.01 * len(log)
+        used = log[[column.source or own for own, column in found.contract.delivered(name).items()]]
+        assert len(rows) >= len(used.drop_duplicates()) - 1
