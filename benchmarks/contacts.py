@@ -656,7 +656,7 @@ def main() -> None:
     if "plan" in parts:
         print_plan(20_000 if quick else PLANNED, 1 if quick else 3)
     if "month" in parts:
-        print_month(1_500 if quick else CUSTOMERS, 3 if quick else 6)
+        print_month(1_500 if quick else CUSTOMERS, 3 if quick else 4)
     if "naive" in parts:
         print_naive(asked.seeds or (3 if quick else 200), users)
     if "training" in parts:
