@@ -8,6 +8,7 @@ from churn_platform.base.text import counted, parse_as_of
 from churn_platform.cli.base import (
     HomeOption,
     JsonOption,
+    figure,
     make_console,
     open_home,
     print_json,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from churn_platform.contacts.effect import Effect
     from churn_platform.reports.campaign_status import CampaignStatus
 
+HIGHEST_SHOWN = 0.9999
 COLOURS = {"shown": "green", "harmful": "red", "withheld": "yellow", "not yet shown": "cyan"}
 
 
@@ -50,8 +52,8 @@ def show_campaign(console: "Console", found: "CampaignStatus") -> None:
     if effect is None:
         return
     console.print(
-        f"Look {found.look} of {found.looks}, with intervals at {found.level:.2%}: all looks"
-        f" together are wrong as rarely as one would be.",
+        f"Look {found.look} of {found.looks}, with intervals at {level_text(found.level)}: all"
+        " looks together are wrong as rarely as one would be.",
         soft_wrap=True,
     )
     if not found.withheld:
@@ -72,6 +74,13 @@ def show_campaign(console: "Console", found: "CampaignStatus") -> None:
     if effect.left_out:
         console.print(f"Left out    {counted(effect.left_out, 'customer')} without comparison")
     console.print(f"Months      {len(effect.months)}: {', '.join(effect.months)}", soft_wrap=True)
+
+
+def level_text(level: float | None) -> str:
+    """A confidence level; the first looks have levels that rounding would show as 100%."""
+    if level is not None and level > HIGHEST_SHOWN:
+        return f"more than {HIGHEST_SHOWN:.2%}"
+    return figure(level, ".2%")
 
 
 def show_figures(console: "Console", effect: "Effect") -> None:

@@ -47,6 +47,7 @@ def contact_plan(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Ma
         "of them below the cut": record.explore,
         "left untouched": record.untouched,
         "excluded": markdown_table(["reason", "customers:"], excluded),
+        "ranked by": f"{record.ranked_by} x value",
         "model version": str(record.version),
         "experiment": record.experiment or "",
         "digest": record.digest,
@@ -138,7 +139,7 @@ def _looks(record: CampaignRecord) -> dict[str, object]:
         return {}
     return {
         "look": f"{record.look} of {record.looks}",
-        "level of the intervals": f"{record.level:.2%}",
+        "level of the intervals": f"{record.level:.8g}",
     }
 
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from churn_platform.cli.effect import level_text
 from churn_platform.contacts.effect import Doubt, EffectState
 from churn_platform_tests.outside.life import churn, shell
 from churn_platform_tests.small_business import MARCH
@@ -82,6 +83,29 @@ def test_too_few_customers_are_a_sentence_and_never_a_zero(worked_copy):
     assert text.count("too few") >= 4
     assert "nan" not in text.lower()
     assert asked(worked_copy, "campaign")["effect"]["saved"] is None
+
+
+def test_without_a_value_of_a_customer_there_is_no_money(worked_copy):
+    keep(worked_copy, money=None)
+    text = as_text(worked_copy, "campaign")
+    assert "no value given" in text
+    assert "too few" not in text
+    found = asked(worked_copy, "campaign")["effect"]
+    assert found["money"] is None
+    assert found["saved"] is not None
+
+
+@pytest.mark.parametrize(
+    ("level", "text"), [(0.95, "95.00%"), (0.9998, "99.98%"), (1 - 8e-8, "more than 99.99%")]
+)
+def test_no_level_is_shown_as_100_percent(level, text):
+    assert level_text(level) == text
+
+
+def test_what_ranks_the_list_is_shown_with_its_reason(worked):
+    ranking = asked(worked, "campaign")["ranking"]
+    assert ranking["why_not"] == "TOO_FEW"
+    assert ranking["sentence"] in as_text(worked, "campaign")
 
 
 def test_before_the_first_plan_has_labels_the_answer_says_so(planned_copy):

@@ -136,6 +136,14 @@ def test_it_is_off_where_hardly_anyone_below_the_cut_is_contacted():
     assert (found.by, found.why_not) == ("risk", "NOTHING_BELOW")
 
 
+def test_explored_customers_are_assigned(dogs):
+    ranking = dogs.ranking
+    found = ranking._randomised([ranking._rows(MONTHS[0])])
+    arms = dogs.planned[MONTHS[0]]["arm"]
+    assert found.assigned.tolist() == arms.isin(["contact", "explore"]).tolist()
+    assert (arms == "explore").sum() > 0
+
+
 def test_a_category_that_is_unknown_or_missing_is_no_number(dogs):
     frame = pd.DataFrame(
         {

@@ -17,7 +17,14 @@ from churn_platform_tests.contacts_business import LATER
 from churn_platform_tests.outside.life import churn, shell
 from churn_platform_tests.promotion.evidence_builder import build, changed
 from churn_platform_tests.promotion.evidence_builder import decided as decision_of
-from churn_platform_tests.small_business import MARCH, candidate, copied, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    MARCH,
+    candidate,
+    copied,
+    open_home,
+    with_changes,
+)
 
 
 def terms(evidence, **changes):
@@ -156,6 +163,21 @@ def test_customers_who_are_worth_nothing_have_no_empc():
     assert found.candidate.empc is None
 
 
+def test_without_a_value_of_a_customer_the_figures_are_saved_customers():
+    evidence = build(1)
+    money = contact_value(evidence, 2, terms(evidence, contact_cost=0.0, incentive=0.0))
+    customers = terms(
+        evidence, value=np.ones(len(evidence.labels)), contact_cost=0.0, incentive=0.0,
+        unit="customers",
+    )  # fmt: skip
+    found = contact_value(evidence, 2, customers)
+    assert found.unit == "customers"
+    assert found.candidate.value == pytest.approx(money.candidate.value / 50)
+    assert found.candidate.empc is None
+    assert "policy.contacts.value" in found.sentence
+    assert "policy.contacts.value" not in money.sentence
+
+
 def test_a_decision_without_contacts_stays_as_it_was():
     decision = decision_of(build(1))
     assert "contact_value" not in decision.model_dump(mode="json")
@@ -190,6 +212,30 @@ def test_a_decision_with_contacts_holds_the_value_of_both_versions(decided):
     assert 0 < low < value.difference < high
     first = decided.decisions.all()[0].contact_value
     assert (first.save_rate_measured, first.production) == (False, None)
+
+
+def test_the_terms_are_those_of_the_policy(worked_copy):
+    dataset = worked_copy.training_datasets.load(MARCH)
+    found = worked_copy.decision_maker._budget(dataset, MARCH)
+    assert (found.contacts, found.unit, found.contact_cost, found.incentive) == (400, "money", 2, 5)
+    assert set(found.value) == {100}
+    assert found.customers == 1500
+    share = with_changes(worked_copy, {"policy.contacts.budget": 0.2})
+    assert share.decision_maker._budget(dataset, MARCH).contacts == 300
+    no_value = with_changes(worked_copy, {"policy.contacts.value": None})
+    found = no_value.decision_maker._budget(dataset, MARCH)
+    assert (found.unit, found.contact_cost, found.incentive) == ("customers", 0, 0)
+    assert set(found.value) == {1}
+
+
+def test_the_value_of_each_customer_may_be_a_column(worked_copy):
+    home = with_changes(worked_copy, {"policy.contacts.value": "visits.hours"})
+    dataset = home.training_datasets.load(MARCH)
+    found = home.decision_maker._budget(dataset, MARCH)
+    rows = dataset.holdout_rows()
+    hours = home.lake.tables(FEBRUARY)["visits"].set_index("member")["hours"].astype(float)
+    own = hours.reindex(rows["member"])
+    assert found.value == pytest.approx(own.fillna(own.mean()).to_numpy())
 
 
 def test_the_value_is_shown_where_people_decide(decided, tmp_path):
