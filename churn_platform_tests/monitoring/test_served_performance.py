@@ -146,6 +146,12 @@ def test_the_naive_figure_of_served_predictions_stands_next_to_the_corrected_one
     assert found.naive_auc == pytest.approx(naive.metrics.auc)
     assert found.naive_auc < corrected.metrics.auc - 0.03
     assert found.bounds[0] < corrected.metrics.auc <= found.bounds[1]
+    first = np.arange(800)
+    part = MonthLabels(arrived.iloc[:800], labels.correction.of(first))
+    found_in_part = contacts_of_served(gym, served, part, version, MARCH)
+    assert (found_in_part.assigned, found_in_part.untouched) == (200, 200)
+    in_part = review(gym, served, arrived.iloc[:800], version, MARCH, reference)
+    assert found_in_part.naive_auc == pytest.approx(in_part.metrics.auc)
     one = corrected.model_copy(update={"contacts": found})
     assert ServedPerformance.read(json.loads(json.dumps(one.as_json())), "x") == one
     shown = _answered(one.as_json())
