@@ -4,20 +4,13 @@ import contextlib
 import datetime as dt
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from churn_platform.base.errors import ChurnError
-from churn_platform.contacts.campaign import CampaignRecord
 from churn_platform.ingestion.month_warnings import newest_warnings
 from churn_platform.lake.records import Records
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.monitoring.performance import (
-    ContactsInLabels,
-    PerformanceRecord,
-    VersionPerformance,
-)
-from churn_platform.promotion.contact_value import ContactValue
 
 from .schemas import (
     CampaignPart,
@@ -27,6 +20,9 @@ from .schemas import (
     ProposalPart,
     RealisedPart,
 )
+
+if TYPE_CHECKING:
+    from churn_platform.monitoring.performance import ContactsInLabels, VersionPerformance
 
 RECEIPT_FIELDS = ("sequence", "time", "act", "actor", "reason", "digest")
 
@@ -83,6 +79,9 @@ class ProductionRecords:
         return record
 
     def _realised(self, version: int) -> RealisedPart | None:
+        # Here and below: pandas is loaded only where the contract names contacts.
+        from churn_platform.monitoring.performance import PerformanceRecord
+
         for month in reversed(self._records.months("performance")):
             fields = self._records.read("performance", month)
             record = PerformanceRecord.read(fields, f"The performance record of {month}")
@@ -92,6 +91,8 @@ class ProductionRecords:
         return None
 
     def _contact_value(self, version: int) -> ContactValuePart | None:
+        from churn_platform.promotion.contact_value import ContactValue
+
         for fields in reversed(self._records.decisions()):
             if not fields.get("contact_value"):
                 continue
@@ -110,6 +111,8 @@ class ProductionRecords:
         return None
 
     def _campaign(self) -> CampaignPart | None:
+        from churn_platform.contacts.campaign import CampaignRecord
+
         months = self._records.months("campaign_effect")
         if not months:
             return None
@@ -139,7 +142,7 @@ class ProductionRecords:
         }
 
 
-def _realised_part(entry: VersionPerformance, contacts: ContactsInLabels) -> RealisedPart:
+def _realised_part(entry: "VersionPerformance", contacts: "ContactsInLabels") -> RealisedPart:
     metrics = entry.metrics
     return {
         "as_of": entry.as_of,

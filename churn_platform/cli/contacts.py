@@ -46,7 +46,7 @@ def record(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add the contacts of a worked list to the newest month; the next run publishes them."""
+    """Add the contacts of a worked list to the newest month, for the next run."""
     opened = open_home(home)
     found = opened.contact_recording.check(file)
     if not as_json:

@@ -138,7 +138,7 @@ def show_realised(console: "Console", found: Mapping[str, Any]) -> None:
         console.print(f"Campaign    {campaign['as_of']}: {campaign['sentence']}", soft_wrap=True)
     own = [
         one
-        for one in found["performance"]
+        for one in found.get("performance", ())
         if one.get("state") == "production" and one.get("contacts")
     ]
     if own:

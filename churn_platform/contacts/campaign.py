@@ -11,9 +11,9 @@ from churn_platform.base.stored import Stored
 from churn_platform.contacts.assigned import AssignedMonth
 from churn_platform.contacts.effect import (
     FEWEST_OF_A_KIND,
-    Doubt,
     Effect,
     EffectState,
+    WithheldBecause,
     effect_of,
 )
 from churn_platform.contacts.labels import CorrectedLabels
@@ -304,10 +304,10 @@ def _basis(effect: Effect) -> str:
 
 
 WHY_WITHHELD: Final = {
-    Doubt.SAMPLE_RATIO: (
+    WithheldBecause.SAMPLE_RATIO: (
         "the untouched customers are not as many as were drawn. Somebody may have changed the list."
     ),
-    Doubt.SAMPLE_RATIO_IN_STRATA: (
+    WithheldBecause.SAMPLE_RATIO_IN_STRATA: (
         "the untouched customers are not spread over the list as they were drawn. Somebody may"
         " have changed the list."
     ),

@@ -52,7 +52,7 @@ class EffectState(StrEnum):
     WITHHELD = "withheld"
 
 
-class Doubt(StrEnum):
+class WithheldBecause(StrEnum):
     """Why a verdict is withheld: the arms are not as they were drawn."""
 
     SAMPLE_RATIO = "sample_ratio"
@@ -132,7 +132,7 @@ class Effect:
     by_action: tuple[PartEffect, ...]
     by_slice: tuple[PartEffect, ...]
     sample_ratio: SampleRatio
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[WithheldBecause, ...]
     state: EffectState
 
 
@@ -378,17 +378,17 @@ def shared_critical(critical: float, parts: int) -> float:
     return -NormalDist().inv_cdf(NormalDist().cdf(-critical) / parts)
 
 
-def _doubts(ratio: SampleRatio) -> tuple[Doubt, ...]:
+def _doubts(ratio: SampleRatio) -> tuple[WithheldBecause, ...]:
     """Every sign that the arms are not as they were drawn."""
     doubts = []
     if ratio.p_value < SAMPLE_RATIO_LEVEL:
-        doubts.append(Doubt.SAMPLE_RATIO)
+        doubts.append(WithheldBecause.SAMPLE_RATIO)
     if ratio.p_value_in_strata < SAMPLE_RATIO_LEVEL:
-        doubts.append(Doubt.SAMPLE_RATIO_IN_STRATA)
+        doubts.append(WithheldBecause.SAMPLE_RATIO_IN_STRATA)
     return tuple(doubts)
 
 
-def _state(effect: Estimate | None, doubts: tuple[Doubt, ...]) -> EffectState:
+def _state(effect: Estimate | None, doubts: tuple[WithheldBecause, ...]) -> EffectState:
     """The verdict."""
     if doubts:
         return EffectState.WITHHELD

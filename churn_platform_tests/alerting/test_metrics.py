@@ -12,7 +12,7 @@ from churn_platform.alerting.metrics import (
     JobState,
     daemon_metrics,
 )
-from churn_platform.contacts.effect import Doubt, EffectState
+from churn_platform.contacts.effect import EffectState, WithheldBecause
 from churn_platform.lake.lake import instant
 from churn_platform.ledger.acts import StandDownBegan
 from churn_platform.ledger.version_acts import ApprovalLapsed, ApprovalRequested, Bound
@@ -238,7 +238,9 @@ def test_the_campaign_is_a_source_only_where_the_contract_names_contacts(worked,
 
 def test_a_figure_that_is_withheld_is_absent(worked_copy):
     record = worked_copy.campaigns.newest()
-    withheld = replace(record.effect, state=EffectState.WITHHELD, doubts=(Doubt.SAMPLE_RATIO,))
+    withheld = replace(
+        record.effect, state=EffectState.WITHHELD, doubts=(WithheldBecause.SAMPLE_RATIO,)
+    )
     changed = record.model_copy(update={"effect": withheld}).as_json()
     worked_copy.records.write("campaign_effect", MARCH, changed)
     found = values(worked_copy.metrics.campaign())

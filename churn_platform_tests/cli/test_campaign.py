@@ -6,7 +6,7 @@ import json
 import pytest
 
 from churn_platform.cli.effect import level_text
-from churn_platform.contacts.effect import Doubt, EffectState
+from churn_platform.contacts.effect import EffectState, WithheldBecause
 from churn_platform_tests.outside.life import churn, shell
 from churn_platform_tests.small_business import MARCH
 
@@ -61,7 +61,7 @@ def test_the_answer_is_the_record_with_the_sentence_first(worked):
 
 
 def test_what_is_withheld_has_its_reason_and_no_figure(worked_copy):
-    record = keep(worked_copy, state=EffectState.WITHHELD, doubts=(Doubt.SAMPLE_RATIO,))
+    record = keep(worked_copy, state=EffectState.WITHHELD, doubts=(WithheldBecause.SAMPLE_RATIO,))
     found = asked(worked_copy, "campaign")
     assert (found["state"], list(found["withheld"])) == ("withheld", ["sample_ratio"])
     for name in ("effect", "complier_effect", "saved", "money"):

@@ -6,7 +6,7 @@ import datetime as dt
 import pytest
 
 from churn_platform.contacts.campaign import CampaignRecord
-from churn_platform.contacts.effect import Doubt, EffectState, effect_of
+from churn_platform.contacts.effect import EffectState, WithheldBecause, effect_of
 from churn_platform.evaluation.statistics import Interval
 from churn_platform_tests.contacts.campaigns import Campaign, drawn
 from churn_platform_tests.contacts_business import worked_home
@@ -93,7 +93,7 @@ def test_the_save_rate_is_assumed_until_the_effect_measures_it(effect):
 
 
 def test_a_withheld_verdict_has_no_figure(effect):
-    record = record_of(effect, state=EffectState.WITHHELD, doubts=(Doubt.SAMPLE_RATIO,))
+    record = record_of(effect, state=EffectState.WITHHELD, doubts=(WithheldBecause.SAMPLE_RATIO,))
     shown = record.shown
     assert (shown.effect, shown.complier_effect, shown.saved, shown.money) == (None,) * 4
     assert (shown.by_action, shown.by_slice) == ((), ())
@@ -123,4 +123,4 @@ def test_a_verdict_that_is_not_shown_gives_both_ends(effect):
 def test_the_record_is_read_back_as_written(worked):
     record = worked.campaigns.record(MARCH)
     assert worked.campaigns.newest() == record
-    assert worked.campaigns.newest(dt.date(2024, 2, 1)) is None
+    assert worked.campaigns.newest(dt.date(2024, 1, 1)) is None

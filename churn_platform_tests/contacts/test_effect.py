@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from churn_platform.base.errors import DataError
 from churn_platform.contacts.assigned import AssignedMonth, rows_of, sample_ratio
 from churn_platform.contacts.effect import (
-    Doubt,
     EffectState,
+    WithheldBecause,
     comparison_of,
     effect_of,
     shared_critical,
@@ -307,7 +307,7 @@ def test_arms_of_the_wrong_size_withhold_the_verdict():
     one = month(saved=0.3, rows=1000, share=0.5)
     probability = np.full(1000, 0.6)
     found = effect_of([replace(one, probability=probability)], CRITICAL)
-    assert Doubt.SAMPLE_RATIO in found.doubts
+    assert WithheldBecause.SAMPLE_RATIO in found.doubts
     assert found.state == EffectState.WITHHELD
 
 
@@ -315,7 +315,7 @@ def test_arms_of_the_wrong_size_withhold_the_verdict():
 def test_the_two_sample_ratio_tests_share_the_level(untouched, doubted):
     """100 are expected: 132 have a p-value of 0.0007, 135 of 0.0002."""
     one = month(rows=1000, share=untouched / 1000, probability=np.full(1000, 0.9))
-    assert (Doubt.SAMPLE_RATIO in effect_of([one], CRITICAL).doubts) == doubted
+    assert (WithheldBecause.SAMPLE_RATIO in effect_of([one], CRITICAL).doubts) == doubted
 
 
 def test_people_who_swap_the_best_customers_are_seen_within_strata_alone():
@@ -326,7 +326,7 @@ def test_people_who_swap_the_best_customers_are_seen_within_strata_alone():
     assigned[best] = True
     assigned[np.flatnonzero(one.assigned & (one.stratum == 3))[: best.size]] = False
     found = effect_of([replace(one, assigned=assigned)], CRITICAL)
-    assert found.doubts == (Doubt.SAMPLE_RATIO_IN_STRATA,)
+    assert found.doubts == (WithheldBecause.SAMPLE_RATIO_IN_STRATA,)
     assert found.sample_ratio.p_value == pytest.approx(1.0)
 
 

@@ -123,7 +123,7 @@ def test_the_config_of_a_request_is_one_that_the_job_takes():
 
 def test_scoring_again_runs_the_scores_alone():
     request = run_request(Step("scores", JANUARY, "Stale.", "abc"), attempt=1)
-    assert request.asset_selection == [dg.AssetKey("scores")]
+    assert request.asset_selection == [dg.AssetKey("scores"), dg.AssetKey("contact_plan")]
     assert request.run_config == {}
 
 
@@ -350,7 +350,7 @@ def test_scores_of_the_model_before_are_made_again(february_decided_copy, tick):
     february_decided_copy.decision_maker.carry_out()
     request = requested(tick(drift_sensor, february_decided_copy))
     assert request.run_key.startswith("scores:2024-02-29:")
-    assert request.asset_selection == [dg.AssetKey("scores")]
+    assert request.asset_selection == [dg.AssetKey("scores"), dg.AssetKey("contact_plan")]
 
 
 def test_a_month_that_was_lost_from_the_online_store_after_its_good_run_is_requested_under_a_new_key(

@@ -3,7 +3,7 @@
 import dataclasses
 
 from churn_platform.contacts.campaign import WHY_WITHHELD
-from churn_platform.contacts.effect import Doubt, EffectState
+from churn_platform.contacts.effect import EffectState, WithheldBecause
 from churn_platform.defs.contacts import _effect_metadata, campaign_effect
 from churn_platform_tests.small_business import JANUARY, MARCH
 
@@ -28,7 +28,7 @@ def test_the_effect_is_shown_with_its_figures(worked_copy, shown):
 
 def test_a_withheld_effect_has_reasons_and_no_figures(worked):
     record = worked.campaigns.record(MARCH)
-    doubts = (Doubt.SAMPLE_RATIO, Doubt.SAMPLE_RATIO_IN_STRATA)
+    doubts = (WithheldBecause.SAMPLE_RATIO, WithheldBecause.SAMPLE_RATIO_IN_STRATA)
     effect = dataclasses.replace(record.effect, state=EffectState.WITHHELD, doubts=doubts)
     withheld = record.model_copy(update={"effect": effect})
     values = _effect_metadata(withheld, withheld.shown)
