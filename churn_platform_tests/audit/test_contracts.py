@@ -11,6 +11,7 @@ from churn_platform_tests.changing_business import JUNE, contract_of, write_cont
 from churn_platform_tests.system.trusted_home import assert_told, edit_json, lines, verification
 
 VERSIONS = range(1, 7)
+pytestmark = pytest.mark.slow
 
 
 def test_the_home_has_a_version_of_each_contract(changed):

@@ -21,6 +21,8 @@ from churn_platform_tests.real_months import run_all
 from churn_platform_tests.small_business import copied, make_home, open_home
 from churn_platform_tests.stores import online
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def six_weeks(tmp_path_factory):
@@ -164,7 +166,6 @@ def test_the_list_says_what_each_customer_s_leaving_would_cost(phone):
     )
 
 
-@pytest.mark.slow
 def test_dagster_runs_the_same_steps(tmp_path):
     newspaper = make_home(tmp_path / "newspaper", NEWSPAPER)
     for week in WEEKS[:6]:

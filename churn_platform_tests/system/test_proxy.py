@@ -134,6 +134,7 @@ def test_every_answer_carries_the_security_headers_and_names_no_server(
     )  # HTTP/3 is another port, which compose.yaml does not publish
 
 
+@pytest.mark.slow  # it waits
 def test_headers_that_do_not_arrive_in_5_seconds_close_the_connection(ask):
     with ask.wire() as wire:
         wire.sendall(b"GET /model HTTP/1.1\r\nHost: api.localhost\r\n")

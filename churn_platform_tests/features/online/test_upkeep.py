@@ -116,6 +116,7 @@ def test_the_customer_goes_and_the_others_stay(january, tmp_path, request, kind,
     assert online(home.feature_store, "m00002") == kept
 
 
+@pytest.mark.slow  # it waits until the clients give up
 def test_a_store_that_does_not_answer_is_said(january, tmp_path):
     copied(january, tmp_path / "home")
     for address in ("redis://127.0.0.1:1/0", "postgresql://nobody@127.0.0.1:1/none"):
