@@ -197,7 +197,7 @@ def test_the_sensors_requested_one_run_of_each_job(told):
 
 def test_every_asset_and_check_is_in_the_ui_with_a_group_and_a_description(told):
     assets = {node["assetKey"]["path"][0]: node for node in told["assetNodes"]}
-    assert len(assets) == 9
+    assert len(assets) == 11
     for name, node in assets.items():
         assert node["description"], name
         assert node["groupName"] != "default", name
