@@ -3,12 +3,12 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from churn_platform.base.errors import UsageError
 from churn_platform.base.stored import Stored
 from churn_platform.contacts.campaign import WHY_WITHHELD, CampaignRecord, Campaigns
 from churn_platform.contacts.effect import Effect
 from churn_platform.contacts.uplift_ranking import Ranking
 from churn_platform.contract.model import Contract
+from churn_platform.reports.contact_status import asked_month
 
 
 class CampaignStatus(Stored):
@@ -76,24 +76,15 @@ class CampaignStatuses:
         Raises:
             UsageError: the contract names no contacts, or the month was not processed.
         """
-        if self.contract.contacts is None:
-            raise UsageError(
-                "The contract names no table of contacts: add `contacts` to it (docs/contract.md).",
-                code="CONTACTS_NOT_DECLARED",
-            )
-        months = self._months()
-        if not months:
-            raise UsageError(
-                "No month is processed yet: `churn run` measures what contacting was worth.",
-                code="MONTH_UNKNOWN",
-            )
-        month = as_of or months[-1]
-        if month not in months:
-            known = ", ".join(one.isoformat() for one in months)
-            raise UsageError(
-                f"What contacting was worth was not measured in {month}; months: {known}.",
-                code="MONTH_UNKNOWN",
-            )
+        month = asked_month(
+            self.contract,
+            self._months(),
+            as_of,
+            before_the_first=(
+                "No month is processed yet: `churn run` measures what contacting was worth."
+            ),
+            of_another="What contacting was worth was not measured in {month}; months: {known}.",
+        )
         return self._status(month)
 
     def _months(self) -> list[dt.date]:

@@ -1,6 +1,7 @@
 """What a contact plan holds, why customers are excluded, what waits, and where the list is."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,40 @@ class ContactStatus(Stored):
     excel_file: str | None
 
 
+def asked_month(
+    contract: Contract,
+    months: Sequence[dt.date],
+    as_of: dt.date | None,
+    *,
+    before_the_first: str,
+    of_another: str,
+) -> dt.date:
+    """The month that a question about contacts is about, by default the newest.
+
+    Args:
+        contract: the contract.
+        months: those that have an answer, oldest first.
+        as_of: the month that was asked for.
+        before_the_first: the error while no month has an answer.
+        of_another: the error where this one has none, with `{month}` and `{known}`.
+
+    Raises:
+        UsageError: the contract names no contacts, or the month has no answer.
+    """
+    if contract.contacts is None:
+        raise UsageError(
+            "The contract names no table of contacts: add `contacts` to it (docs/contract.md).",
+            code="CONTACTS_NOT_DECLARED",
+        )
+    if not months:
+        raise UsageError(before_the_first, code="MONTH_UNKNOWN")
+    month = as_of or months[-1]
+    if month not in months:
+        known = ", ".join(one.isoformat() for one in months)
+        raise UsageError(of_another.format(month=month, known=known), code="MONTH_UNKNOWN")
+    return month
+
+
 @dataclass(frozen=True)
 class ContactStatuses:
     """Answers questions about the contact plans of one home."""
@@ -72,24 +107,13 @@ class ContactStatuses:
         Raises:
             UsageError: the contract names no contacts, or the month has no plan.
         """
-        if self.contract.contacts is None:
-            raise UsageError(
-                "The contract names no table of contacts: add `contacts` to it (docs/contract.md).",
-                code="CONTACTS_NOT_DECLARED",
-            )
-        months = self._months()
-        if not months:
-            raise UsageError(
-                "No contacts are planned yet: `churn run` plans them with the scores.",
-                code="MONTH_UNKNOWN",
-            )
-        month = as_of or months[-1]
-        if month not in months:
-            known = ", ".join(one.isoformat() for one in months)
-            raise UsageError(
-                f"There is no contact plan of {month}; months with one: {known}.",
-                code="MONTH_UNKNOWN",
-            )
+        month = asked_month(
+            self.contract,
+            self._months(),
+            as_of,
+            before_the_first="No contacts are planned yet: `churn run` plans them with the scores.",
+            of_another="There is no contact plan of {month}; months with one: {known}.",
+        )
         self.planning.restored(month)
         return self._status(month)
 
