@@ -42,7 +42,9 @@ class MonthLabels:
 
     def weights_of(self, keys: pd.Series) -> FloatArray:
         """How many customers the label of each key (rows,) stands for; 0 without a label."""
-        known = pd.Series(1.0, index=self.churned.index) if self.weights is None else self.weights
+        known = self.weights
+        if known is None:
+            known = pd.Series(1.0, index=self.churned.index)
         return np.asarray(known.reindex(keys).fillna(0.0), dtype=float)
 
     def of_customers(self, keys: pd.Series) -> "MonthLabels":

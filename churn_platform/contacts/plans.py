@@ -93,23 +93,23 @@ class ContactPlans:
 
     def months(self) -> list[dt.date]:
         """The months with a registered plan, oldest first."""
-        named = {r.subject for r in self.ledger.receipts() if r.act == REGISTERED}
-        months = [dt.date.fromisoformat(month) for month in sorted(named)]
-        return [month for month in months if self.registration(month) is not None]
+        return sorted(self._registrations())
 
     def registration(self, as_of: dt.date) -> Receipt | None:
         """The receipt of the month's plan that counts: the newest, unless it was withdrawn.
 
         A plan is registered again only where nobody has seen a list of the one before.
         """
-        found = None
+        return self._registrations().get(as_of)
+
+    def _registrations(self) -> dict[dt.date, Receipt]:
+        """Month -> the receipt of its plan that counts, in one reading of the ledger."""
+        found: dict[dt.date, Receipt] = {}
         for receipt in self.ledger.receipts():
-            if receipt.subject != as_of.isoformat():
-                continue
             if receipt.act == REGISTERED:
-                found = receipt
+                found[dt.date.fromisoformat(receipt.subject)] = receipt
             elif receipt.act == "recovery" and receipt.evidence.get("record") == KIND:
-                found = None
+                found.pop(dt.date.fromisoformat(receipt.subject), None)
         return found
 
     def registered_digest(self, as_of: dt.date) -> str | None:

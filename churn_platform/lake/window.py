@@ -1,6 +1,7 @@
 """Which published months a record is made from, and which months a candidate trains on."""
 
 import datetime as dt
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ class Months:
         """
         self.lake = lake
         self.contract = contract
-        self._count = count or lake.classes
+        self._count = functools.cache(count or lake.classes)
         self.published = lake.months()
         self.labelled = lake.labelled()
 
