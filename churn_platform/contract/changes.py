@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from churn_platform.contract.model import Contract
 
 
+EVENT_FIELDS = ("kind", "time", "known_at", "id", "time_zone", "delivery")
+"""What published events are read by, and which deliveries count."""
+
+
 @dataclass(frozen=True)
 class ContractChange:
     """One difference between two contracts.
@@ -104,12 +108,13 @@ def _table(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
         elif before is not None and before != after:
             yield from _column(where, f"{name}.{own}", before, after)
     yield from _ages(name, old, new)
+    yield from _windows(name, old, new)
     yield from _parts(name, old, new)
     if old.key_spellings != new.key_spellings:
         where = f"tables.{name}.key_spellings"
         since = new.key_spellings[-1].since if new.key_spellings else None
         yield ContractChange(where, f"the keys of {name} are written in another way{_from(since)}")
-    apart = {"columns", "ages", "parts", "key_spellings"}
+    apart = {"columns", "ages", "windows", "parts", "key_spellings"}
     for file, since in new.files.items():
         if old.files.get(file) != since:
             text = f"table {name} is in the file {file!r} from {since} on"
@@ -133,6 +138,19 @@ def _ages(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
             yield ContractChange(where, f"age {name}.{own} was removed")
         else:
             yield from _fields(where, old.ages[own], new.ages[own])
+
+
+def _windows(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
+    for own in _both(old.windows, new.windows):
+        where = f"tables.{name}.windows.{own}"
+        if own not in old.windows:
+            made = new.windows[own]
+            text = f"window {name}.{own} ({made.aggregate}, {made.window}) was added"
+            yield ContractChange(where, text)
+        elif own not in new.windows:
+            yield ContractChange(where, f"window {name}.{own} was removed")
+        else:
+            yield from _fields(where, old.windows[own], new.windows[own])
 
 
 def _parts(name: str, old: Table, new: Table) -> Iterator[ContractChange]:
@@ -209,7 +227,7 @@ def _label(old: Label, new: Label) -> Iterator[ContractChange]:
         return
     since = _from(new.since)
     known = f"known {_span(new)} after the as_of"
-    text = f"churn is {new.table}.{new.column}, {known}{since}"
+    text = f"churn is {new.in_words}, {known}{since}"
     yield ContractChange("label", text)
 
 
@@ -261,6 +279,8 @@ def _months_read_otherwise(
         for table, columns in now.tables.items():
             if table in now.event_tables and table not in before.tables:
                 continue  # a drop need not have it
+            for change in _events_read_otherwise(before, now, table, month):
+                found.setdefault(change.where, change)
             held = before.tables[table].columns if table in before.tables else {}
             for own, column in columns.columns.items():
                 where = f"tables.{table}.columns.{own}"
@@ -269,8 +289,40 @@ def _months_read_otherwise(
                 elif held[own].dtype != column.dtype:
                     found.setdefault(where, _retyped(where, held[own], column, month))
         if _definition(old.label.at(month)) != _definition(new.label.at(month)):
-            found.setdefault("label", _relabelled(month, after))
+            change = _relabelled(month, after)
+            if new.label.no_event is not None or old.label.no_event is not None:
+                change = _made_otherwise(month)
+            found.setdefault("label", change)
     yield from found.values()
+
+
+def _events_read_otherwise(
+    old: "Contract", new: "Contract", name: str, month: dt.date
+) -> Iterator[ContractChange]:
+    """What decides the day and the identity of published events, and what a window means: months
+    as they were scored keep the values of before.
+    """
+    if name not in old.tables:
+        return
+    before = old.tables[name]
+    after = new.tables[name]
+    for field in EVENT_FIELDS:
+        was = getattr(before, field)
+        now = getattr(after, field)
+        if was != now:
+            yield ContractChange(
+                f"tables.{name}.{field}",
+                f"{field} was {was!r} and is {now!r}, and {month} is published so",
+                "Put it back, or declare the log as another table with `since:` and `file:`.",
+            )
+    for own in before.windows:
+        if own in after.windows and before.windows[own].made_of != after.windows[own].made_of:
+            yield ContractChange(
+                f"tables.{name}.windows.{own}",
+                f"it is made in another way, and {month} is published as it was",
+                "Put it back, and add the other window under a name of its own: it is made for"
+                " the published months, too.",
+            )
 
 
 def _lacking(where: str, name: str, month: dt.date, newest: dt.date) -> ContractChange:
@@ -296,6 +348,15 @@ def _relabelled(month: dt.date, newest: dt.date) -> ContractChange:
         f"the definition of churn changed for {month}, whose snapshot is published",
         f"Give the new definition `since:` with a month after {newest}, and put the old one"
         " into `earlier:`.",
+    )
+
+
+def _made_otherwise(month: dt.date) -> ContractChange:
+    return ContractChange(
+        "label",
+        f"the definition of churn changed for {month}, whose snapshot is published",
+        "Put it back. Models of two definitions cannot be compared, so another inactivity label"
+        " needs a home of its own.",
     )
 
 
@@ -328,7 +389,8 @@ def _fields(
 
 
 def _definition(label: Label) -> tuple[object, ...]:
-    return (label.table, label.column, label.horizon, label.inverted, label.since)
+    made = (label.table, label.column, label.horizon, label.inverted, label.since)
+    return made if label.no_event is None else (*made, label.no_event)
 
 
 def _span(label: Label) -> str:

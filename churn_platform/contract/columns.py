@@ -1,5 +1,6 @@
 """The columns of a contract, how files write their values, and what applies from a month on."""
 
+import calendar
 import datetime as dt
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from churn_platform.base.digests import ADDED
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Dtype = Literal["string", "category", "boolean", "integer", "float", "date"]
+Dtype = Literal["string", "category", "boolean", "integer", "float", "date", "timestamp"]
 NUMBERED_DATES = ("excel", "epoch_seconds")
 AgeUnit = Literal["days", "weeks", "months", "years"]
 
@@ -38,6 +39,25 @@ class ContractPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class Span(ContractPart):
+    """A length of time in calendar units; a month after 31 January is the last day of February."""
+
+    months: int = Field(default=0, ge=0)
+    """Calendar months. A month after 31 January is the last day of February. Example: `1`"""
+    weeks: int = Field(default=0, ge=0)
+    """Weeks, added to the months. Example: `2`"""
+    days: int = Field(default=0, ge=0)
+    """Days, added to months and weeks. Example: `10`"""
+
+    def after(self, start: dt.date) -> dt.date:
+        """The date this span after `start`."""
+        month = start.month - 1 + self.months
+        year = start.year + month // 12
+        month = month % 12 + 1
+        day = min(start.day, calendar.monthrange(year, month)[1])
+        return dt.date(year, month, day) + dt.timedelta(weeks=self.weeks, days=self.days)
+
+
 class Renamed(ContractPart):
     """The earlier name of a value that files write differently from a month on."""
 
@@ -51,7 +71,9 @@ class Column(ContractPart):
     """One column of one table, and how the file writes its values."""
 
     dtype: Dtype
-    """Type of the values. A `date` cannot be a feature; give it an age. Example: `category`"""
+    """Type of the values. A `date` cannot be a feature; give it an age. Only event tables have a
+    `timestamp`. Example: `category`
+    """
     source: str = ""
     """Header of the column in the file, if it differs from the column's name.
 
@@ -163,8 +185,8 @@ class Column(ContractPart):
         for name in ("decimal", "thousands", "unit"):
             if getattr(self, name) and self.dtype not in ("integer", "float"):
                 raise ValueError(f"{name} is for dtype integer or float, not {self.dtype}")
-        if self.date_format and self.dtype != "date":
-            raise ValueError(f"date_format is for dtype date, not {self.dtype}")
+        if self.date_format and self.dtype not in ("date", "timestamp"):
+            raise ValueError(f"date_format is for dtype date or timestamp, not {self.dtype}")
         if self.date_format not in ("", *NUMBERED_DATES) and not re.search(
             "%[a-yA-Y]", self.date_format
         ):

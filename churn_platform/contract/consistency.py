@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from churn_platform.contract.outcome import Span
+from churn_platform.contract.columns import Span
+from churn_platform.contract.event_consistency import event_faults, inactivity_faults
 
 if TYPE_CHECKING:
     from churn_platform.contract.contacts import Contacts
@@ -36,6 +37,8 @@ def faults_of(contract: "Contract") -> Iterator[str]:
         _cost_faults,
         _part_faults,
         _contact_faults,
+        event_faults,
+        inactivity_faults,
     ):
         yield from rule(contract)
 
@@ -72,6 +75,7 @@ def _key_faults(contract: "Contract") -> list[str]:
             )
         named += [(f"tables.{name}.columns", column) for column in table.columns]
         named += [(f"tables.{name}.ages", age) for age in table.ages]
+        named += [(f"tables.{name}.windows", window) for window in table.windows]
     faults += [
         f"{where}: {name!r} is a name of our own, rename it"
         for where, name in named
@@ -124,6 +128,8 @@ def _age_faults(contract: "Contract") -> list[str]:
 
 
 def _label_faults(contract: "Contract") -> list[str]:
+    if contract.label.no_event is not None:
+        return []  # see `inactivity_faults`
     table = contract.tables.get(contract.label.table)
     if table is None:
         return [f"label.table: there is no table {contract.label.table!r}"]

@@ -9,10 +9,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from churn_platform.base.digests import ADDED, digest_of, hashed_values
-from churn_platform.contract.columns import Age, Column, ContractPart, Dtype, Name
+from churn_platform.contract.columns import Age, Column, ContractPart, Dtype, Name, Span
 from churn_platform.contract.consistency import faults_of, month_faults
 from churn_platform.contract.contacts import Contacts
-from churn_platform.contract.outcome import ColumnCost, Costs, Label, Span
+from churn_platform.contract.events import EVENT_DAY, EVENTS_SUFFIX
+from churn_platform.contract.outcome import ColumnCost, Costs, Label
 from churn_platform.contract.parts import DatabaseSource, Entity, FeatureView, FileFormat, Table
 from churn_platform.contract.policy import Policy
 from churn_platform.contract.views import as_delivered, boundaries, of_month
@@ -31,7 +32,7 @@ __all__ = [
 
 FILE_READING = ("thousands", "missing")
 COLUMN_READING = ("missing", "decimal", "thousands", "unit", "date_format", "renamed")
-TABLE_READING = ("parts", "key_spellings")
+TABLE_READING = ("parts", "key_spellings", "time", "id", "delivery", "time_zone")
 CADENCES: dict[str, Span] = {
     "month": Span(months=1),
     "week": Span(weeks=1),
@@ -126,6 +127,9 @@ class Contract(ContractPart):
     def has_column(self, table: str, column: str, as_of: dt.date) -> bool:
         """Whether a month has a column or an age of a table."""
         spec = self.tables[table]
+        if column in spec.windows:
+            behind = spec.columns_behind(column)
+            return spec.active(as_of) and all(spec.columns[own].active(as_of) for own in behind)
         own = spec.ages[column].of if column in spec.ages else column
         return spec.active(as_of) and own in spec.columns and spec.columns[own].active(as_of)
 
@@ -154,8 +158,15 @@ class Contract(ContractPart):
         return {}
 
     def columns_of(self, table: str) -> dict[str, Column]:
-        """The columns of a table, with its ages and the label, without the key."""
+        """The columns of a table, with its ages and the label, without the key; of an event table
+        its windows.
+        """
         spec = self.tables[table]
+        if spec.kind == "events":
+            return {
+                name: window.as_column(table, spec.columns.get(window.of or ""))
+                for name, window in spec.windows.items()
+            }
         ages = {
             age: a.as_column(spec.columns[a.of])
             for age, a in spec.ages.items()
@@ -208,6 +219,8 @@ class Contract(ContractPart):
         """The tables that a drop may contain: the contract's, and the labels of a wide one
         alone.
         """
+        if self.label.no_event is not None:
+            return tuple(self.tables)
         return tuple(dict.fromkeys([*self.tables, self.label_table]))
 
     def file_stem(self, table: str) -> str:
@@ -243,6 +256,13 @@ class Contract(ContractPart):
             tables[self.label_table] = {self.entity.column: self.key, self.label.column: label}
             for earlier in self.label.earlier:
                 tables[self.label.table].pop(earlier.column, None)
+        if self.label.no_event is not None:
+            inactive = Column(dtype="boolean", description="Had no event")
+            tables[self.label.table] = {self.entity.column: self.key, self.label.column: inactive}
+        for name, log in self.logs.items():
+            day = Column(dtype="date", description="The day of the event")
+            events = {self.entity.column: self.key, **log.columns, EVENT_DAY: day}
+            tables[f"{name}{EVENTS_SUFFIX}"] = events
         return tables
 
     @cached_property
@@ -264,8 +284,27 @@ class Contract(ContractPart):
 
     @cached_property
     def event_tables(self) -> tuple[str, ...]:
-        """The tables with any number of rows a customer, which a drop need not have."""
-        return () if self.contacts is None else (self.contacts.table,)
+        """The tables of the lake with any number of rows a customer: contacts and logs."""
+        logs = tuple(f"{name}{EVENTS_SUFFIX}" for name in self.logs)
+        return logs if self.contacts is None else (self.contacts.table, *logs)
+
+    @cached_property
+    def logs(self) -> dict[str, Table]:
+        """The tables whose files are logs of events."""
+        return {name: table for name, table in self.tables.items() if table.kind == "events"}
+
+    @cached_property
+    def snapshot_tables(self) -> tuple[str, ...]:
+        """The feature tables whose files have one row a customer."""
+        return tuple(name for name in self.feature_tables if name not in self.logs)
+
+    def lake_name(self, table: str) -> str:
+        """The table of the lake that the rows of a file become."""
+        return f"{table}{EVENTS_SUFFIX}" if table in self.logs else table
+
+    def has_many_rows(self, table: str) -> bool:
+        """Whether the file of a table has any number of rows a customer."""
+        return table in self.event_tables or table in self.logs
 
     @cached_property
     def carried(self) -> dict[str, str]:
@@ -303,7 +342,15 @@ class Contract(ContractPart):
             for n, a in t.ages.items()
             if n in self.features
         }
-        return digest_of(made_of | ({"ages": ages} if ages else {}))
+        windows = {
+            name: hashed_values(window)
+            for table in self.logs.values()
+            for name, window in table.windows.items()
+            if name in self.features
+        }
+        made_of |= {"ages": ages} if ages else {}
+        made_of |= {"windows": windows} if windows else {}
+        return digest_of(made_of)
 
     @cached_property
     def list_hash(self) -> str:

@@ -1,32 +1,17 @@
 """The parts of a contract about the outcome: the label, when it is known, and what errors cost."""
 
-import calendar
 import datetime as dt
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from churn_platform.base.digests import ADDED
-from churn_platform.contract.columns import ContractPart, Name
+from churn_platform.contract.columns import ContractPart, Name, Span
+from churn_platform.contract.events import LENGTH, NoEvent, length_in_words, span_of
 
-
-class Span(ContractPart):
-    """A length of time in calendar units; a month after 31 January is the last day of February."""
-
-    months: int = Field(default=0, ge=0)
-    """Calendar months. A month after 31 January is the last day of February. Example: `1`"""
-    weeks: int = Field(default=0, ge=0)
-    """Weeks, added to the months. Example: `2`"""
-    days: int = Field(default=0, ge=0)
-    """Days, added to months and weeks. Example: `10`"""
-
-    def after(self, start: dt.date) -> dt.date:
-        """The date this span after `start`."""
-        month = start.month - 1 + self.months
-        year = start.year + month // 12
-        month = month % 12 + 1
-        day = min(start.day, calendar.monthrange(year, month)[1])
-        return dt.date(year, month, day) + dt.timedelta(weeks=self.weeks, days=self.days)
+INACTIVITY: Final = {"table": "inactivity", "column": "inactive"}
+"""Where the lake keeps labels that are made from a log."""
 
 
 class EarlierLabel(ContractPart):
@@ -44,8 +29,15 @@ class EarlierLabel(ContractPart):
     """The first as_of with this definition; leave it out for the first. Example: `2026-01-31`"""
 
 
+def _where_or_made(schema: dict[str, Any]) -> None:
+    """Let a schema ask for the label's place only where it is not made from a log."""
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["no_event"]}]
+
+
 class Label(ContractPart):
     """Where the label is, and how long after the as_of it is known."""
+
+    model_config = ConfigDict(json_schema_extra=_where_or_made)
 
     table: Name
     """Table that holds the label. Example: `labels`"""
@@ -57,6 +49,10 @@ class Label(ContractPart):
     """How long after the as_of the label is known; by default at the as_of.
 
     Example: `{months: 1}`
+    """
+    no_event: NoEvent | None = Field(default=None, json_schema_extra=ADDED)
+    """An inactivity label, made from the log of an event table instead of delivered. Then `table`,
+    `column` and `horizon` need not be given. Example: `{table: payments, within: 30d}`
     """
     period: Literal["after", "before"] = Field(default="after", json_schema_extra=ADDED)
     """`before`: the label marks who had left by the as_of, so the list contains the customers
@@ -84,11 +80,43 @@ class Label(ContractPart):
         valid = [one for one in self.earlier if one.since is None or as_of >= one.since]
         return Label(table=self.table, **valid[-1].model_dump())
 
+    @property
+    def in_words(self) -> str:
+        """Where the label is, or which events are awaited."""
+        if self.no_event is None:
+            return f"{self.table}.{self.column}"
+        picked = f" where {self.no_event.where}" if self.no_event.where else ""
+        within = length_in_words(self.no_event.within)
+        return f"no event of {self.no_event.table}{picked} in {within}"
+
     def same_churn(self, other: "Label") -> bool:
         """Whether models of the two definitions can be compared on one month's labels; `period`
         only decides who is listed.
         """
         return self.model_copy(update={"period": other.period}) == other
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_of_inactivity(cls, values: Any) -> Any:  # noqa: ANN401 - whatever a file holds
+        """Fill in where the label of a log is and when it is known."""
+        no_event = values.get("no_event") if isinstance(values, dict) else None
+        within = no_event.get("within") if isinstance(no_event, dict) else None
+        if no_event is None:
+            return values
+        filled = {**INACTIVITY, **values}
+        if isinstance(within, str) and re.fullmatch(LENGTH, within):
+            filled.setdefault("horizon", span_of(within))
+        return filled
+
+    @model_validator(mode="after")
+    def _inactivity_is_after_the_as_of(self) -> Self:
+        if self.no_event is None:
+            return self
+        if self.horizon != span_of(self.no_event.within):
+            raise ValueError("horizon: the label is known after `no_event.within`, leave it out")
+        if self.period == "before" or self.inverted or self.earlier:
+            raise ValueError("no_event goes without period, inverted and earlier")
+        return self
 
     @model_validator(mode="after")
     def _definitions_in_order(self) -> Self:

@@ -17,6 +17,8 @@ from churn_platform.contract.columns import (
     check_order,
     newest_name,
 )
+from churn_platform.contract.events import WindowFeature, is_zone
+from churn_platform.contract.expression_parser import names_in
 
 SECRET = re.compile(r"://[^/@\s]*:[^/@\s]+@|[?&](?:password|passwd|pwd)=[^&\s]", re.IGNORECASE)
 AS_OF = re.compile(r"(?<![:\w]):as_of\b")
@@ -143,9 +145,59 @@ class Table(ContractPart):
     Example: `[{since: 2026-07-31, remove_prefix: 'CUST-'}]`
     """
 
+    kind: Literal["snapshot", "events"] = Field(default="snapshot", json_schema_extra=ADDED)
+    """`snapshot`: one row a customer. `events`: a log with any number of rows a customer.
+
+    Example: `events`
+    """
+    time: Name | None = Field(default=None, json_schema_extra=ADDED)
+    """Of events: date or timestamp column with the time at which each happened.
+
+    Example: `paid_at`
+    """
+    known_at: Name | None = Field(default=None, json_schema_extra=ADDED)
+    """Of events: date or timestamp column with the time at which each became known; by default
+    an event is known when it happens. Example: `booked_at`
+    """
+    id: Name | None = Field(default=None, json_schema_extra=ADDED)
+    """Of events: column that names an event, so that it can be corrected; by default equal rows
+    are one event. Example: `payment_id`
+    """
+    delivery: Literal["append", "replace"] = Field(default="append", json_schema_extra=ADDED)
+    """Of events: `append`: a drop holds the events since the drop before. `replace`: every drop
+    holds the complete log, which replaces what was known. Example: `replace`
+    """
+    time_zone: str = Field(default="UTC", json_schema_extra=ADDED)
+    """Of events: time zone of the times without one, and where a day begins.
+
+    Example: `Europe/Vienna`
+    """
+    windows: dict[Name, WindowFeature] = Field(default={}, json_schema_extra=ADDED)
+    """Of events: features by name. Views name them as columns of the table.
+
+    Example: `{visits_30d: {aggregate: count, window: 30d}}`
+    """
+
     def active(self, as_of: dt.date) -> bool:
         """Whether the drop of a month has the table."""
         return active(self.since, self.until, as_of)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names that views may have: columns and ages, or the windows of events."""
+        if self.kind == "events":
+            return tuple(self.windows)
+        return (*self.columns, *self.ages)
+
+    def columns_picked(self, where: str) -> set[str]:
+        """The columns that an expression over the events reads."""
+        return names_in(where) & set(self.columns)
+
+    def columns_behind(self, window: str) -> set[str]:
+        """The columns that a window is made from, the time of an event included."""
+        spec = self.windows[window]
+        named = {spec.of, self.time, self.known_at, self.id} & set(self.columns)
+        return {name for name in named if name is not None} | self.columns_picked(spec.where)
 
     def file_name(self, as_of: dt.date) -> str:
         """`file` of a month."""
@@ -161,6 +213,8 @@ class Table(ContractPart):
         check_order(self.since, self.until)
         if len(set(self.files.values())) < len(self.files):
             raise ValueError("files: two names begin in the same month")
+        if not is_zone(self.time_zone):
+            raise ValueError(f"time_zone: {self.time_zone!r} is no time zone: try Europe/Vienna")
         days = [spelling.since for spelling in self.key_spellings]
         if days != sorted(set(days)):
             raise ValueError("key_spellings must be in order of `since`, each with its own date")
@@ -188,7 +242,9 @@ class FileFormat(ContractPart):
     """How CSV files are written."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
-    """Character between the cells of a CSV file. Example: `;`"""
+    """Character between the cells of a CSV file. A space also reads columns that are aligned with
+    several. Example: `;`
+    """
     decimal: Literal[".", ","] = "."
     """Decimal sign of numbers in CSV files. Example: `','`"""
     encoding: str = "utf-8"

@@ -1,15 +1,24 @@
 """The policy: every threshold of the platform. Each decision records its digest."""
 
-from typing import Literal
+import datetime as dt
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from churn_platform.base.digests import ADDED
 from churn_platform.contract.columns import ContractPart
 from churn_platform.contract.contacts import ContactPolicy
+from churn_platform.contract.recipes import (
+    Algorithm,
+    CandidateRecipe,
+    EntryPoint,
+    Parameters,
+    candidate_faults,
+)
 
-Algorithm = Literal["lightgbm", "hist_gradient_boosting", "logistic_regression", "random_forest"]
 DriftMethod = Literal["wasserstein", "jensenshannon"]
+Audience = Literal["team", "manager", "approver"]
+"""Readers of the monthly report."""
 
 
 class IngestionPolicy(ContractPart):
@@ -52,6 +61,12 @@ class TrainingPolicy(ContractPart):
 
     algorithm: Algorithm = "lightgbm"
     """Algorithm of the candidate. Example: `logistic_regression`"""
+    estimator: EntryPoint | None = Field(default=None, json_schema_extra=ADDED)
+    """Entry point, as `package.module:function`, of an estimator of your own. It takes the place
+    of `algorithm`. Example: `my_models.churn:build`
+    """
+    parameters: Parameters = Field(default_factory=dict, json_schema_extra=ADDED)
+    """Parameters of the algorithm, or of the entry point. Example: `{n_estimators: 200}`"""
     trailing_months: int = Field(default=1, ge=1)
     """Smallest number of matured months that a candidate trains on. Example: `3`"""
     min_training_churners: int = Field(default=100, ge=1)
@@ -89,6 +104,50 @@ class TrainingPolicy(ContractPart):
     """Number of months with matured labels that must have a column with `since` before a
     candidate learns from it. With 0 it learns at once, with missing values. Example: `3`
     """
+    candidates: tuple[CandidateRecipe, ...] = Field(default=(), json_schema_extra=ADDED)
+    """Recipes that compete each month, the simplest first, instead of one `algorithm`.
+    Cross-validation on the training rows chooses one.
+
+    Example: `[{name: linear, algorithm: logistic_regression}, {name: trees, algorithm: lightgbm}]`
+    """
+    fits: int = Field(default=100, ge=1, json_schema_extra=ADDED)
+    """Largest number of fits of an estimator that `candidates` use together: 5 to measure a
+    recipe or a tuned variant of it, 6 for the model. Example: `60`
+    """
+
+    @model_validator(mode="after")
+    def _candidates_compete(self) -> Self:
+        if not self.candidates:
+            return self
+        alone = [
+            name
+            for name in ("algorithm", "estimator", "parameters")
+            if getattr(self, name)
+            != type(self).model_fields[name].get_default(call_default_factory=True)
+        ]
+        faults = list(candidate_faults(self.candidates, self.fits, alone))
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @model_validator(mode="after")
+    def _check_estimator(self) -> Self:
+        if self.estimator is not None and self.algorithm != "lightgbm":
+            raise ValueError("algorithm and estimator exclude each other; leave one out")
+        return self
+
+    @property
+    def fitted_by(self) -> tuple[str, ...]:
+        """The estimator of your own, or the algorithm, by name; of several candidates each."""
+        if self.candidates:
+            return tuple(dict.fromkeys(one.fitted_by for one in self.candidates))
+        return (self.estimator or self.algorithm,)
+
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """The entry points of your own estimators."""
+        asked = [self.estimator, *(one.estimator for one in self.candidates)]
+        return tuple(dict.fromkeys(name for name in asked if name is not None))
 
 
 class PromotionPolicy(ContractPart):
@@ -116,6 +175,12 @@ class PromotionPolicy(ContractPart):
     """Smallest number of churners, and of customers who stayed, for a comparison of two models.
 
     Example: `100`
+    """
+    incumbent_trained_before: dt.date | None = Field(default=None, json_schema_extra=ADDED)
+    """Day before which an imported model without a list of customers was trained: rows of
+    months from this day on count as unseen by it. By default the day of its import.
+
+    Example: `2024-01-01`
     """
 
 
@@ -236,6 +301,20 @@ class VerdictPolicy(ContractPart):
     """Whether a proposed version replaces production without approval. Example: `true`"""
 
 
+class ReportPolicy(ContractPart):
+    """Who is sent the monthly report.
+
+    A report is sent once, when the run of a new month is complete, to the alert channels.
+    """
+
+    send: tuple[Audience, ...] = ()
+    """Readers whose page is sent. Example: `[team, manager]`"""
+    keys_by_mail: bool = False
+    """Whether the team's page and the attached contact list may name customers. If not, the page
+    that is sent has no list, and no list is attached. Example: `true`
+    """
+
+
 class Policy(ContractPart):
     """All thresholds of the platform."""
 
@@ -257,3 +336,5 @@ class Policy(ContractPart):
     """How versions that are not in production are compared with production."""
     contacts: ContactPolicy = Field(default=ContactPolicy(), json_schema_extra=ADDED)
     """Whom to contact, and who is left alone. Used if the contract has `contacts`."""
+    reports: ReportPolicy = Field(default=ReportPolicy(), json_schema_extra=ADDED)
+    """Who is sent the monthly report."""

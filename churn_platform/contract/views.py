@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from churn_platform.contract.events import EventPopulation, NoEvent
 from churn_platform.contract.parts import FeatureView, Table, TablePart
 
 if TYPE_CHECKING:
@@ -48,15 +49,9 @@ def of_month(contract: "Contract", as_of: dt.date) -> "Contract":
         name: view.model_copy(update={"features": kept})
         for name, view in contract.feature_views.items()
         if view.table in tables
-        and (
-            kept := tuple(
-                f
-                for f in view.features
-                if f in tables[view.table].columns or f in tables[view.table].ages
-            )
-        )
+        and (kept := tuple(f for f in view.features if f in tables[view.table].features))
     }
-    known = {name for table in tables.values() for name in (*table.columns, *table.ages)}
+    known = {name for table in tables.values() for name in table.features}
     contacts = contract.contacts
     return contract.changed(
         contacts=contacts if contacts is not None and contacts.table in tables else None,
@@ -105,6 +100,8 @@ def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) 
         if (kept := tuple(f for f in view.features if f in features))
     }
     wanted: dict[str, set[str]] = {label.table: {label.column}}
+    for name, columns in columns_of_inactivity(contract).items():
+        wanted.setdefault(name, set()).update(columns)
     for view in views.values():
         wanted.setdefault(view.table, set()).update(view.features)
     tables = {
@@ -112,7 +109,8 @@ def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) 
         for name, table in contract.tables.items()
         if name in wanted
     }
-    tables[label.table] = _always(tables[label.table], label.column)
+    if label.no_event is None:
+        tables[label.table] = _always(tables[label.table], label.column)
     return contract.changed(
         tables=tables,
         label=label,
@@ -123,6 +121,23 @@ def of_version(contract: "Contract", as_of: dt.date, features: Collection[str]) 
         contacts=None,
         do_not_contact=None,
     )
+
+
+def columns_of_inactivity(contract: "Contract") -> dict[str, set[str]]:
+    """Event table -> the columns that an inactivity label is made from; empty without one."""
+    no_event = contract.label.no_event
+    if no_event is None:
+        return {}
+    found: dict[str, set[str]] = {}
+    parts: list[NoEvent | EventPopulation] = [no_event]
+    if no_event.population is not None:
+        parts.append(no_event.population)
+    for part in parts:
+        log = contract.tables[part.table]
+        named = {log.time, log.known_at, log.id} & set(log.columns)
+        columns = {name for name in named if name is not None} | log.columns_picked(part.where)
+        found.setdefault(part.table, set()).update(columns)
+    return found
 
 
 def for_version(contract: "Contract", version: "Contract") -> "Contract":
@@ -142,9 +157,13 @@ def for_version(contract: "Contract", version: "Contract") -> "Contract":
         for own, column in table.columns.items():
             meaning = {part: getattr(column, part) for part in MEANING}
             columns[own] = columns[own].model_copy(update=meaning)
-        ages = {**contract.tables[name].ages, **table.ages}
-        tables[name] = contract.tables[name].model_copy(update={"columns": columns, "ages": ages})
-    tables[version.label.table] = _always(tables[version.label.table], version.label.column)
+        made = {
+            "ages": {**contract.tables[name].ages, **table.ages},
+            "windows": {**contract.tables[name].windows, **table.windows},
+        }
+        tables[name] = contract.tables[name].model_copy(update={"columns": columns, **made})
+    if version.label.no_event is None:
+        tables[version.label.table] = _always(tables[version.label.table], version.label.column)
     views = {
         name: view.model_copy(update={"features": kept})
         for name, view in contract.feature_views.items()
@@ -185,6 +204,11 @@ def _why_not_in(name: str, now: Table, table: Table) -> str:
             return f"its age {name}.{own} is a column now"
         if own in now.ages and (now.ages[own].of, now.ages[own].unit) != (spec.of, spec.unit):
             return f"its age {name}.{own} is made in another way now"
+    for own, window in table.windows.items():
+        if own in now.columns:
+            return f"its window {name}.{own} is a column now"
+        if own in now.windows and now.windows[own].made_of != window.made_of:
+            return f"its window {name}.{own} is made in another way now"
     return ""
 
 
@@ -206,7 +230,10 @@ def with_version(contract: "Contract", version: "Contract") -> "Contract":
         _add_features(views, name, view.model_copy(update={"features": added}))
         known = version.tables[view.table].ages
         ages = tables[view.table].ages | {f: known[f] for f in added if f in known}
-        tables[view.table] = tables[view.table].model_copy(update={"ages": ages})
+        made = version.tables[view.table].windows
+        windows = tables[view.table].windows | {f: made[f] for f in added if f in made}
+        own = {"ages": ages, "windows": windows}
+        tables[view.table] = tables[view.table].model_copy(update=own)
     if views == contract.feature_views:
         return contract
     return contract.changed(tables=tables, feature_views=views)
@@ -272,8 +299,11 @@ def ended_features(contract: "Contract", as_of: dt.date) -> tuple[str, ...]:
     for view in contract.feature_views.values():
         table = contract.tables[view.table]
         for feature in view.features:
-            own = table.ages[feature].of if feature in table.ages else feature
-            ends = (table.until, table.columns[own].until)
+            if feature in table.windows:
+                behind = table.columns_behind(feature)
+            else:
+                behind = {table.ages[feature].of if feature in table.ages else feature}
+            ends = [table.until, *(table.columns[own].until for own in behind)]
             if any(end is not None and as_of >= end for end in ends):
                 ended.append(feature)
     return tuple(ended)
@@ -322,6 +352,11 @@ def _of_month(table: Table, as_of: dt.date) -> Table:
         update={
             "columns": columns,
             "ages": {name: age for name, age in table.ages.items() if age.of in columns},
+            "windows": {
+                name: window
+                for name, window in table.windows.items()
+                if table.columns_behind(name) <= set(columns)
+            },
             "since": None,
             "until": None,
             "parts": parts,
@@ -339,7 +374,13 @@ def _always(table: Table, column: str) -> Table:
 
 
 def _reduced(table: Table, wanted: Collection[str]) -> Table:
-    """A table with the wanted columns and ages alone."""
+    """A table with the wanted columns, ages and windows alone."""
+    if table.kind == "events":
+        windows = {name: window for name, window in table.windows.items() if name in wanted}
+        held = set(wanted).union(*(table.columns_behind(name) for name in windows))
+        columns = {name: column for name, column in table.columns.items() if name in held}
+        described = {"columns": columns, "windows": windows, "source": None, "file": ""}
+        return table.model_copy(update=described)
     ages = {name: age for name, age in table.ages.items() if name in wanted}
     dates = {age.of for age in ages.values()}
     return Table(

@@ -33,6 +33,8 @@ class CheckLine:
     drop: str | None
     where: str
     says: str
+    code: str | None = None
+    """The code of the error, if it has one of its own."""
 
 
 def check_contract(contract: Contract) -> list[CheckLine]:
@@ -47,7 +49,7 @@ def check_contract(contract: Contract) -> list[CheckLine]:
         "entity": f"{contract.entity.column}, {contract.entity.dtype}",
         "tables": f"{tables} columns",
         "features": f"{len(contract.features)} in {counted(len(contract.feature_views), 'view')}",
-        "label": f"{contract.label.table}.{contract.label.column}, {known}",
+        "label": f"{contract.label.in_words}, {known}",
         "slices": ", ".join(contract.slices) or "none",
     }
     if contract.contacts is not None:
@@ -84,7 +86,7 @@ def check_drops(
         if not drop.files:
             wanted = ", ".join(f"{contract.file_stem(name)}.csv" for name in contract.tables)
             raise UsageError(
-                f"{path} holds none of the contract's tables: expected {wanted} (or .parquet).",
+                f"None of the contract's tables is in {path}: expected {wanted} (or .parquet).",
                 code="DROP_MISSING",
             )
         found = validate(contract, drop, today=drop.as_of, known=None)
@@ -168,7 +170,8 @@ def _check_drop(
     for name in contract.pulled:
         if name not in drop.files:
             yield CheckLine("note", day, name, "it is read from its database by `churn ingest`")
-    if contract.label_table not in drop.files and contract.label.table not in drop.files:
+    files = {contract.label_table, contract.label.table}
+    if contract.label.no_event is None and not files & set(drop.files):
         yield CheckLine("note", day, contract.label_table, "no labels yet: they may come later")
     for name, path in drop.files.items():
         yield from _table_lines(contract, found, name, path, day)

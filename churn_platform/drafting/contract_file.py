@@ -4,7 +4,7 @@ as comments.
 
 import datetime as dt
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -17,15 +17,29 @@ from churn_platform.contract.policy import Policy
 from churn_platform.contract.reading import SCHEMA_FILE
 from churn_platform.drafting.check import check_drops
 from churn_platform.drafting.contacts import HORIZON_NEEDED, ContactDraft
-from churn_platform.drafting.draft import Draft, draft, guess_times
-from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
+from churn_platform.drafting.draft import Draft, draft
+from churn_platform.drafting.drop_files import (
+    data_files,
+    detect_format,
+    drops_in,
+    monthly_files,
+    read_tables,
+)
 from churn_platform.drafting.label import NoLabelError
 from churn_platform.drafting.tables import Place
+from churn_platform.drafting.times import guess_times
 
 WIDTH = 110
 OTHERS = 3
 """The most drops, on each side of the one that is drafted from, that the contract must accept."""
+LOGS = 12
+"""The most older drops whose logs show how many customers are inactive."""
+MOST_OLDER = 12
+"""The most older drops that are searched for a label where there is a log to make one from."""
+MOST_SHOWN = 24
+"""The most drops whose command to ingest them is shown."""
 CONFIRM = "# confirm"
+EVENT_FIELDS = ("kind", "time", "known_at", "id", "delivery")
 
 
 def draft_from(
@@ -46,12 +60,18 @@ def draft_from(
     drops = list(drops_in(folder).items())
     dates = [date for date, _ in drops if date is not None]
     first: NoLabelError | None = None
-    for place in reversed(range(len(drops))):
+    for place, inactivity in _tries(len(drops)):
+        has_log = first is not None and first.has_log
+        if inactivity and (not has_log or label is not None):
+            break
+        if has_log and not inactivity and place < len(drops) - 1 - MOST_OLDER:
+            continue
         date, path = drops[place]
         older = [other for _, other in drops[:place]]
         newer = [other for _, other in drops[place + 1 :]]
-        near = older[-OTHERS:] + newer[:OTHERS]
+        near = older[-(LOGS if inactivity else OTHERS) :] + newer[:OTHERS]
         files = data_files(path)
+        _require_one_file_a_table(files)
         written = detect_format(files.values())
         others = [read_tables(data_files(other), written) for other in near]
         try:
@@ -65,6 +85,7 @@ def draft_from(
                 times=guess_times(dates, date),
                 entity=entity,
                 label=label,
+                inactivity=inactivity,
             )
         except NoLabelError as error:
             first = first or error
@@ -74,6 +95,26 @@ def draft_from(
         _require_accepted(found, [path, *complete], as_of)
         return path, found
     raise first or UsageError(f"{folder} holds no drop.")
+
+
+def _require_one_file_a_table(files: Mapping[str, Path]) -> None:
+    """Refuse the months of a table as files of one drop."""
+    for name, stems in monthly_files(files).items():
+        raise UsageError(
+            f"{', '.join(stems[:3])} seem to be the months of one table: put each into a folder"
+            f" that is named by the last day of its month, as 2024-01-31/{name}.csv, and name the"
+            " folder of these folders.",
+            code="DRAFT_IMPOSSIBLE",
+        )
+
+
+def _tries(drops: int) -> Iterator[tuple[int, bool]]:
+    """The places of the drops in the order in which a label is looked for, newest first; then the
+    newest with a label that is made from a log.
+    """
+    for place in reversed(range(drops)):
+        yield place, False
+    yield drops - 1, True
 
 
 def _require_accepted(found: Draft, drops: list[Path], as_of: dt.date | None) -> None:
@@ -92,6 +133,20 @@ def _require_accepted(found: Draft, drops: list[Path], as_of: dt.date | None) ->
             )
 
 
+def drops_to_ingest(
+    folder: Path, drafted_from: Path, found: Draft
+) -> list[tuple[Path, dt.date | None]]:
+    """The drops that a first run needs, oldest first, each with its as_of: the one that the draft
+    was made from, and the others if each holds a part of a log or a label must be made.
+    """
+    drops: list[tuple[Path, dt.date | None]] = [
+        (path, day) for day, path in drops_in(folder).items() if day is not None
+    ]
+    if len(drops) > 1 and found.contract.logs:
+        return drops[-MOST_SHOWN:]
+    return [(drafted_from, day) for day in found.as_ofs]
+
+
 def as_yaml(found: Draft) -> str:
     """The draft as the text of a contract."""
     parts = [_head(found), _tables(found), _label_and_views(found), _policy(found)]
@@ -103,9 +158,7 @@ def _head(found: Draft) -> Iterator[str]:
     files = "files"
     if found.as_of:
         files += f" of {found.as_of}"
-    events = contract.event_tables
-    customers = max(rows for table, rows in found.rows.items() if table not in events)
-    size = f"{counted(len(found.rows), 'table')}, {customers:,} customers"
+    size = f"{counted(len(found.rows), 'table')}, {found.customers:,} customers"
     yield f"# yaml-language-server: $schema={SCHEMA_FILE}"
     yield "# Every field: docs/contract.md, or `churn contract schema`."
     yield f"# Drafted by `churn init --from-drop` from the {files}: {size}."
@@ -144,6 +197,8 @@ def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
     yield _line(found, ("tables", name), f"  {inline_yaml(name)}:")
     if table.file:
         yield f"    file: {inline_yaml(table.file)}"
+    if table.kind == "events":
+        yield from _event_fields(found, name, table)
     yield "    columns:"
     for column, spec in table.columns.items():
         yield from _entry(found, ("tables", name, "columns", column), _column(spec))
@@ -156,14 +211,23 @@ def _table(found: Draft, name: str, table: Table) -> Iterator[str]:
         for age, made in table.ages.items():
             text = inline_yaml(made.model_dump(exclude_defaults=True))
             yield from _entry(found, ("tables", name, "ages", age), text)
+    if table.windows:
+        yield "    windows:"
+    for window, spec_of_window in table.windows.items():
+        text = inline_yaml(spec_of_window.model_dump(exclude_defaults=True))
+        yield from _entry(found, ("tables", name, "windows", window), text)
+
+
+def _event_fields(found: Draft, name: str, table: Table) -> Iterator[str]:
+    for field in EVENT_FIELDS:
+        value = getattr(table, field)
+        if value is not None:
+            yield _line(found, ("tables", name, field), f"    {field}: {inline_yaml(value)}")
 
 
 def _label_and_views(found: Draft) -> Iterator[str]:
     contract = found.contract
-    horizon = contract.label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
-    label = contract.label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"})
-    label |= {"horizon": horizon, "period": contract.label.period}
-    yield _line(found, ("label",), f"label: {inline_yaml(label)}")
+    yield from _label(found)
     yield ""
     yield "feature_views:"
     for name, view in contract.feature_views.items():
@@ -181,6 +245,23 @@ def _label_and_views(found: Draft) -> Iterator[str]:
     if found.contacts is not None:
         yield ""
         yield from _contacts(found, found.contacts)
+
+
+def _label(found: Draft) -> Iterator[str]:
+    label = found.contract.label
+    if label.no_event is not None:
+        yield f"# A customer without an event of {label.no_event.table} in the days after the as_of"
+        yield "# churned. The shares are of earlier as_ofs, whose outcome is known."
+        yield "label:"
+        yield "  no_event:"
+        for field, value in label.no_event.model_dump(exclude_defaults=True).items():
+            place = ("label", "no_event", field)
+            yield _line(found, place, f"    {field}: {inline_yaml(value)}")
+        return
+    horizon = label.horizon.model_dump(exclude_defaults=True) or {"months": 0}
+    fields = label.model_dump(mode="json", exclude_defaults=True, exclude={"horizon"})
+    fields |= {"horizon": horizon, "period": label.period}
+    yield _line(found, ("label",), f"label: {inline_yaml(fields)}")
 
 
 def _waiting(found: Draft) -> ContactDraft | None:
@@ -218,7 +299,7 @@ def _policy(found: Draft) -> Iterator[str]:
     """
     policy = found.contract.policy
     drafted = {}
-    for name in ("ingestion", "contacts"):
+    for name in ("ingestion", "training", "contacts"):
         drafted[name] = getattr(policy, name).model_dump(exclude_defaults=True)
     if found.contract.contacts is not None:
         drafted["contacts"] = {"budget": policy.contacts.budget}
@@ -236,6 +317,7 @@ def _policy(found: Draft) -> Iterator[str]:
             initial_indent="#   ",
             subsequent_indent="#     ",
             break_long_words=False,
+            break_on_hyphens=False,
         )
 
 

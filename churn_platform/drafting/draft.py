@@ -2,24 +2,19 @@
 
 import datetime as dt
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from operator import itemgetter
-from statistics import median
-from typing import Literal
 
 import pandas as pd
 
 from churn_platform.base.errors import UsageError
 from churn_platform.base.text import percent
 from churn_platform.contract.consistency import ANSWERED
-from churn_platform.contract.model import Contract, Entity, Span
+from churn_platform.contract.model import Contract, Entity
 from churn_platform.contract.outcome import ColumnCost, Costs, Label
 from churn_platform.contract.parts import FileFormat
-from churn_platform.contract.policy import IngestionPolicy, Policy
+from churn_platform.contract.policy import IngestionPolicy, Policy, TrainingPolicy
 from churn_platform.drafting.contact_columns import contact_columns, may_hold_contacts
 from churn_platform.drafting.contacts import (
     HORIZON_NEEDED,
@@ -32,8 +27,13 @@ from churn_platform.drafting.contacts import (
     sheets_elsewhere,
     with_contacts,
 )
-from churn_platform.drafting.keys import KeyColumn, Sheet, guess_key, listed
-from churn_platform.drafting.label import LabelColumn, guess_label, labels_of
+from churn_platform.drafting.file_format import written_in
+from churn_platform.drafting.inactivity import Inactivity, inactivity_among
+from churn_platform.drafting.keys import KeyColumn, Sheet, listed
+from churn_platform.drafting.label import LabelColumn, NoLabelError, guess_label, labels_of
+from churn_platform.drafting.log_columns import LogColumns, find_key
+from churn_platform.drafting.log_tables import add_logs, logs_among
+from churn_platform.drafting.logs import LogDraft
 from churn_platform.drafting.tables import (
     LeftOut,
     Parts,
@@ -43,7 +43,7 @@ from churn_platform.drafting.tables import (
     reasons_left_out,
     sheets_of,
 )
-from churn_platform.drafting.texts import OTHER_SIGN
+from churn_platform.drafting.times import Times
 from churn_platform.drafting.words import (
     description,
     free_name,
@@ -51,37 +51,13 @@ from churn_platform.drafting.words import (
     is_value,
     valid_name,
 )
-from churn_platform.ingestion.conversion import convert
 
-Cadence = Literal["month", "week", "day"]
-DAYS: dict[Cadence, int] = {"month": 5, "week": 2, "day": 0}
-"""Days in which a correction still counts, by cadence."""
-USUAL_GAPS: dict[Cadence, tuple[int, int]] = {"month": (28, 31), "week": (7, 7), "day": (1, 1)}
-"""Days between two drops, from and to, that leave no doubt about the cadence."""
-MONTH_DAYS = range(27, 36)
-PERIODS = "does it mark who left after the as_of, or before it (`period`)?"
-CERTAIN = ("utf-8", "utf-8-sig", "utf-16", "ascii")
-ALIKE = ("cp1250", "cp1252")
-"""Windows encodings that read the same bytes as different letters."""
-SHOWN = 30
-LOOKED_AT = 10_000
-"""Rows of each column that are searched for a letter beyond ASCII."""
 SLICES = 3
 SLICE_VALUES = 6
 SLICE_SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class Times:
-    """Cadence, days of delivery and the label's horizon, each with the reason to confirm it."""
-
-    cadence: Cadence = "month"
-    cadence_doubt: str = "only one drop was seen"
-    delivery_days: int = DAYS["month"]
-    delivery_doubt: str = "a later correction does not change what its model trains on"
-    horizon: Span = field(default_factory=Span)
-    period: Literal["after", "before"] = "before"
-    horizon_doubt: str = f"the label came with its drop; {PERIODS}"
+SAFE_RATE = 0.85
+"""A churn rate above this part of the highest allowed one may pass it in another month."""
+RATE_MARGIN = 0.15
 
 
 @dataclass(frozen=True)
@@ -107,6 +83,27 @@ class Draft:
     """
     objections: Objections = field(default_factory=Objections)
     """Who objects to contact; looked for where there is a table of contacts."""
+    inactivity: Inactivity | None = None
+    """The label made from a log, where no file has one."""
+
+    @property
+    def customers(self) -> int:
+        """How many customers the tables have."""
+        if self.inactivity is not None and self.inactivity.window:
+            return self.inactivity.customers
+        return max(self._rows_of_customers)
+
+    @property
+    def _rows_of_customers(self) -> list[int]:
+        return [n for table, n in self.rows.items() if not self.contract.has_many_rows(table)]
+
+    @property
+    def as_ofs(self) -> tuple[dt.date | None, ...]:
+        """The months to ingest the files for, oldest first; None if that is not known."""
+        complete = {log.delivery for log in self.contract.logs.values()} == {"replace"}
+        if self.inactivity is not None and complete and not self._rows_of_customers:
+            return self.inactivity.as_ofs(self.as_of)
+        return (self.as_of,)
 
 
 def draft(
@@ -120,6 +117,7 @@ def draft(
     times: Times | None = None,
     entity: str | None = None,
     label: str | None = None,
+    inactivity: bool = False,
 ) -> Draft:
     """A contract that the tables of a drop keep.
 
@@ -134,53 +132,50 @@ def draft(
         times: cadence and horizon, as the dates of the drops suggest.
         entity: the key's header, if given.
         label: "table.column" of the label, if given.
+        inactivity: whether the label may be made from a log of events.
 
     Raises:
         UsageError: no key or no label can be guessed, or nothing is left to learn from.
     """
     parts = Parts()
     times = times or Times()
-    sheets = sheets_of(frames, others, parts)
-    if not sheets:
-        raise UsageError(f"No file has rows: {listed(frames)}.", code="DRAFT_IMPOSSIBLE")
-    largest = max(len(sheet.frame) for sheet in sheets)
-    likely = [sheet for sheet in sheets if may_hold_contacts(sheet, largest)]
-    if len(likely) == len(sheets):
-        likely = []
-    rest = [sheet for sheet in sheets if all(sheet is not other for other in likely)]
-    key = guess_key(rest, entity)
-    rest += [sheet for sheet in likely if contact_columns(sheet, [key.header]) is None]
-    usable = one_row_a_customer(rest, key, parts)
-    found = guess_label(usable, key, label)
+    drop = _sorted_files(frames, others, entity, as_of, parts)
+    key = drop.key
+    usable = one_row_a_customer(drop.snapshots, key, parts)
+    found = _label_column(usable, key, label, from_log=inactivity, has_log=bool(drop.logs))
     entity_part = _entity(key, parts)
-    usable.sort(key=lambda sheet: sheet.name == found.table)  # the label's table last
-    truth = labels_of(usable[-1], found, key)
-    for sheet in usable:
-        out = reasons_left_out(
-            sheet,
-            key,
-            found,
-            truth,
-            as_of,
-            only_table=len(usable) == 1,
-            delivered_later=sheet.stem in later,
-        )
-        add_table(parts, sheet, key, found, out, as_of)
+    _add_tables(parts, usable, key, found, as_of, later)
+    logs = add_logs(parts, usable, drop.logs, key, others, times.cadence)
     if not parts.views:
         why = [f"{out.table}.{out.column or '*'} ({out.reason})" for out in parts.left_out]
         raise UsageError(
             f"No column is left to learn from. Left out: {listed(why)}.", code="DRAFT_IMPOSSIBLE"
         )
-    likely += sheets_elsewhere(frames, others, largest)
-    customers = customers_of(usable, others, key)
+    likely = drop.contacts + sheets_elsewhere(frames, others, drop.largest)
+    customers = _customers(usable, logs, others, key)
     contacts = contacts_among(likely, customers, key, times.cadence, parts)
+    described = [*usable, *(log.sheet for log in logs)]
     if contacts is not None:
+        described.append(contacts.sheet)
         parts.tables[contacts.table] = contacts.declared
-    described = [*usable, contacts.sheet] if contacts is not None else usable
     written = written_in(files or FileFormat(), described, key, parts)
     if contacts is not None:
         contacts = replace(contacts, declared=parts.tables.pop(contacts.table))
-    absent = max(parts.absent[view.table] for view in parts.views.values())
+    inactive = None
+    if found is None:
+        inactive = inactivity_among(logs, usable, key, parts)
+        made_label = inactive.label
+        rate = inactive.rate
+    else:
+        rate = found.rate
+        made_label = Label(
+            table=found.table,
+            column=parts.label,
+            horizon=times.horizon,
+            period=times.period,
+            inverted=found.inverted,
+        )
+    absent = max(parts.absent.get(view.table, 0.0) for view in parts.views.values())
     contract = Contract(
         name=name,
         model_name=f"{name}_churn",
@@ -189,99 +184,134 @@ def draft(
         delivery_days=times.delivery_days,
         files=written,
         tables=parts.tables,
-        label=Label(
-            table=found.table,
-            column=parts.label,
-            horizon=times.horizon,
-            period=times.period,
-            inverted=found.inverted,
-        ),
+        label=made_label,
         feature_views=parts.views,
-        policy=Policy(ingestion=_ingestion(absent)),
+        policy=_policy(absent, inactive),
     )
     contract = contract.model_copy(update={"slices": _slices(contract, usable)})
-    parts.doubts |= _doubts(contract, found, times, absent)
-    objections = Objections()
-    if contacts is not None:
-        objections = objections_in(contract)
-        if can_be_changed(contract.label):
-            contract = with_contacts(contract, contacts, objections)
-            parts.doubts |= contacts.places | objections.places
-        else:
-            reason = f"no contact can change a label that is known at the as_of: {HORIZON_NEEDED}"
-            parts.left_out.append(LeftOut(contacts.table, "", reason))
+    parts.doubts |= _doubts(contract, times, absent)
+    parts.doubts |= _label_doubts(found, inactive, times)
+    contract, objections = _contacts_added(contract, contacts, parts)
     return Draft(
         contract=contract,
         doubts={place: doubt for place, doubt in parts.doubts.items() if doubt},
         left_out=tuple(parts.left_out),
         rows={sheet.name: len(sheet.frame) for sheet in described if sheet.name in contract.tables},
-        churn_rate=found.rate,
+        churn_rate=rate,
         as_of=as_of,
         costs=_costs(contract),
         contacts=contacts,
         objections=objections,
+        inactivity=inactive,
     )
 
 
-def guess_times(as_ofs: Sequence[dt.date], labelled: dt.date | None) -> Times:
-    """Cadence and horizon as the dates of the drops suggest.
+@dataclass(frozen=True)
+class _Files:
+    """The files of a drop by what they hold."""
 
-    Args:
-        as_ofs: the drops' dates, oldest first.
-        labelled: the newest of them that has labels; None if its folder has no date.
+    key: KeyColumn
+    snapshots: list[Sheet]
+    """All that are not one of the others."""
+    logs: Mapping[str, tuple[Sheet, LogColumns]]
+    contacts: list[Sheet]
+    """Those that may be contacts."""
+    largest: int
+    """Rows of the largest."""
+
+
+def _sorted_files(
+    frames: Mapping[str, pd.DataFrame],
+    others: Sequence[Mapping[str, pd.DataFrame]],
+    entity: str | None,
+    as_of: dt.date | None,
+    parts: Parts,
+) -> _Files:
+    sheets = sheets_of(frames, others, parts)
+    if not sheets:
+        raise UsageError(f"No file has rows: {listed(frames)}.", code="DRAFT_IMPOSSIBLE")
+    largest = max(len(sheet.frame) for sheet in sheets)
+    likely = [sheet for sheet in sheets if may_hold_contacts(sheet, largest)]
+    if len(likely) == len(sheets):
+        likely = []
+    rest = [sheet for sheet in sheets if all(sheet is not other for other in likely)]
+    key = find_key(rest, entity, as_of)
+    rest += [sheet for sheet in likely if contact_columns(sheet, [key.header]) is None]
+    logs = logs_among(rest, key, others, as_of)
+    snapshots = [sheet for sheet in rest if sheet.name not in logs]
+    return _Files(key, snapshots, logs, likely, largest)
+
+
+def _label_column(
+    usable: Sequence[Sheet], key: KeyColumn, wanted: str | None, *, from_log: bool, has_log: bool
+) -> LabelColumn | None:
+    """The label among the columns; None if it is to be made from a log.
+
+    Raises:
+        NoLabelError: there is none, and no log or none is to be used.
     """
-    if labelled is None or len(as_ofs) < 2:  # noqa: PLR2004 - a gap needs two
-        return Times()
-    gap = median((later - earlier).days for earlier, later in pairwise(as_ofs))
-    cadence: Cadence = "month"
-    if gap <= 3:  # noqa: PLR2004 - days
-        cadence = "day"
-    elif gap <= 13:  # noqa: PLR2004 - days
-        cadence = "week"
-    shortest, longest = USUAL_GAPS[cadence]
-    usual = shortest <= gap <= longest
-    waiting = sum(as_of > labelled for as_of in as_ofs)
-    seen = "the newest drop has its labels"
-    if waiting:
-        seen = f"the newest {waiting} drop{'s have' if waiting > 1 else ' has'} no labels yet"
-    return Times(
-        cadence=cadence,
-        cadence_doubt="" if usual else f"{gap:g} days lie between the drops",
-        delivery_days=DAYS[cadence],
-        horizon=_horizon(cadence, waiting),
-        # A label that is known at once can only mark who has left already.
-        period="after" if waiting else "before",
-        horizon_doubt=f"{seen}; {PERIODS}",
-    )
+    try:
+        return guess_label(usable, key, wanted)
+    except NoLabelError as error:
+        error.has_log = has_log
+        if from_log and has_log:
+            return None
+        raise
 
 
-def written_in(files: FileFormat, sheets: list[Sheet], key: KeyColumn, parts: Parts) -> FileFormat:
-    """The files' format with the decimal sign of most columns; a column with the other sign has
-    its own.
-    """
-    signs = Counter(
-        guess.decimal
-        for sheet in sheets
-        for header, guess in sheet.guesses.items()
-        if guess.decimal and header != key.header
-    )
-    usual = max(signs, key=lambda sign: (signs[sign], sign == "."), default=files.decimal)
-    if usual == files.delimiter:
-        usual = files.decimal
-    for sheet in sheets:
-        table = parts.tables.get(sheet.name)
-        if table is None:
-            continue
-        columns = dict(table.columns)
-        for name, column in table.columns.items():
-            guess = sheet.guesses[column.source or name]
-            sign = guess.decimal or OTHER_SIGN.get(column.thousands, "")
-            if sign not in ("", usual):
-                columns[name] = column.model_copy(update={"decimal": sign})
-        parts.tables[sheet.name] = table.model_copy(update={"columns": columns})
-    if files.encoding.lower() not in CERTAIN:
-        parts.doubts["files",] = _encoding_doubt(files.encoding, sheets)
-    return files.model_copy(update={"decimal": usual})
+def _contacts_added(
+    contract: Contract, contacts: ContactDraft | None, parts: Parts
+) -> tuple[Contract, Objections]:
+    """The contract with the table of contacts, unless the label is known at the as_of already."""
+    if contacts is None:
+        return contract, Objections()
+    objections = objections_in(contract)
+    if can_be_changed(contract.label):
+        parts.doubts |= contacts.places | objections.places
+        return with_contacts(contract, contacts, objections), objections
+    reason = f"no contact can change a label that is known at the as_of: {HORIZON_NEEDED}"
+    parts.left_out.append(LeftOut(contacts.table, "", reason))
+    return contract, objections
+
+
+def _add_tables(
+    parts: Parts,
+    usable: list[Sheet],
+    key: KeyColumn,
+    found: LabelColumn | None,
+    as_of: dt.date | None,
+    later: Collection[str],
+) -> None:
+    """Add the files with one row a customer; the label's table last."""
+    label = found or LabelColumn("", "", math.nan)
+    truth = pd.Series(dtype="boolean", index=pd.Index([], dtype=object))
+    usable.sort(key=lambda sheet: sheet.name == label.table)
+    if found is not None:
+        truth = labels_of(usable[-1], found, key)
+    for sheet in usable:
+        out = reasons_left_out(
+            sheet,
+            key,
+            label,
+            truth,
+            as_of,
+            only_table=len(usable) == 1,
+            delivered_later=sheet.stem in later,
+        )
+        add_table(parts, sheet, key, label, out, as_of)
+
+
+def _customers(
+    usable: Sequence[Sheet],
+    logs: Sequence[LogDraft],
+    others: Sequence[Mapping[str, pd.DataFrame]],
+    key: KeyColumn,
+) -> pd.Series:
+    """The distinct keys of all drops, from the tables with one row a customer if there are any."""
+    if usable:
+        return customers_of(usable, others, key)
+    keys = pd.concat([log.events["key"] for log in logs]).drop_duplicates(ignore_index=True)
+    return pd.Series(keys)
 
 
 def _entity(key: KeyColumn, parts: Parts) -> Entity:
@@ -307,14 +337,30 @@ def _ingestion(absent: float) -> IngestionPolicy:
     return IngestionPolicy(unmatched_share=min(1.0, math.ceil(150 * absent) / 100))
 
 
-def _doubts(
-    contract: Contract, label: LabelColumn, times: Times, absent: float
+def _policy(absent: float, inactive: Inactivity | None) -> Policy:
+    """The defaults, with what the files need: inactivity is often frequent."""
+    policy = Policy(ingestion=_ingestion(absent))
+    if inactive is None or not inactive.rate > SAFE_RATE * policy.training.churn_rate_max:
+        return policy
+    highest = min(1.0, math.ceil(10 * (inactive.rate + RATE_MARGIN)) / 10)
+    return Policy(ingestion=policy.ingestion, training=TrainingPolicy(churn_rate_max=highest))
+
+
+def _label_doubts(
+    label: LabelColumn | None, inactive: Inactivity | None, times: Times
 ) -> dict[Place, str]:
+    if label is not None:
+        return {("label",): "; ".join(filter(None, [label.doubt, times.horizon_doubt]))}
+    return {} if inactive is None else dict(inactive.doubts)
+
+
+def _doubts(contract: Contract, times: Times, absent: float) -> dict[Place, str]:
     doubts: dict[Place, str] = {
-        ("label",): "; ".join(filter(None, [label.doubt, times.horizon_doubt])),
         ("cadence",): times.cadence_doubt,
         ("delivery_days",): times.delivery_doubt,
     }
+    if contract.policy.training != TrainingPolicy():
+        doubts["policy", "training"] = "a higher rate means that the label is wrong"
     if contract.policy.ingestion != IngestionPolicy():
         doubts["policy", "ingestion"] = f"one table lacks {percent(absent)} of the customers"
     if contract.slices:
@@ -327,6 +373,8 @@ def _slices(contract: Contract, sheets: list[Sheet]) -> tuple[str, ...]:
     frames = {sheet.name: sheet.frame for sheet in sheets}
     found = list[tuple[bool, str]]()
     for view in contract.feature_views.values():
+        if view.table in contract.logs:
+            continue
         for name in view.features:
             column = contract.published[view.table][name]
             boolean = column.dtype == "boolean"
@@ -362,42 +410,3 @@ def _costs(contract: Contract) -> tuple[Costs, ...]:
         for name in numbers
         if name not in needless
     )
-
-
-def _horizon(cadence: Cadence, waiting: int) -> Span:
-    """The span in which so many drops wait for their labels; a calendar month in place of four
-    or five weeks.
-    """
-    if cadence == "month":
-        return Span(months=waiting)
-    days = waiting
-    if cadence == "week":
-        days = 7 * waiting
-    if days in MONTH_DAYS:
-        return Span(months=1)
-    if days % 7 == 0:
-        return Span(weeks=days // 7)
-    return Span(days=days)
-
-
-def _encoding_doubt(encoding: str, sheets: list[Sheet]) -> str:
-    """The first word that another usual encoding reads differently, in both readings."""
-    first = ""
-    for sheet in sheets:
-        for header in sheet.frame.columns:
-            for word in _foreign_words(sheet.frame[header]):
-                asked = f"{encoding} is a guess: is {word!r} in {header!r} spelled correctly?"
-                first = first or asked
-                for other in ALIKE:
-                    with suppress(UnicodeError):
-                        read = word.encode(encoding).decode(other)
-                        if read != word:
-                            return f"{asked} As {other} it would be {read!r}"
-    return first or f"{encoding} is a guess"
-
-
-def _foreign_words(values: pd.Series) -> list[str]:
-    """The distinct texts with a letter beyond ASCII, cut to a readable length."""
-    texts, _ = convert(values.head(LOOKED_AT), "string")
-    words = texts.dropna().drop_duplicates()
-    return [word[:SHOWN] for word in words if not word.isascii()]

@@ -4,6 +4,7 @@ written, and their tables.
 
 import csv
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,14 +22,20 @@ from churn_platform.ingestion.delivered_file import (
     marked_encoding,
     open_text,
     raw_bytes,
+    reason_of,
     suffix_of,
     table_files,
+    without_alignment,
 )
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH
 from churn_platform.ingestion.table_reader import DELIMITERS, broken_fault
+from churn_platform.lake.arrow_tables import to_frame
 
 SAMPLE_LINES = 50
 SAMPLE_BYTES = 1 << 20
+DATE_IN_NAME = r"[-_ ]*(?:19|20)[0-9]{2}[-_ ]?[0-9]{2}(?:[-_ ]?[0-9]{2})?[-_ ]*"
+NO_NAME = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*|[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}.*")
+"""A number or a date in place of a column's name."""
 
 
 def drops_in(folder: Path) -> dict[dt.date | None, Path]:
@@ -97,11 +104,14 @@ def read_tables(files: Mapping[str, Path], written: FileFormat) -> dict[str, pd.
         try:
             tables[stem] = _read_csv(path, written) if is_text(path) else _read_parquet(path)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = reason_of(error, path)
             raise UsageError(
                 f"{path.name} cannot be read as {suffix_of(path)[1:]}: {reason}.",
                 code="FILE_UNREADABLE",
             ) from None
+        no_names = _why_no_names(path.name, tables[stem])
+        if no_names:
+            raise UsageError(no_names, code="HEADER_MISSING")
         repeated = tables[stem].columns[tables[stem].columns.duplicated()].tolist()
         if repeated:
             raise UsageError(
@@ -109,6 +119,37 @@ def read_tables(files: Mapping[str, Path], written: FileFormat) -> dict[str, pd.
                 code="FILE_UNREADABLE",
             )
     return tables
+
+
+def _why_no_names(file: str, frame: pd.DataFrame) -> str:
+    """Why the first line cannot be the names of the columns, and what to add; empty if it can:
+    each is a number, a date or a value of its column, and one is a number or a date.
+    """
+    first = [str(header).strip() for header in frame.columns]
+    odd = [bool(NO_NAME.fullmatch(header)) for header in first]
+    if not any(odd):
+        return ""
+    for place, is_odd in enumerate(odd):
+        texts = frame.iloc[:, place].astype(str).str.strip()
+        if not is_odd and not (texts == first[place]).any():
+            return ""
+    names = ["customer_id", *(f"column_{place + 2}" for place in range(len(first) - 1))]
+    shown = " ".join(first)[:EXAMPLE_LENGTH]
+    return (
+        f"{file} has no line with the names of its columns: its first line is {shown!r}. Add a"
+        f" line above it with {counted(len(first), 'name')}, as {','.join(names)} with better"
+        " words, in the same form as the other lines."
+    )
+
+
+def monthly_files(stems: Iterable[str]) -> dict[str, list[str]]:
+    """Files whose names differ in a date alone: the name without it -> the files."""
+    found: dict[str, list[str]] = {}
+    for stem in stems:
+        name = re.sub(DATE_IN_NAME, "", stem)
+        if name and name != stem:
+            found.setdefault(name, []).append(stem)
+    return {name: sorted(files) for name, files in found.items() if len(files) > 1}
 
 
 def _date(path: Path) -> dt.date | None:
@@ -123,7 +164,8 @@ def _raw(path: Path) -> "memoryview[int]":
         return raw_bytes(path)
     except OSError as error:
         raise UsageError(
-            f"{path.name} cannot be read as CSV: {error}.", code="FILE_UNREADABLE"
+            f"{path.name} cannot be read as CSV: {reason_of(error, path)}.",
+            code="FILE_UNREADABLE",
         ) from None
 
 
@@ -150,6 +192,9 @@ def _delimiter(text: str) -> str:
     best = (0.0, 1)
     chosen = ""
     for delimiter in DELIMITERS:
+        if delimiter == " ":
+            aligned = memoryview("\n".join(lines).encode())
+            lines = str(without_alignment(aligned), "utf-8").split("\n")
         widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter) if row)
         if not widths:
             continue
@@ -173,12 +218,9 @@ def _agreed(what: str, found: Mapping[Path, str]) -> str:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    frame: pd.DataFrame = pq.ParquetFile(path).read().to_pandas(types_mapper=nullable.get)
-    return frame
+    return to_frame(pq.ParquetFile(path).read())
 
 
 def _read_csv(path: Path, written: FileFormat) -> pd.DataFrame:

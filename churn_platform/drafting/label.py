@@ -27,6 +27,8 @@ class NoLabelError(UsageError):
     """No label can be guessed from a drop; an older drop may have it."""
 
     code = "LABEL_NOT_FOUND"
+    has_log = False
+    """Whether the drop has a log of events, from which a label may be made."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,8 @@ def one_row_a_customer(sheets: list[Sheet], key: KeyColumn, parts: Parts) -> lis
             parts.left_out.append(LeftOut(sheet.name, "", why_not_one_row(sheet, key.header)))
         else:
             usable.append(sheet)
+    if not usable:
+        return []
     strange = [why_no_customer(sheet, key.header) for sheet in usable]
     if any(strange):
         raise UsageError(f"{'; '.join(filter(None, strange))}.", code="DRAFT_IMPOSSIBLE")

@@ -279,12 +279,17 @@ def _signs(filled: pd.Series, rows: pd.Series) -> Writing | None:
     """
     filled = filled.iloc[:: len(filled) // LOOKED_AT + 1]
     bare = _without_unit(filled)
-    readable = {
-        writing: int(rows[bare.index[_matches(bare, writing)]].sum())
-        for writing in _candidates(bare)
-    }
-    best = max(readable, key=lambda writing: readable[writing])
-    if readable[best] < READABLE_SHARE * int(rows[filled.index].sum()):
+    here = rows[filled.index].to_numpy()
+    best = Writing()
+    most = -1
+    for writing in _candidates(bare):
+        readable = int(here[_matches(bare, writing)].sum())
+        if readable > most:
+            best = writing
+            most = readable
+        if readable == here.sum():
+            break
+    if most < READABLE_SHARE * int(here.sum()):
         return None
     units = set(filled[bare != filled].str.findall(UNITS).explode().dropna())
     if len(units) > 1:
@@ -293,15 +298,13 @@ def _signs(filled: pd.Series, rows: pd.Series) -> Writing | None:
 
 
 def _candidates(bare: pd.Series) -> list[Writing]:
-    """Decimal sign and thousands separator in order of preference."""
-    grouped = [
-        Writing(OTHER_SIGN.get(sign, "."), sign) for sign in GROUP_SIGNS if _groups(bare, sign)
-    ]
+    """Decimal sign and thousands separator in order of preference; a separator that no text has
+    reads nothing more than none.
+    """
+    signs = [sign for sign in GROUP_SIGNS if bare.str.contains(sign, regex=False).any()]
+    grouped = [Writing(OTHER_SIGN.get(sign, "."), sign) for sign in signs if _groups(bare, sign)]
     others = [
-        Writing(decimal, sign)
-        for sign in ("", *GROUP_SIGNS)
-        for decimal in (".", ",")
-        if decimal != sign
+        Writing(decimal, sign) for sign in ("", *signs) for decimal in (".", ",") if decimal != sign
     ]
     return [*grouped, *others]
 

@@ -134,6 +134,52 @@ WITHDRAWN_NAME = re.compile(
     r"|widerruf|verweiger|entzogen"
 )
 
+CUSTOMER_NAME = re.compile(
+    rf"\b(?:{'|'.join(sorted(PEOPLE))})|kunde|mitglied|nutzer|teilnehmer|abonnent|haushalt"
+    r"|\bkonto|patient|spieler|mieter|spender|donor|donator|buyer|payer|kaeufer|kaufer"
+)
+"""A column that identifies a customer, by name."""
+NUMBER_NAME = re.compile(
+    r"\b(?:id|ids|key|uuid|guid|uid|no|nr|num|number|code|nummer|schluessel|schlussel|beleg)\b"
+    r"|nummer|\bid$|[a-z]id$|[a-z]nr$"
+)
+"""A column that identifies something, by name."""
+EVENT_TIME_NAME = re.compile(
+    r"\b(?:paid|ordered|purchased|bought|visited|happened|occurred|logged|played|donated|used"
+    r"|event|transaction|purchase|payment|order|visit|invoice|login|date|datum|day|tag|time"
+    r"|timestamp|zeit|zeitpunkt|zeitstempel|when|am|at|on)\b|datum|bezahlt|gezahlt|gekauft|zeit"
+)
+"""When an event happened, by name."""
+NO_EVENT_TIME_NAME = re.compile(
+    r"\b(?:birth|birthday|born|dob|valid|next|due|planned|expires?|expiry|until|end|joined|signup"
+    r"|registered|since|renewal)\b|geburt|gueltig|gultig|naechst|nachst|geplant|faellig|fallig"
+    r"|\bbis\b|\bseit\b|eintritt|ablauf"
+)
+"""Dates of a log that are not the time of the event."""
+KNOWN_TIME_NAME = re.compile(
+    r"\b(?:known|booked|loaded|imported|inserted|recorded|received|ingested|synced|created"
+    r"|updated|modified|entered|posted|settled)\b"
+    r"|gebucht|buchung|erfasst|importiert|angelegt|eingegangen|erstellt|geaendert|geandert"
+)
+"""When an event became known, by name."""
+AMOUNT_NAME = re.compile(
+    r"amount|\bamt\b|price|value|total|\bsum\b|\bcosts?\b|\bfees?\b|paid|revenue|spend|sales"
+    r"|turnover|charge|quantity|\bqty\b|minutes|seconds|duration|units|points|volume|dollar|euro"
+    r"|betrag|summe|preis|umsatz|kosten|\bwert|brutto|netto|menge|anzahl|stueck|stuck|minuten"
+    r"|dauer|punkte|gebuehr|gebuhr|\bnumber of|\bnum\b|\bcount\b"
+)
+"""A number of an event that can be summed, by name."""
+MONEY_NAME = re.compile(
+    r"amount|\bamt\b|price|value|total|\bcosts?\b|\bfees?\b|paid|revenue|spend|sales|turnover"
+    r"|charge|dollar|euro|betrag|summe|preis|umsatz|kosten|\bwert|brutto|netto|gebuehr|gebuhr"
+)
+"""An amount of money, by name."""
+NO_AMOUNT_NAME = re.compile(
+    r"\b(?:lat|lon|lng|latitude|longitude|zip|plz|postal|postcode|year|jahr|month|monat|hour"
+    r"|version|rate|percent|pct|ratio|age|alter)\b"
+)
+"""Numbers whose sum means nothing, by name."""
+
 
 def valid_name(header: str, fallback: str = "column") -> str:
     """The header as a name: itself where it is one, else in small letters with underscores."""

@@ -20,16 +20,16 @@ from churn_platform.ingestion.delivered_file import (
     suffix_of,
 )
 from churn_platform.ingestion.drop import Drop
+from churn_platform.ingestion.event_counts import Keys, contact_count, log_count
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, fault
 from churn_platform.ingestion.month_warnings import MonthWarning, of_comparison
 from churn_platform.ingestion.renames import READABLE, likely_renames, likely_spelling
 from churn_platform.ingestion.validation import ValidatedDrop
 from churn_platform.lake.arrow_tables import table_digest, to_arrow
 from churn_platform.lake.deliveries import TableEntry
-from churn_platform.lake.keys import apart, everyone, lacking
+from churn_platform.lake.keys import everyone, lacking
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.month_comparison import (
-    ContactCount,
     CustomerChange,
     MonthComparison,
     compare_customers,
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_VALUES = 10
-Keys = Mapping[str, pd.Series]
-"""Table -> the keys of its rows."""
 
 
 def compared(lake: Lake, drop: Drop, found: ValidatedDrop) -> ValidatedDrop:
@@ -75,8 +73,11 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     customers = None
     if before is not None and features:
         customers = _customers(lake, features, before)
-    events = lake.contract.event_tables
-    valid = {name: table.valid for name, table in found.tables.items() if name not in events}
+    valid = {
+        name: table.valid
+        for name, table in found.tables.items()
+        if not lake.contract.has_many_rows(name)
+    }
     content = _content(
         lake, as_of, lake_tables(lake.contract, valid, as_of, known_tables(lake, as_of))
     )
@@ -105,21 +106,16 @@ def _comparison(lake: Lake, drop: Drop, found: ValidatedDrop) -> MonthComparison
     if unlisted:
         made = made.model_copy(update={"unlisted_values": unlisted})
     contacts = None if earlier is None else earlier.contacts
-    for name in events:
+    declared = lake.contract.contacts
+    if declared is not None and declared.table in found.tables:
+        contacts = contact_count(lake, as_of, found.tables[declared.table].valid, features)
+    if contacts is not None:
+        made = made.model_copy(update={"contacts": contacts})
+    logs = {} if earlier is None else dict(earlier.logs)
+    for name in lake.contract.at(as_of).logs:
         if name in found.tables:
-            contacts = _contact_count(lake, as_of, found.tables[name].valid, features)
-    return made.model_copy(update={"contacts": contacts}) if contacts is not None else made
-
-
-def _contact_count(lake: Lake, as_of: dt.date, rows: pd.DataFrame, features: Keys) -> ContactCount:
-    """The contacts of a month, and those of customers whom no month knows."""
-    keys = rows[lake.contract.entity.column].drop_duplicates(ignore_index=True)
-    unknown = apart(keys, everyone(features))[0]
-    for month in reversed(lake.months()):
-        if len(unknown) and month != as_of:
-            known = everyone(lake.keys(month, lake.contract.feature_tables))
-            unknown = apart(unknown, known)[0]
-    return ContactCount(contacts=len(rows), customers=len(keys), unknown=len(unknown))
+            logs[name] = log_count(lake, as_of, name, found.tables[name].valid, features)
+    return made.model_copy(update={"logs": logs}) if logs else made
 
 
 def _unlisted_values(
@@ -183,7 +179,7 @@ def _with_likely_renames(lake: Lake, found: ValidatedDrop) -> ValidatedDrop:
 
 def _values_of(lake: Lake, month: dt.date, name: str, own: str) -> dict[str, int] | None:
     """The values of a column of a month, with the number of rows of each; None without it."""
-    owner = lake.contract.owner(name)
+    owner = lake.contract.lake_name(lake.contract.owner(name))
     entry = lake.entries(month).get(owner)
     if entry is None or own not in lake.contract.published[owner]:
         return None
@@ -201,7 +197,7 @@ def _delivered_keys(found: ValidatedDrop) -> dict[str, pd.Series]:
 
 
 def _of_features(contract: Contract, keys: Keys) -> dict[str, pd.Series]:
-    return {name: own for name, own in keys.items() if name in contract.feature_tables}
+    return {name: own for name, own in keys.items() if name in contract.snapshot_tables}
 
 
 def _faults(lake: Lake, found: ValidatedDrop, comparison: MonthComparison) -> list[Fault]:
@@ -287,10 +283,12 @@ class _Content:
 
 
 def _content(lake: Lake, as_of: dt.date, tables: Mapping[str, pd.DataFrame]) -> _Content:
-    """Digests without the ages, which change with the calendar."""
+    """Digests without the ages, which change with the calendar, and without what is made of
+    events.
+    """
     others = {month: lake.entries(month) for month in lake.months() if month != as_of}
-    events = lake.contract.event_tables
-    known = {name: entry for name, entry in lake.entries(as_of).items() if name not in events}
+    entries = lake.entries(as_of)
+    known = {n: entry for n, entry in entries.items() if not lake.contract.has_many_rows(n)}
     published = lake.contract.at(as_of).published
     own = {}
     for name, table in tables.items():

@@ -8,6 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 from churn_platform.contract.columns import Column, Dtype
 from churn_platform.contract.parts import FileFormat
 from churn_platform.ingestion.faults import Mask
+from churn_platform.ingestion.timestamps import of_typed, read_timestamps
 
 NULL_WORDS = ("", "null", "none", "nan", "-nan", "+nan", "-nan(ind)", "na", "n/a")
 """In lower case. Read as missing in every column but a text."""
@@ -49,6 +51,7 @@ EPOCH = dt.datetime(1970, 1, 1)
 EXCEL_EPOCH = dt.date(1899, 12, 30)
 EXCEL_NUMBER = r"[2-7][0-9]{4}(?:\.0*)?"
 """20000 to 79999: 1954 to 2119."""
+EXCEL_TIME = r"[2-7][0-9]{4}(?:\.[0-9]*)?"
 OTHER_DATE = r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"
 
 Masks = dict[str, Mask]
@@ -77,9 +80,11 @@ class Writing:
     """Texts that mean no value, in addition to `NULL_WORDS` of all dtypes but text."""
     renamed: tuple[tuple[str, str], ...] = ()
     """New names of a category -> the names that the lake keeps."""
+    time_zone: str = "UTC"
+    """Of timestamps without a zone."""
 
     @classmethod
-    def of(cls, files: FileFormat, column: Column) -> "Writing":
+    def of(cls, files: FileFormat, column: Column, time_zone: str = "UTC") -> "Writing":
         """As the contract describes it; a word that is one of the column's `values` is a value."""
         words = [word for word in files.missing if word not in (column.values or ())]
         decimal = column.decimal or files.decimal
@@ -90,6 +95,7 @@ class Writing:
             date_format=column.date_format,
             missing=(*words, *column.missing),
             renamed=tuple(column.names_kept(dt.date.max).items()),
+            time_zone=time_zone,
         )
 
 
@@ -106,9 +112,8 @@ def convert(
 
     Returns:
         The typed values (text: `string[pyarrow]`, whole numbers: `Int64`, numbers: `float64`,
-        booleans: `boolean`,
-        dates: `datetime64[s]`), and a mask for each kind of fault that occurs; no value has
-            two.
+        booleans: `boolean`, dates: `datetime64[s]`, timestamps: `datetime64[us, UTC]`), and a
+        mask for each kind of fault that occurs; no value has two.
     """
     writing = writing or Writing()
     if dtype in ("string", "category"):
@@ -136,8 +141,11 @@ def _converted(values: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Se
     if isinstance(values.dtype, pd.DatetimeTZDtype) or values.dtype.kind == "M":
         if dtype == "date":
             return _midnight(values), {}
+        if dtype == "timestamp":
+            missing = values.isna().to_numpy()
+            return _with_mask(of_typed(values, writing.time_zone), missing, "not_a_timestamp")
         return _from_text(values.astype(TEXT), dtype, writing)
-    if dtype == "date":  # numbers
+    if dtype in ("date", "timestamp"):  # numbers
         return _from_text(_text(values), dtype, writing)
     return _from_numbers(values, dtype)
 
@@ -176,7 +184,9 @@ def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Seri
                 plain.str.fullmatch(r"[+-]?[0-9]*\.[0-9]+").fillna(value=False).astype(bool)
             )
             plain = plain.mask(wrong_sign, None).str.replace(",", ".", regex=False)
-    if writing.date_format:
+    if dtype == "timestamp":
+        converted = read_timestamps(plain, writing.date_format, writing.time_zone)
+    elif writing.date_format:
         converted = _formatted_dates(plain, writing.date_format)
     else:
         converted = read(plain)
@@ -186,7 +196,7 @@ def _from_text(text: pd.Series, dtype: Dtype, writing: Writing) -> tuple[pd.Seri
         return converted, {}
     codes = classify(left)
     if writing.date_format:
-        codes[:] = "not_a_date"
+        codes[:] = f"not_a_{dtype}"
     codes = codes.mask(wrong_sign[left.index], "decimal_point")
     return converted, {
         str(code): text.index.isin(codes.index[codes == code]) for code in codes.unique()
@@ -345,6 +355,12 @@ def _number_codes(left: pd.Series, otherwise: str) -> pd.Series:
     return codes
 
 
+def _timestamp_codes(left: pd.Series) -> pd.Series:
+    codes = pd.Series("not_a_timestamp", index=left.index)
+    codes[left.str.fullmatch(EXCEL_TIME).to_numpy(dtype=bool)] = "excel_date"
+    return codes
+
+
 def _date_codes(left: pd.Series) -> pd.Series:
     codes = pd.Series("not_a_date", index=left.index)
     other = left.str.fullmatch(OTHER_DATE) & ~left.str.fullmatch(ISO_DATE)
@@ -358,4 +374,5 @@ _READERS: dict[Dtype, tuple[Callable[[pd.Series], pd.Series], Callable[[pd.Serie
     "integer": (_read_integers, lambda left: _number_codes(left, "not_a_whole_number")),
     "float": (_read_numbers, lambda left: _number_codes(left, "not_a_number")),
     "date": (_read_dates, _date_codes),
+    "timestamp": (partial(read_timestamps, date_format="", zone="UTC"), _timestamp_codes),
 }

@@ -180,7 +180,9 @@ def _write(
     *,
     every_column: bool = False,
 ) -> int:
-    """Write one table in order of its key, so the same rows make the same file; how many rows."""
+    """Write one table in order of its key, a log in order of all columns, so the same rows make
+    the same file; how many rows.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
     import sqlalchemy as sa
@@ -213,12 +215,16 @@ def _write(
         ) from None
     if not chunks and name == contract.label.table and not contract.wide:
         return 0  # labels come later: a drop without their file waits for them
+    if not chunks and name in contract.logs:  # a quiet month
+        chunks = [pa.table({header: pa.array([], pa.string()) for header in wanted})]
     if not chunks:
         raise DataError(f"{where}: the database has no rows of {as_of}.", code="SOURCE_FAILED")
     table = _joined(chunks)
     key = contract.key.source or contract.entity.column
-    if not pa.types.is_null(table[key].type):
-        table = table.sort_by(key)
+    order = table.column_names if name in contract.logs else []
+    order = [own for own in dict.fromkeys([key, *order]) if not pa.types.is_null(table[own].type)]
+    if order:
+        table = table.sort_by([(own, "ascending") for own in order])
     pq.write_table(table, folder / f"{contract.file_stem(name)}.parquet")
     return int(table.num_rows)
 

@@ -31,6 +31,10 @@ BLOCK = 1 << 20
 """Bytes that pyarrow parses at a time."""
 SEPARATOR_LINE = re.compile(rb'"?sep=([^\r\n"])"?\r?\n', re.IGNORECASE)
 """Excel's hint in the first line of a CSV file."""
+ALIGNED_HEADER = re.compile(rb'[\r\n]*( [^\r\n"]*|[^\r\n"]*  [^\r\n"]*)(?=[\r\n]|$)')
+"""A first line that begins with a space or has several in a row."""
+EDGE_SPACES = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
+SEVERAL_SPACES = re.compile(rb" {2,}")
 SAMPLE = 65_536
 """Bytes, from the first beyond ASCII on, that show the language."""
 MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
@@ -178,6 +182,11 @@ def table_files(folder: Path) -> dict[str, list[Path]]:
     }
 
 
+def reason_of(error: Exception, path: Path) -> str:
+    """Why a file cannot be read, in one line; without its folder, which may be a temporary one."""
+    return " ".join(str(error).split()).replace(str(path), path.name)[:200]
+
+
 def head_bytes(path: Path) -> bytes:
     """The first bytes of a file, unpacked, enough for its header.
 
@@ -238,7 +247,18 @@ def open_text(raw: "memoryview[int]", encoding: str, delimiter: str) -> Text:
     if hint := SEPARATOR_LINE.match(content):
         delimiter = hint[1].decode("latin-1")
         content = content[hint.end() :]
+    if delimiter == " ":
+        content = without_alignment(content)
     return Text(content, delimiter, encoding)
+
+
+def without_alignment(content: "memoryview[int]") -> "memoryview[int]":
+    """The content with one space between cells, if its header is aligned with several; a quote
+    in the header shows that its spaces are part of a name.
+    """
+    if not ALIGNED_HEADER.match(content):
+        return content
+    return memoryview(SEVERAL_SPACES.sub(b" ", EDGE_SPACES.sub(b"", content)))
 
 
 def header_of(head: bytes, encoding: str, delimiter: str) -> list[str]:

@@ -72,6 +72,8 @@ class FileDigests:
         self._folder = folder
         self._memory = memory
         self._unsaved = False
+        self.saves = True
+        """Whether `save` writes; a home that is only read stays as it is."""
 
     def of(self, path: Path) -> str:
         """Hex sha256 of the file's bytes."""
@@ -103,7 +105,7 @@ class FileDigests:
         """Write what was read since the last time. In a home that cannot be written, each
         process reads the files again.
         """
-        if not self._unsaved or self._folder is None or self._memory is None:
+        if not (self._unsaved and self.saves) or self._folder is None or self._memory is None:
             return
         for name in [name for name in self._known.files if not (self._folder / name).exists()]:
             del self._known.files[name]
@@ -265,7 +267,7 @@ def source_folder(
     """The named files in one folder, unpacked where they are zipped.
 
     A folder without zip archives is used as it is. A single file is the contract's table where
-    it has only one.
+    it has only one. A `UsageError` about the folder names what the person named instead.
 
     Args:
         named: a folder, or files.
@@ -295,7 +297,11 @@ def source_folder(
         for path in named:
             _put(path, folder)
         _name_the_only(folder, contract)
-        yield SourceFolder(folder, tuple(named))
+        try:
+            yield SourceFolder(folder, tuple(named))
+        except UsageError as error:
+            error.args = (str(error).replace(str(folder), ", ".join(map(str, named))),)
+            raise
 
 
 def _put(path: Path, folder: Path) -> None:
@@ -321,7 +327,7 @@ def _put(path: Path, folder: Path) -> None:
     else:
         raise UsageError(
             f"{path} is not a table: name .csv, .csv.gz or .parquet files, or .zip archives of"
-            " them."
+            f" them. A text file with columns needs such a name: copy it to {path.stem}.csv."
         )
 
 

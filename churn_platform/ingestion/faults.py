@@ -36,6 +36,11 @@ CELL_KINDS = (
         "fix the value, or set date_format of the column in the contract",
     ),
     Kind(
+        "not_a_timestamp",
+        "not a timestamp as {form}",
+        "fix the value, or set date_format of the column in the contract, such as %d.%m.%Y %H:%M",
+    ),
+    Kind(
         "date_in_another_form",
         "a date in another form",
         "write it as 2024-01-31, or set date_format of the column in the contract, such "
@@ -72,9 +77,7 @@ CELL_KINDS = (
     Kind("below_min", "below the minimum {bound}", "fix the file, or lower min in the contract"),
     Kind("above_max", "above the maximum {bound}", "fix the file, or raise max in the contract"),
     Kind("too_long", f"longer than {TEXT_LIMIT:,} characters", "fix the file"),
-    Kind(
-        "after_as_of", "after the as_of {as_of}", "deliver the values that were known at the as_of"
-    ),
+    Kind("after_as_of", "after the as_of {as_of}", "deliver what was known at the as_of"),
     Kind("key_with_spaces", "with spaces around the key", "write the key without spaces"),
     Kind(
         "key_with_leading_zeros",
@@ -102,6 +105,11 @@ CELL_KINDS = (
         "conflicting_key",
         "of a key that is repeated with different values",
         "deliver one row per customer",
+    ),
+    Kind(
+        "conflicting_id",
+        "of an event that is repeated with different values",
+        "deliver each event once, with its newest values",
     ),
 )
 STRUCTURAL_KINDS = (

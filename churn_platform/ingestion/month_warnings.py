@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from churn_platform.lake.month_comparison import (
         ContactCount,
         CustomerChange,
+        LogCount,
         MonthComparison,
     )
     from churn_platform.lake.window import LabelCount
@@ -48,6 +49,9 @@ Code = Literal[
     "NEW_COLUMN",
     "NEW_VALUE",
     "CONTACTS_OF_UNKNOWN_CUSTOMERS",
+    "EVENTS_OF_UNKNOWN_CUSTOMERS",
+    "DAYS_WITHOUT_EVENTS",
+    "EVENTS_END_EARLY",
     "FILE_MAY_BE_CUT",
     "ROWS_QUARANTINED",
     "CHURN_RATE_IMPLAUSIBLE",
@@ -58,6 +62,7 @@ Code = Literal[
     "NEW_CATEGORY",
     "UNKNOWN_CATEGORY_SHARE",
     "PERFORMANCE_ON_REPEATED_DATA",
+    "PERFORMANCE_EXPECTED_TO_FALL",
     "LIST_OF_THE_PAST",
     "MONTH_NOT_SCORED",
     "DECISION_WARNING",
@@ -66,6 +71,7 @@ RAISED: tuple[Act, ...] = ("warnings raised", "warnings cleared")
 """The acts that record the warnings of a month."""
 NEEDS_APPROVAL = ("GATE012",)
 """Criteria whose warning asks a person for an answer."""
+MOST_GAPS = 5
 LACKING_GROWTH = 2
 """A table that lists some customers only warns when it lacks more than so many times last
 month's share.
@@ -133,7 +139,34 @@ def of_comparison(
             for name in compared.without_line_end
         ),
         *_of_contacts(compared.contacts),
+        *(warning for name, log in compared.logs.items() for warning in _of_log(name, log, policy)),
     ]
+
+
+def _of_log(name: str, log: "LogCount", policy: IngestionPolicy) -> list[MonthWarning]:
+    found = []
+    if log.unknown > policy.quarantine_share * log.customers:
+        said = (
+            f"{log.unknown:,} of {counted(log.customers, 'customer')} with events in {name} are in"
+            " no table of customers. Their events are left out of the features; check how their"
+            " keys are written."
+        )
+        found.append(MonthWarning("EVENTS_OF_UNKNOWN_CUSTOMERS", name, said))
+    if log.gaps:
+        shown = ", ".join(log.gaps[:MOST_GAPS])
+        more = f" and in {len(log.gaps) - MOST_GAPS:,} more gaps" if log.gaps[MOST_GAPS:] else ""
+        said = (
+            f"{name} has no events {shown}{more}, where it usually has some every day. If events"
+            " are missing, deliver the file again with them."
+        )
+        found.append(MonthWarning("DAYS_WITHOUT_EVENTS", name, said))
+    if log.ends is not None:
+        said = (
+            f"{name} has no events after {log.ends}, where it usually has some every day. If the"
+            " file is cut off, deliver it again."
+        )
+        found.append(MonthWarning("EVENTS_END_EARLY", name, said))
+    return found
 
 
 def _of_contacts(found: "ContactCount | None") -> list[MonthWarning]:
@@ -243,6 +276,25 @@ def of_performance(entries: Iterable[Mapping[str, Any]]) -> list[MonthWarning]:
         for entry in entries
         if entry.get("warning") and entry.get("state") == "production"
     ]
+
+
+def of_estimate(shown: Mapping[str, Any] | None) -> list[MonthWarning]:
+    """Warning of a month whose customers are expected to lower production's performance.
+
+    Args:
+        shown: the estimate of the month as it was shown then; None without one.
+    """
+    if shown is None or not shown.get("fell"):
+        return []
+    low, high = shown["promoted_interval"]
+    said = (
+        f"The customers of {shown['as_of']} differ from those before: version"
+        f" {shown['version']} is expected to rank them worse than those of its promotion, AUC"
+        f" [{low:.3f}, {high:.3f}]. {shown['sentence']} No retraining follows from this. See the"
+        " drift report for the features that moved; the labels of the month will show whether the"
+        " estimate is right."
+    )
+    return [MonthWarning("PERFORMANCE_EXPECTED_TO_FALL", f"version {shown['version']}", said)]
 
 
 def of_scores(record: Mapping[str, Any] | None) -> list[MonthWarning]:

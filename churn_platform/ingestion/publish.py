@@ -6,6 +6,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import pandas as pd
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ContractError, HomeBusy, UsageError
-from churn_platform.base.files import replacing, sha256_file, write_text
+from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.home import Home
-from churn_platform.base.pages import render
-from churn_platform.base.text import counted, percent
+from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
+from churn_platform.events.derived_changes import change_sentences, delivered_tables
+from churn_platform.events.derived_tables import DerivedTables
 from churn_platform.ingestion.comparing import compared, known_tables
 from churn_platform.ingestion.delivered_file import stem_of, table_files
 from churn_platform.ingestion.drop import (
@@ -29,11 +31,13 @@ from churn_platform.ingestion.drop import (
     open_drop,
     source_folder,
 )
+from churn_platform.ingestion.drop_page import write_page
 from churn_platform.ingestion.faults import Fault
-from churn_platform.ingestion.validation import DropRefused, ValidatedDrop, ValidatedTable, validate
+from churn_platform.ingestion.repeated_events import apart_from_other_drops, corrected_deliveries
+from churn_platform.ingestion.validation import DropRefused, TableReport, ValidatedDrop, validate
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.deliveries import Publication, Quarantine, quarantined_in
-from churn_platform.lake.lake import Lake
+from churn_platform.lake.lake import Lake, instant
 from churn_platform.lake.tables import lake_tables
 from churn_platform.ledger.acts import DropAccepted, DropCorrected, DropRepeated, RefusedDrop
 from churn_platform.ledger.erasures import current
@@ -51,7 +55,6 @@ CHANGED_FILES = (
     "unmatched_customers",
 )
 """Faults that files have when the business changed them for good."""
-TEMPLATE = Path(__file__).with_name("drop.html.j2")
 
 
 class Ingestion:
@@ -65,6 +68,7 @@ class Ingestion:
         ledger: LedgerStore,
         digests: FileDigests,
         contract_history: ContractHistory,
+        derived: DerivedTables,
     ) -> None:
         self._home = home
         self._contract = contract
@@ -72,6 +76,7 @@ class Ingestion:
         self._ledger = ledger
         self._contract_history = contract_history
         self._digests = digests
+        self._derived = derived
 
     def publish(self, as_of: dt.date) -> Publication:
         """Publish the drop of a month as a snapshot and write the receipt; a refusal has a
@@ -98,7 +103,7 @@ class Ingestion:
         if found.refusals:
             self._record_refusal(as_of, found.faults, fingerprint)
             raise self._refusal(found, [drop.folder])
-        tables, quarantines = self._publishable(found)
+        tables, quarantines = self._publishable(found, correct=True)
         publication = self._lake.publish(
             as_of, tables, self._home.now(), fingerprint, quarantines, found.comparison
         )
@@ -108,7 +113,23 @@ class Ingestion:
             self._lake.acknowledge(as_of, fingerprint)
         else:
             self._record_delivery(as_of)
+        self.derive()
         return publication
+
+    def derive(self) -> list[dt.date]:
+        """Publish the window tables and labels that the logs give other rows now, each with its
+        receipt; the months. Completes what a kill has cut off.
+        """
+        if not self._contract.logs:
+            return []
+        # Receipts follow each other as the publications did: they tell what was known at each.
+        for as_of in self._lake.months():
+            self._record_delivery(as_of)
+        found = []
+        for touched in self._derived.touched():
+            self._publish_again(touched.as_of, touched.tables, touched.known_since)
+            found.append(touched.as_of)
+        return found
 
     def judge(self, drop: Drop) -> ValidatedDrop:
         """Validate a drop against the contract, and compare it with what the lake holds.
@@ -144,8 +165,7 @@ class Ingestion:
             stems = [month.file_stem(name) for name in month.tables]
             wanted = ", ".join(f"{stem}.csv" for stem in stems)
             raise UsageError(
-                f"{source} contains none of the contract's tables: expected {wanted} (or"
-                " .parquet).",
+                f"None of the contract's tables is in {source}: expected {wanted} (or .parquet).",
                 code="DROP_MISSING",
             )
         found = self.judge(drop)
@@ -274,17 +294,52 @@ class Ingestion:
         return not found.refusals and self._lake.holds(drop.as_of, *self._publishable(found))
 
     def _publishable(
-        self, found: ValidatedDrop
+        self, found: ValidatedDrop, *, correct: bool = False
     ) -> tuple[dict[str, pd.DataFrame], dict[str, Quarantine]]:
-        """The tables of a valid drop as the lake keeps them, and the quarantined rows of each."""
+        """The tables of a valid drop as the lake keeps them, and the quarantined rows of each.
+
+        Args:
+            found: the drop.
+            correct: first publish the earlier drops again whose events it corrects. A kill
+                after that leaves this drop due.
+        """
+        as_of = found.as_of
         valid = {name: table.valid for name, table in found.tables.items()}
-        quarantines = {name: _quarantine(table) for name, table in found.tables.items()}
-        return (
-            lake_tables(
-                self._lake.contract, valid, found.as_of, known_tables(self._lake, found.as_of)
-            ),
-            {name: made for name, made in quarantines.items() if made is not None},
-        )
+        tables = lake_tables(self._lake.contract, valid, as_of, known_tables(self._lake, as_of))
+        reports = {name: table.report for name, table in found.tables.items()}
+        apart = apart_from_other_drops(self._lake, as_of, tables)
+        for name, new in apart.items():
+            tables[self._contract.lake_name(name)] = new.rows
+            duplicates = reports[name].duplicates + new.repeated + new.outdated
+            reports[name] = replace(reports[name], duplicates=duplicates)
+        if correct:
+            for month, corrected in corrected_deliveries(self._lake, apart).items():
+                since = dict.fromkeys(corrected, self._known_from(as_of))
+                self._publish_again(month, corrected, since)
+        tables |= self._derived.of_drop(as_of, tables)
+        quarantines = {
+            self._contract.lake_name(name): _quarantine(reports[name], table.quarantined)
+            for name, table in found.tables.items()
+        }
+        return tables, {name: made for name, made in quarantines.items() if made is not None}
+
+    def _publish_again(
+        self,
+        as_of: dt.date,
+        tables: dict[str, pd.DataFrame],
+        known_since: Mapping[str, dt.datetime],
+    ) -> None:
+        """Publish other rows of a published month whose files have not changed."""
+        known = self._lake.fingerprint(as_of) or ""
+        self._lake.publish(as_of, tables, self._home.now(), known, known_since=known_since)
+        self._record_delivery(as_of)
+
+    def _known_from(self, as_of: dt.date) -> dt.datetime:
+        """When the events of a drop count as known, and so what they correct in other drops: an
+        event is never counted in two of them.
+        """
+        now = self._home.now()
+        return now if as_of in self._lake.months() else min(now, instant(as_of))
 
     def _refusal(self, found: ValidatedDrop, named: Sequence[Path]) -> DropRefused:
         """The refusal with every fault, the page that shows them, and the command that changes
@@ -317,7 +372,11 @@ class Ingestion:
             content["quarantine"] = rows
         if self._recorded(as_of, content, DELIVERED):
             return
-        reason = [f"{delivery.kind.capitalize()} delivery of {', '.join(delivery.tables)}."]
+        reason = []
+        if files := delivered_tables(self._contract.at(as_of), delivery):
+            reason.append(f"{delivery.kind.capitalize()} delivery of {', '.join(files)}.")
+        else:
+            reason += change_sentences(self._lake, as_of, delivery)
         reason.append(quarantined_in(quarantined))
         evidence = content | {"fingerprint": self._lake.fingerprint(as_of)}
         if delivery.compared is not None:
@@ -375,35 +434,11 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def _quarantine(table: ValidatedTable) -> Quarantine | None:
-    if table.quarantined is None and not table.report.duplicates:
+def _quarantine(report: TableReport, quarantined: pd.DataFrame | None) -> Quarantine | None:
+    if quarantined is None and not report.duplicates:
         return None
-    if table.quarantined is None:
+    if quarantined is None:
         rows = ""
     else:
-        rows = table.quarantined.to_csv(index=False, lineterminator="\n")
-    return Quarantine(rows, table.report.record())
-
-
-def write_page(reports: Path, found: ValidatedDrop) -> Path | None:
-    """Write the page of a drop that has faults or warnings, or remove an older page.
-
-    Returns:
-        Where the page is; None where there is nothing to show, or the disk is full or read-only.
-    """
-    path = reports / found.as_of.isoformat() / "drop.html"
-    faulty = any(table.report.faults or table.report.duplicates for table in found.tables.values())
-    lacking = found.comparison is not None and found.comparison.lacking
-    try:
-        if found.refusals or faulty or found.warnings or lacking:
-            write_text(path, page(found))
-            return path
-        path.unlink(missing_ok=True)
-    except OSError:  # the message to the person contains the same faults
-        return None
-    return None
-
-
-def page(found: ValidatedDrop) -> str:
-    """The page, self-contained."""
-    return render(TEMPLATE, drop=found, comparison=found.comparison, percent=percent)
+        rows = quarantined.to_csv(index=False, lineterminator="\n")
+    return Quarantine(rows, report.record())

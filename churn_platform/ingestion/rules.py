@@ -20,9 +20,14 @@ from churn_platform.ingestion.conversion import (
     excel_day,
 )
 from churn_platform.ingestion.faults import TEXT_LIMIT, Fault, Mask, Positions, fault
+from churn_platform.lake.arrow_tables import row_order
+from churn_platform.lake.instants import days
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
+
+FORMS = {"date": "2024-01-31", "timestamp": "2024-01-31 08:30:00"}
+"""How a file writes a time where the contract has no `date_format`."""
 
 Rule = Callable[[pd.Series], pd.Series]
 """Typed values (rows,) -> whether each breaks the rule; null breaks only the rule that forbids
@@ -101,10 +106,22 @@ def _rules(
         yield "empty", lambda values: values.isna()
     if name == contract.label.column and table in (contract.label.table, contract.label_table):
         yield "label_not_binary", lambda values: values.notna() & ~values.isin([0, 1])
+    if as_of is not None:
+        yield from _time_rules(contract, table, name, as_of)
+
+
+def _time_rules(
+    contract: Contract, table: str, name: str, as_of: dt.date
+) -> Iterator[tuple[str, Rule]]:
+    """What may not lie after the as_of: dates with an age, and new events."""
+    moment = pd.Timestamp(as_of)
     ages = contract.tables[table].ages.values() if table in contract.tables else ()
-    if as_of is not None and name in {age.of for age in ages}:
-        moment = pd.Timestamp(as_of)
+    if name in {age.of for age in ages}:
         yield "after_as_of", lambda values: values > moment
+    log = contract.logs.get(table)
+    if log is not None and name == log.time and log.delivery == "append":
+        zone = log.time_zone
+        yield "after_as_of", lambda values: days(values, zone) > moment
 
 
 Broken = dict[tuple[str, str], Mask]
@@ -172,7 +189,8 @@ def conform(
         contract: the contract.
         name: the table.
         raw: (rows, columns), strings as read or values already typed.
-        as_of: the month; a date after it in a column that has an age is a fault.
+        as_of: the month; a date after it in a column that has an age is a fault, and so is an
+            event after it in a log of new events.
         file: the file's name, for the sentences.
 
     Returns:
@@ -184,27 +202,33 @@ def conform(
     header = header_faults(contract, name, [str(column) for column in raw.columns], file)
     if header:
         return raw, header
-    events = name in contract.event_tables
+    log = contract.logs.get(name)
+    events = contract.has_many_rows(name)
     if raw.empty and not events:
         return raw, [fault("no_rows", name, file=file)]
     values = _by_own_names(raw, columns)
     key = contract.entity.column
     values[key] = read_keys(contract, name, values[key])
-    frame, broken = _converted(contract, values, columns)
+    frame, broken = _converted(contract, name, values)
     unreadable = {
         own: np.logical_or.reduce([m for (c, _), m in broken.items() if c == own])
         for own, _ in broken
     }
-    with ThreadPoolExecutor(1) as thread:  # sorting text does not hold the interpreter
-        sorting = thread.submit(frame[key].array.argsort)
+    with ThreadPoolExecutor(1) as thread:  # sorting does not hold the interpreter
+        sorting = thread.submit(row_order if log else _order_of_keys, frame, key)
         broken |= _readable_that_break_rules(broken_rules(contract, name, frame, as_of), unreadable)
     order = sorting.result()
-    extra, conflicting = _repeated_keys(key, frame, order, unreadable)
-    if events:
+    if log is None:
+        extra, conflicting = _repeated_keys(key, frame, order, unreadable)
+    else:
+        extra, conflicting = _repeated_events(log.id, frame, order, unreadable)
+    if events and log is None:
         conflicting[:] = False
         order = frame.sort_values(list(frame.columns), kind="stable").index.to_numpy()
     extra |= _repeated_headers(contract, name, raw)
-    if conflicting.any():
+    if conflicting.any() and log is not None:
+        broken[log.id or key, "conflicting_id"] = conflicting
+    elif conflicting.any():
         broken[key, "conflicting_key"] = conflicting
     faults = [
         _cell_fault(name, column, values[column], columns[column], code, mask & ~extra, file, as_of)
@@ -219,8 +243,8 @@ def conform(
 
 def read_keys(contract: Contract, name: str, keys: pd.Series) -> pd.Series:
     """The keys (rows,) of a month's file in the spelling of the months before."""
-    table = contract.tables[name if name in contract.tables else contract.label.table]
-    if not table.key_spellings:
+    table = contract.tables.get(name if name in contract.tables else contract.label.table)
+    if table is None or not table.key_spellings:
         return keys
     [spelling] = table.key_spellings
     text, _ = convert(keys, "string")
@@ -251,12 +275,15 @@ def _by_own_names(raw: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str,
 
 
 def _converted(
-    contract: Contract, raw: Mapping[str, pd.Series], columns: Mapping[str, Column]
+    contract: Contract, name: str, raw: Mapping[str, pd.Series]
 ) -> tuple[pd.DataFrame, Broken]:
     typed = {}
     broken = Broken()
+    columns = contract.delivered(name)
+    zone = contract.logs[name].time_zone if name in contract.logs else "UTC"
     for column, spec in columns.items():
-        typed[column], masks = convert(raw[column], spec.dtype, Writing.of(contract.files, spec))
+        writing = Writing.of(contract.files, spec, zone)
+        typed[column], masks = convert(raw[column], spec.dtype, writing)
         broken |= {(column, code): mask for code, mask in masks.items()}
     key = contract.entity.column
     if raw[key].dtype.kind == "f":
@@ -319,6 +346,34 @@ def _repeated_keys(
     return extra, conflicting
 
 
+def _order_of_keys(frame: pd.DataFrame, key: str) -> Positions:
+    return np.asarray(frame[key].array.argsort())
+
+
+def _repeated_events(
+    id_: str | None, frame: pd.DataFrame, order: Positions, unreadable: Mapping[str, Mask]
+) -> tuple[Mask, Mask]:
+    """Rows that repeat an earlier one exactly, and all rows of an id whose rows differ."""
+    faulty = np.logical_or.reduce([np.zeros(len(frame), dtype=bool), *unreadable.values()])
+    candidates = order[~faulty[order]]  # equal rows are neighbours
+    equal = np.ones(max(len(candidates) - 1, 0), dtype=bool)
+    # Text last: it is the slowest to compare, and few rows are left by then.
+    ordered = sorted(frame.columns, key=lambda name: isinstance(frame[name].dtype, pd.StringDtype))
+    for column in ordered if len(equal) else ():
+        values = frame[column].array.take(candidates[np.r_[equal, False]])
+        following = frame[column].array.take(candidates[np.r_[False, equal]])
+        missing = values.isna()
+        same = pd.Series(values == following).fillna(value=False).to_numpy(dtype=bool)
+        equal[equal] = (same & ~missing) | (missing & following.isna())
+    extra = np.zeros(len(frame), dtype=bool)
+    extra[candidates[1:][equal]] = True
+    conflicting = np.zeros(len(frame), dtype=bool)
+    if id_ is not None:
+        ids = frame.loc[~extra, id_].dropna()
+        conflicting[ids.index[ids.duplicated(keep=False)]] = True
+    return extra, conflicting
+
+
 def _repeated_headers(contract: Contract, name: str, raw: pd.DataFrame) -> Mask:
     """Rows that repeat the header, as in files that were put one after the other: they are not
     customers.
@@ -353,7 +408,7 @@ def _cell_fault(
     details: dict[str, object] = {
         "as_of": as_of,
         "values": ", ".join(spec.values or ()),
-        "form": spec.date_format or "2024-01-31",
+        "form": spec.date_format or FORMS.get(spec.dtype, ""),
     }
     bound = {"below_min": spec.min, "above_max": spec.max}.get(code)
     if bound is not None:

@@ -27,6 +27,7 @@ from churn_platform.ingestion.delivered_file import (
     marked_encoding,
     open_text,
     raw_bytes,
+    reason_of,
     suffix_of,
 )
 from churn_platform.ingestion.faults import Fault, fault
@@ -81,7 +82,7 @@ def read_table(
     except (pa.ArrowException, OSError, UnicodeError) as error:
         if text is not None and (isinstance(error, UnicodeError) or "UTF" in str(error)):
             return pd.DataFrame(), [encoding_fault(path, contract, name)]
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error, path)
         return pd.DataFrame(), [
             fault("unreadable", name, file=path.name, suffix=suffix_of(path)[1:], reason=reason)
         ]
@@ -131,6 +132,10 @@ def _parsed(
             column = re.search(r"In CSV column #([0-9]+)", str(error))
             if column is None or types.get(header[int(column[1])], pa.string()) == pa.string():
                 raise
+            local = types[header[int(column[1])]] == pa.timestamp("us")
+            if local and "expected no zone" in str(error):
+                types[header[int(column[1])]] = arrow_type("timestamp")
+                continue
             types[header[int(column[1])]] = pa.string()
             bad += 1
             if bad == MIXED:
@@ -154,14 +159,20 @@ def _rows(
 def _types(contract: Contract, name: str, header: list[str]) -> dict[str, "pa.DataType"]:
     """Columns of the contract alone.
 
-    A whole-number key is read as text: its leading zeros would be lost.
+    A whole-number key is read as text: its leading zeros would be lost. Timestamps have no zone
+    at first; `_parsed` tries those with one.
     """
+    import pyarrow as pa
+
     types = {
         spec.source or own: arrow_type(
             spec.dtype if _pyarrow_reads(contract.files, spec) else "string"
         )
         for own, spec in contract.delivered(name).items()
     }
+    for own, kind in types.items():
+        if kind == arrow_type("timestamp"):
+            types[own] = pa.timestamp("us")
     types[contract.key.source or contract.entity.column] = arrow_type("string")
     return {name: kind for name, kind in types.items() if name in header}
 

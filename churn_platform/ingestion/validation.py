@@ -20,6 +20,7 @@ from churn_platform.ingestion.month_warnings import MonthWarning
 from churn_platform.ingestion.rules import conform, missing_tables, read_keys
 from churn_platform.ingestion.table_reader import listing, read_table
 from churn_platform.lake.deliveries import QuarantineRecord, quarantined_sentence
+from churn_platform.lake.instants import days
 from churn_platform.lake.keys import everyone, lacking, near_tables
 from churn_platform.lake.month_comparison import MonthComparison
 
@@ -39,6 +40,7 @@ class TableReport:
         duplicates: Rows that repeated an earlier one exactly and were dropped.
         faults: All faults, of cells and of the file.
         allowed: Share of the rows that may be quarantined.
+        later: Events after the as_of in a complete log, which were left out.
     """
 
     table: str
@@ -47,6 +49,7 @@ class TableReport:
     duplicates: int
     faults: tuple[Fault, ...]
     allowed: float
+    later: int = 0
 
     @cached_property
     def faulty(self) -> Positions:
@@ -187,7 +190,9 @@ def validate(
     }
     delivered = {name: table.keys for name, table in tables.items() if len(table.keys)}
     # The drop's own last: of two tables that differ by case alone the later one is named.
-    keys = {name: own for name, own in (known or {}).items() if name not in delivered} | delivered
+    made = {table for log in contract.logs for table in (log, contract.lake_name(log))}
+    published_keys = {n: own for n, own in (known or {}).items() if n not in {*delivered, *made}}
+    keys = published_keys | delivered
     if len(keys) > 1 and set(keys) & set(tables):
         of_the_drop += _between_tables(
             contract, keys, tables, {name: path.name for name, path in drop.files.items()}
@@ -207,9 +212,9 @@ def _between_tables(
     """
     policy = contract.policy.ingestion
     differ = differing(keys, files, policy.near_key_share)
-    if differ or not set(contract.feature_tables) & set(delivered):
+    if differ or not set(contract.snapshot_tables) & set(delivered):
         return [found for found in differ if found.table in delivered]
-    features = {name: own for name, own in keys.items() if name in contract.feature_tables}
+    features = {name: own for name, own in keys.items() if name in contract.snapshot_tables}
     return unmatched(features, files, policy.unmatched_share)
 
 
@@ -234,8 +239,13 @@ def _validated(
     if not all(found.of_cells for found in faults):
         return ValidatedTable(report, valid, None, pd.Series(dtype=object))
     report = replace(report, duplicates=len(raw) - len(valid) - len(report.faulty))
+    log = contract.logs.get(name)
+    if log is not None and log.delivery == "replace":
+        later = days(valid[log.time], log.time_zone) > pd.Timestamp(as_of)
+        valid = valid[~later].reset_index(drop=True)
+        report = replace(report, later=int(later.sum()))
     keys = valid[contract.entity.column]
-    if name in contract.event_tables:
+    if contract.has_many_rows(name):
         keys = keys.drop_duplicates(ignore_index=True)
     quarantined = None
     if len(report.faulty):

@@ -24,6 +24,7 @@ from churn_platform.ingestion.delivered_file import (
     marked_encoding,
     open_text,
     raw_bytes,
+    reason_of,
     suffix_of,
 )
 from churn_platform.ingestion.faults import Fault, fault
@@ -68,7 +69,7 @@ def read_worked_list(
     except BrokenText as broken:
         return pd.DataFrame(), [broken_fault(path, table, broken)]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error, path)
         suffix = path.suffix[1:]
         made = fault("unreadable", table, file=path.name, suffix=suffix, reason=reason)
         return pd.DataFrame(), [made]

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,11 @@ from churn_platform.base.files import replacing
 from churn_platform.contract.columns import Column, Dtype
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow as pa
+
+STAMPS: Final = ("event_timestamp", "created_timestamp")
+"""Columns of every file of the lake, for Feast."""
 
 
 def arrow_type(dtype: Dtype) -> "pa.DataType":
@@ -29,6 +33,7 @@ def arrow_type(dtype: Dtype) -> "pa.DataType":
         "float": pa.float64(),
         "boolean": pa.bool_(),
         "date": pa.date32(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
     }
     return kinds.get(dtype, pa.string())
 
@@ -56,7 +61,7 @@ def write_stamped(
 
     # Microseconds: DuckDB will not cast Feast's nanosecond Parquet.
     moment = pa.timestamp("us", tz="UTC")
-    for column, value in (("event_timestamp", event), ("created_timestamp", created)):
+    for column, value in zip(STAMPS, (event, created), strict=True):
         table = table.append_column(
             column, pa.repeat(pa.scalar(value, type=moment), table.num_rows)
         )
@@ -66,14 +71,38 @@ def write_stamped(
 
 def read_frame(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """One Parquet file of the lake without its timestamps; integers and booleans are nullable."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(path).read(columns=columns)
-    stamps = {"event_timestamp", "created_timestamp"} & set(table.column_names)
+    return to_frame(table.drop_columns([name for name in STAMPS if name in table.column_names]))
+
+
+def to_frame(table: "pa.Table") -> pd.DataFrame:
+    """A table as a frame with nullable integers and booleans."""
+    import pyarrow as pa
+
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    frame: pd.DataFrame = table.drop_columns(list(stamps)).to_pandas(types_mapper=nullable.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
     return frame
+
+
+def written_columns(path: Path) -> list[str]:
+    """The columns of one Parquet file of the lake, without its timestamps."""
+    import pyarrow.parquet as pq
+
+    return [name for name in pq.read_schema(path).names if name not in STAMPS]
+
+
+def row_order(frame: pd.DataFrame, first: str) -> "npt.NDArray[np.int64]":
+    """The positions of the rows (rows,) in order of all columns, one of them before the others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # Of the columns alone: a frame of 10,000,000 rows in between takes longer than sorting.
+    others = [name for name in frame.columns if name != first]
+    columns = {name: pa.array(frame[name], from_pandas=True) for name in (first, *others)}
+    order = pc.sort_indices(pa.table(columns), [(name, "ascending") for name in columns])
+    return np.asarray(order, dtype=np.int64)
 
 
 def table_digest(table: "pa.Table") -> str:

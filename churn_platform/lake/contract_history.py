@@ -7,6 +7,7 @@ from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ContractError
 from churn_platform.contract.changes import ContractChange, changes_between, refused_changes
 from churn_platform.contract.model import Contract
+from churn_platform.lake.arrow_tables import written_columns
 from churn_platform.lake.lake import Lake
 from churn_platform.ledger.acts import ContractChanged
 from churn_platform.ledger.receipts import DELIVERED
@@ -86,7 +87,7 @@ class ContractHistory:
                 "\n".join(found.refusal for found in refused),
                 code="CONTRACT_CHANGED",
             )
-        if self.recorded() is None and (lacking := self._lake.behind()):
+        if self.recorded() is None and (lacking := lacking_columns(self._lake)):
             raise ContractError(
                 "The contract has columns that the months published so far lack"
                 f" ({', '.join(lacking)}). Give each `since:` with the first month that has it.",
@@ -122,6 +123,21 @@ class ContractHistory:
                 changes={change.where: change.sentence for change in changes},
             )
         )
+
+
+def lacking_columns(lake: Lake) -> list[str]:
+    """Columns of the contract, as table.column, that the newest published month lacks: another
+    contract wrote it.
+    """
+    months = lake.months()
+    month = lake.contract.at(months[-1]) if months else lake.contract
+    lacking = []
+    for name, entry in lake.entries(months[-1]).items() if months else ():
+        written = set(written_columns(lake.folder / entry.file))
+        lacking += [
+            f"{name}.{column}" for column in month.published.get(name, ()) if column not in written
+        ]
+    return lacking
 
 
 def recorded_contract(act: ContractChanged) -> Contract:

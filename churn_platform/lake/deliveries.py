@@ -109,6 +109,10 @@ class SnapshotManifest(StoredStrictly):
                 " backup."
             ) from None
 
+    def first(self, deliveries: int) -> "SnapshotManifest":
+        """The manifest with the first deliveries only."""
+        return self.model_copy(update={"deliveries": self.deliveries[:deliveries]})
+
     def newest(self, deliveries: int | None = None) -> dict[str, TableEntry]:
         """Table -> its newest entry, after all deliveries or after the first of them."""
         newest: dict[str, TableEntry] = {}

@@ -16,7 +16,13 @@ import pandas as pd
 from churn_platform.base.errors import UsageError
 from churn_platform.base.files import sha256_file, write_json
 from churn_platform.contract.model import Contract
-from churn_platform.lake.arrow_tables import read_frame, table_digest, to_arrow, write_stamped
+from churn_platform.lake.arrow_tables import (
+    read_frame,
+    table_digest,
+    to_arrow,
+    write_stamped,
+    written_columns,
+)
 from churn_platform.lake.deliveries import (
     DeliveryRecord,
     Publication,
@@ -44,6 +50,7 @@ View = dict[str, dict[dt.date, Path]]
 OF_THE_FILE = ("file", "sha256", "digest", "rows", "created")
 """What a table entry keeps when only the quarantined rows change."""
 NO_QUARANTINES: Mapping[str, Quarantine] = MappingProxyType({})
+NO_INSTANTS: Mapping[str, dt.datetime] = MappingProxyType({})
 
 
 def instant(day: dt.date) -> dt.datetime:
@@ -66,13 +73,15 @@ class Lake:
         fingerprint: str,
         quarantines: Mapping[str, Quarantine] = NO_QUARANTINES,
         compared: MonthComparison | None = None,
+        known_since: Mapping[str, dt.datetime] = NO_INSTANTS,
     ) -> Publication:
         """Publish validated tables atomically; tables equal to those known change nothing.
 
         A first delivery counts as known at its as_of (labels: when they mature); a correction,
-        and a table of events, when it arrives. Quarantined rows are written before the manifest
+        and a table of contacts, when it arrives. Quarantined rows are written before the manifest
         names them; other quarantined rows are a delivery of their own. `compared` is kept with
-        the delivery.
+        the delivery. A table in `known_since` counts as known since then: it was made from
+        what was known then.
         """
         manifest = self._manifest(as_of)
         known = manifest.newest()
@@ -92,8 +101,9 @@ class Lake:
             entries = {}
             for name in changed:
                 entry = self._entry(
-                    as_of, number, name, ready[name], content[name][0], arrived, known.get(name)
-                )
+                    as_of, number, name, ready[name], content[name][0], arrived,
+                    known.get(name), known_since.get(name),
+                )  # fmt: skip
                 added: dict[str, object] = {}
                 if name in records:
                     added["quarantine"] = records[name]
@@ -160,9 +170,29 @@ class Lake:
         """Table -> its newest entry in the manifest."""
         return self._manifest(as_of).newest()
 
-    def keys(self, as_of: dt.date, tables: Collection[str] | None = None) -> dict[str, pd.Series]:
-        """The keys (rows,) of each table of a month, or of these, as newest known; text is held
-        by Arrow.
+    def entry_known(
+        self, as_of: dt.date, table: str, known_by: dt.datetime | None
+    ) -> TableEntry | None:
+        """The newest entry of a table of a month that was known by an instant, or by now."""
+        found = None
+        for delivery in self.deliveries(as_of):
+            entry = delivery.tables.get(table)
+            if entry is not None and (known_by is None or entry.created <= known_by):
+                found = entry
+        return found
+
+    def typed(self, as_of: dt.date, name: str, frame: pd.DataFrame) -> "pa.Table":
+        """A table of a month in the types that the lake keeps."""
+        return self._typed(as_of, {name: frame})[name]
+
+    def keys(
+        self,
+        as_of: dt.date,
+        tables: Collection[str] | None = None,
+        known_by: dt.datetime | None = None,
+    ) -> dict[str, pd.Series]:
+        """The keys (rows,) of each table of a month, or of these, as newest known or as known by
+        an instant; text is held by Arrow.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -170,31 +200,14 @@ class Lake:
         key = self.contract.entity.column
         types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
         found = {}
-        for name, entry in self.entries(as_of).items():
-            if tables is None or name in tables:
+        for name, newest in self.entries(as_of).items():
+            entry = newest if known_by is None else self.entry_known(as_of, name, known_by)
+            if entry is not None and (tables is None or name in tables):
                 table = pq.ParquetFile(self.folder / entry.file).read(columns=[key])
                 found[name] = table.to_pandas(types_mapper=types.get)[key]
             if name in found and name in self.contract.event_tables:
                 found[name] = found[name].drop_duplicates(ignore_index=True)
         return found
-
-    def behind(self) -> list[str]:
-        """Columns of the contract, as table.column, that the newest published month lacks:
-        another wrote it.
-        """
-        import pyarrow.parquet as pq
-
-        months = self.months()
-        month = self.contract.at(months[-1]) if months else self.contract
-        lacking = []
-        for name, entry in self.entries(months[-1]).items() if months else ():
-            written = set(pq.read_schema(self.folder / entry.file).names)
-            lacking += [
-                f"{name}.{column}"
-                for column in month.published.get(name, ())
-                if column not in written
-            ]
-        return lacking
 
     def months(self) -> list[dt.date]:
         """Every published as_of, oldest first."""
@@ -341,9 +354,7 @@ class Lake:
         if columns is None:
             frame = read_frame(path)
         else:
-            import pyarrow.parquet as pq
-
-            written = set(pq.read_schema(path).names)
+            written = set(written_columns(path))
             frame = read_frame(path, [column for column in columns if column in written])
         if name not in self.contract.published:
             return frame
@@ -397,6 +408,7 @@ class Lake:
         digest: str,
         arrived: dt.datetime,
         known: TableEntry | None,
+        since: dt.datetime | None,
     ) -> TableEntry:
         """Write a table; one whose rows are known already stays where and when it was."""
         if known is not None and known.digest == digest:
@@ -404,7 +416,11 @@ class Lake:
         # Ahead of the clock (a time zone, simulated months) is known when it arrives: no view
         # would show it.
         ahead = arrived < instant(as_of)
-        if known is not None or ahead or name in self.contract.event_tables:
+        contacts = self.contract.contacts
+        is_contacts = contacts is not None and name == contacts.table
+        if since is not None:
+            created = since
+        elif known is not None or ahead or is_contacts:
             created = arrived
         elif name == self.contract.label_table:
             created = instant(self.contract.matures(as_of))

@@ -49,6 +49,20 @@ class ContactCount(StoredStrictly):
         return f"{counted(self.contacts, 'contact')} of {counted(self.customers, 'customer')}."
 
 
+class LogCount(StoredStrictly):
+    """The events that a drop delivered in one log."""
+
+    events: int
+    customers: int
+    """Those with events since the drop before."""
+    unknown: int = 0
+    """Those of the customers who are in no table with one row a customer."""
+    gaps: tuple[str, ...] = ()
+    """Days without events that chance does not explain, as `between 2024-05-03 and 2024-05-09`."""
+    ends: dt.date | None = None
+    """The last day with events, if it is too long before the as_of for chance."""
+
+
 class MonthComparison(StoredStrictly):
     """A month compared with the months published before. What is stored contains no key."""
 
@@ -74,6 +88,8 @@ class MonthComparison(StoredStrictly):
     """
     contacts: ContactCount | None = None
     """Absent where the contract names no contacts, or none were delivered."""
+    logs: dict[str, LogCount] = Field(default={})
+    """Log -> its events. Absent where none was delivered."""
     against: dict[dt.date, dict[str, str]] = Field(default={})
     """Month -> digests of its tables at that time, for the months that are named here. Absent
     in a comparison of an older version, which stays as it is.

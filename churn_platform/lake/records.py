@@ -22,6 +22,9 @@ Kind = Literal[
     "scores",
     "contact_plan",
     "campaign_effect",
+    "shadow_scores",
+    "experiments",
+    "monthly_report",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OF_EVERY_MONTH: tuple[Kind, ...] = ("training_dataset", "drift_report", "performance", "scores")

@@ -8,10 +8,18 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from churn_platform.base.errors import UsageError
 from churn_platform.contract.columns import AgeUnit
+from churn_platform.contract.events import EVENT_DAY
 from churn_platform.contract.model import Contract
+from churn_platform.lake.instants import INSTANTS, days
 
-CANONICAL = {"integer": "Int64", "float": "float64", "boolean": "boolean"}
+CANONICAL = {
+    "integer": "Int64",
+    "float": "float64",
+    "boolean": "boolean",
+    "timestamp": INSTANTS,
+}
 """The one pandas dtype of a column by its dtype in the contract; object for the others."""
 
 
@@ -26,7 +34,8 @@ def lake_tables(
     A table whose columns arrive in several files is put together by key. Labels that are
     delivered alone replace those of a wide table; a wide table whose labels are not known yet
     publishes none. Labels that say who stayed are turned over here, so all later
-    steps read churn.
+    steps read churn. A log becomes its events, each with its day; its windows are made from
+    them later.
 
     Args:
         contract: the contract.
@@ -38,6 +47,9 @@ def lake_tables(
     contract = contract.delivery(as_of)
     published = {}
     for name, table in tables.items():
+        if name in contract.logs:
+            published[contract.lake_name(name)] = events_of(contract, name, table)
+            continue
         complete = _with_ages(contract, name, table, as_of)
         if contract.label.inverted and name in (contract.label.table, contract.label_table):
             complete[contract.label.column] = turned_over(complete[contract.label.column])
@@ -56,6 +68,15 @@ def lake_tables(
             if spec.parts:
                 _join_parts(month, name, published, known.get(name))
     return published
+
+
+def events_of(contract: Contract, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a log as the lake keeps them, each with its day in the log's time zone."""
+    log = contract.logs[name]
+    day = days(rows[log.time], log.time_zone)
+    columns = contract.published[contract.lake_name(name)]
+    held = {own: day if own == EVENT_DAY else rows[own] for own in columns}
+    return pd.DataFrame(held, copy=False)
 
 
 def _join_parts(
@@ -106,6 +127,15 @@ def feature_frame(contract: Contract, tables: Mapping[str, pd.DataFrame]) -> pd.
             joined = joined.assign(**{n: missing(contract, table, n, len(joined)) for n in names})
     joined.index.name = key
     return joined.reset_index()[[key, *contract.features, *contract.carried]]
+
+
+def unknown_customer(contract: Contract, entity: str, as_of: dt.date) -> UsageError:
+    """The error for a key that is not in the snapshot of a month."""
+    return UsageError(
+        f"There is no customer {entity!r} in the snapshot of {as_of}."
+        f" {contract.advice_on_key(entity)}",
+        code="CUSTOMER_UNKNOWN",
+    )
 
 
 def with_missing(contract: Contract, table: str, frame: pd.DataFrame) -> pd.DataFrame:

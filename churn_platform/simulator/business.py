@@ -4,7 +4,7 @@ import calendar
 import datetime as dt
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,8 @@ class SimulatedMonth:
     tables: dict[str, pd.DataFrame]
     chances: pd.Series
     truth: MonthTruth
+    note: str = field(default="", kw_only=True)
+    """What is special about the drop."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from churn_platform.simulator.campaign import (
     live_campaign,
     own_list,
 )
+from churn_platform.simulator.payments import PaymentLog
 from churn_platform.simulator.scenarios import QUIET, Scenario
 
 
@@ -46,7 +47,7 @@ def simulate(
 
     Args:
         contract: tables, dtypes, ranges and categories; the only source of names.
-        users: entities in every month, at least 50.
+        users: entities in every month, at least 50; with a log, about so many.
         months: how many steps of the contract's cadence, at least 1.
         seed: chooses the business and its people, at least 0.
         scenario: what changes when.
@@ -65,6 +66,9 @@ def simulate(
         return live_campaign(
             contract, users, months, seed, plan, scenario=scenario, first=first, people=people
         )
+    if scenario.log:
+        log = PaymentLog(contract, users, seed, scenario=scenario, first=first, people=people)
+        return islice(log.months(), months)
     business = Business(contract, users, seed, scenario=scenario, first=first, people=people)
     return islice(business.months(), months)
 
@@ -172,7 +176,7 @@ def _delivered(
     day = month.as_of.isoformat()
     tables = dict(month.tables)
     later: list[Delivery] = []
-    notes = []
+    notes = [month.note] if month.note else []
     column = month.truth.drivers[0]
     table = next(view.table for view in contract.feature_views.values() if column in view.features)
 

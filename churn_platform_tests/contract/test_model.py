@@ -42,7 +42,7 @@ def changed(declared, path, value):
         ("tables.plans.columns.tier.unit", "%", "unit is for dtype integer or float, not category"),
         ("tables.plans.columns.autopay.thousands", ",", "thousands is for dtype integer or float, not boolean"),
         ("tables.people.columns.joined.decimal", ",", "decimal is for dtype integer or float, not date"),
-        ("tables.visits.columns.visits.date_format", "excel", "date_format is for dtype date, not integer"),
+        ("tables.visits.columns.visits.date_format", "excel", "date_format is for dtype date or timestamp, not integer"),
         ("tables.people.columns.joined.date_format", "european", "date_format must be excel, epoch_seconds or a format such as"),
         ("tables.visits.columns.visits.thousands", ".", "thousands: '.' is the decimal sign, too"),
         ("files", {"thousands": "."}, "thousands is '.', as decimal or delimiter is"),

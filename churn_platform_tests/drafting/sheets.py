@@ -1,5 +1,7 @@
 """Files of a draft as its rules see them, and what they refuse."""
 
+from functools import partial
+
 import pandas as pd
 import pytest
 
@@ -20,6 +22,11 @@ def sheet_of(name, frame):
 def sheet(name, **columns):
     """The file `name` with these columns."""
     return sheet_of(name, pd.DataFrame(columns))
+
+
+def later(name, **columns):
+    """Makes that file when it is called: every run of pytest collects the parameters."""
+    return partial(sheet, name, **columns)
 
 
 def refused(code, call, *arguments):

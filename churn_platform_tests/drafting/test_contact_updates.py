@@ -93,12 +93,13 @@ def test_a_label_known_at_the_as_of_leaves_the_contacts_out_with_what_to_set():
     assert "label.horizon" in why
 
 
-def test_payments_are_left_out_as_before_and_a_second_table_of_contacts_too():
+def test_payments_are_a_log_and_a_second_table_of_contacts_is_left_out():
     payments = calls().rename(columns={"channel": "method", "contact_date": "paid_on"})
     payments["method"] = "card"
     payments["result"] = "paid"
     found = update({**files(), "payments": payments}, after())
-    assert (found.edits, found.left_out) == ((), ("payments: it has several rows for a customer",))
+    assert list(found.contract.logs) == ["payments"]
+    assert (found.contract.contacts, found.left_out) == (None, ())
     [why] = update({**files(), "contacts": calls(), "mailings": calls()}, used().contract).left_out
     assert why.startswith("mailings: ")
 

@@ -15,7 +15,8 @@ from churn_platform.contract.model import Contract, Span
 from churn_platform.contract.reading import read_contract
 from churn_platform.drafting.contact_columns import contact_columns, why_no_contacts
 from churn_platform.drafting.contract_file import as_yaml, draft_from
-from churn_platform.drafting.draft import Times, draft
+from churn_platform.drafting.draft import draft
+from churn_platform.drafting.times import Times
 from churn_platform.drafting.words import NOT_REACHED, speaks_of_objection, spoken
 from churn_platform.ingestion.rules import conform
 from churn_platform_tests.contact_files import CALLED, CUSTOMERS, LABELLED, MONTHS, english, german
@@ -142,10 +143,14 @@ def test_without_a_horizon_the_contacts_are_a_comment_that_can_be_used_later(new
         ("logins", {"action": some("login", "logout")}),
     ],
 )
-def test_other_tables_with_several_rows_a_customer_are_left_out_as_before(name, columns):
+def test_other_tables_with_several_rows_a_customer_are_logs_or_left_out(name, columns):
     with_key = CUSTOMERS_FILE[["customer_id"]].assign(visits=RANDOM.integers(0, 9, 200))
     found = drafted(**{name: log_of(**columns), "usage": with_key})
     assert found.contract.contacts is None
+    assert list(found.contract.logs) == [name]
+    timeless = log_of(**columns).assign(date="2024-01-31")
+    found = drafted(**{name: timeless, "usage": with_key})
+    assert (found.contract.contacts, found.contract.logs) == (None, {})
     [reason] = [out.reason for out in found.left_out if (out.table, out.column) == (name, "")]
     assert reason.startswith("'customer_id' is empty or repeats in ")
 
@@ -323,7 +328,7 @@ def logs(draw):
 
 
 @given(logs(), st.sampled_from(["contacts", "Kundenkontakte"]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_log_gives_a_contract_that_it_keeps(log, name):
     files = {"customers": CUSTOMERS_FILE, name: log}
     found = draft(files, name="d", times=AFTER, entity="customer_id")

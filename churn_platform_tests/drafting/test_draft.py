@@ -13,9 +13,11 @@ from churn_platform.base.errors import UsageError
 from churn_platform.contract.model import Age, Contract, Span
 from churn_platform.contract.outcome import ColumnCost
 from churn_platform.contract.parts import FileFormat
-from churn_platform.drafting.draft import DAYS, draft, guess_times, written_in
+from churn_platform.drafting.draft import draft
+from churn_platform.drafting.file_format import written_in
 from churn_platform.drafting.keys import KeyColumn, Sheet
 from churn_platform.drafting.tables import Parts
+from churn_platform.drafting.times import DAYS, guess_times
 from churn_platform.ingestion.rules import conform
 from churn_platform.lake.tables import lake_tables
 from churn_platform_tests.drafted_businesses import (
@@ -79,7 +81,7 @@ def tables(draw):
     return made
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(tables(), st.booleans())
 def test_any_tables_give_a_contract_that_they_keep(frames, typed):
     for stem, table in frames.items():

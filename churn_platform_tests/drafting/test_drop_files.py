@@ -6,7 +6,13 @@ import pandas as pd
 import pytest
 
 from churn_platform.contract.parts import FileFormat
-from churn_platform.drafting.drop_files import data_files, detect_format, drops_in, read_tables
+from churn_platform.drafting.drop_files import (
+    data_files,
+    detect_format,
+    drops_in,
+    monthly_files,
+    read_tables,
+)
 from churn_platform_tests.drafting.sheets import refused
 
 PLAIN = FileFormat()
@@ -70,6 +76,7 @@ def test_every_usual_format_is_detected_and_read_back(tmp_path, delimiter, encod
         (['id;said\n1;"a, b, c"\n2;"d, e, f"\n'], ";"),
         (["id,said\n1,a;b\n2,c\n3,d;e;f\n"], ","),
         (["id\n1\n2\n", "id;fee\n1;2,5\n"], ";"),
+        ([" id  fee\r\n 01   2.5\r\n 02  10.5\r\n"], " "),
         (["id\n1\n2\n"], ","),
         ([], ","),
     ],
@@ -103,3 +110,24 @@ def test_a_file_that_cannot_be_read_or_repeats_a_column_is_named(write, tmp_path
         assert path.name in refused("FILE_UNREADABLE", read_tables, {path.stem: path}, PLAIN)
     gone = tmp_path / "gone.csv"
     assert gone.name in refused("FILE_UNREADABLE", detect_format, [gone])
+
+
+@pytest.mark.parametrize(
+    "first", ["00001,19970101,1,11.77", "C001,2024-01-03,card,12.5", "7,7,01.02.2024,card"]
+)
+def test_a_file_without_names_of_columns_says_what_to_add(write, first):
+    rows = "C001,2024-01-04,card,12.5\n7,7,03.02.2024,card\n"
+    [path] = write(log=f"{first}\n{rows}")
+    message = refused("HEADER_MISSING", read_tables, {"log": path}, PLAIN)
+    assert "customer_id,column_2,column_3,column_4" in message
+
+
+@pytest.mark.parametrize("header", ["id,2023,2024", "customer,day", "a,b"])
+def test_a_name_of_a_column_may_be_a_number(write, header):
+    [path] = write(log=f"{header}\n" + ",".join("123"[: header.count(",") + 1]) + "\n")
+    assert list(read_tables({"log": path}, PLAIN)["log"].columns) == header.split(",")
+
+
+def test_files_of_one_table_by_months():
+    stems = ["payments_2024-01", "payments_2024-02", "members", "visits2024", "visits2023"]
+    assert monthly_files(stems) == {"payments": ["payments_2024-01", "payments_2024-02"]}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.drafting.keys import KeyColumn, guess_key
-from churn_platform_tests.drafting.sheets import FLAG, IDS, N, refused, sheet
+from churn_platform_tests.drafting.sheets import FLAG, IDS, N, later, refused, sheet
 
 no_key = partial(refused, "KEY_NOT_FOUND", guess_key)
 EMAILS = [f"{name}@x" for name in IDS]
@@ -15,21 +15,21 @@ EMAILS = [f"{name}@x" for name in IDS]
 @pytest.mark.parametrize(
     ("sheets", "header", "doubt"),
     [
-        ([sheet("a", email=EMAILS, customer_id=IDS), sheet("b", customer_id=IDS, fee=range(N))], "customer_id", ""),
-        ([sheet("a", email=EMAILS, client_id=IDS)], "client_id", "its name and being unique in the file"),
-        ([sheet("a", who=IDS, fee=[1.5] * N)], "who", "from being unique in the file"),
+        ([later("a", email=EMAILS, customer_id=IDS), later("b", customer_id=IDS, fee=range(N))], "customer_id", ""),
+        ([later("a", email=EMAILS, client_id=IDS)], "client_id", "its name and being unique in the file"),
+        ([later("a", who=IDS, fee=[1.5] * N)], "who", "from being unique in the file"),
         (
-            [sheet("e", user_id=IDS[:20] * 2, event_id=range(N)), sheet("a", user_id=IDS), sheet("b", user_id=IDS)],
+            [later("e", user_id=IDS[:20] * 2, event_id=range(N)), later("a", user_id=IDS), later("b", user_id=IDS)],
             "user_id", "its name and being unique in 2 of 3 files",
         ),
         (
-            [sheet("a", who=IDS, fee=[n + 0.5 for n in range(N)], day=pd.date_range("2024-01-01", periods=N))],
+            [later("a", who=IDS, fee=[n + 0.5 for n in range(N)], day=pd.date_range("2024-01-01", periods=N))],
             "who", "unique in the file",
         ),
     ],
 )  # fmt: skip
 def test_the_key_is_unique_in_most_files_and_has_the_name_of_a_key(sheets, header, doubt):
-    found = guess_key(sheets, None)
+    found = guess_key([make() for make in sheets], None)
     assert (found.header, found.integer) == (header, False)
     assert doubt in found.doubt
     assert bool(doubt) == bool(found.doubt)

@@ -9,7 +9,7 @@ from churn_platform.drafting.columns import guess_column
 from churn_platform.drafting.keys import KeyColumn, Sheet
 from churn_platform.drafting.label import LabelColumn, NoLabelError, guess_label, labels_of
 from churn_platform.ingestion.conversion import Writing, convert
-from churn_platform_tests.drafting.sheets import FLAG, IDS, N, refused, sheet
+from churn_platform_tests.drafting.sheets import FLAG, IDS, N, later, refused, sheet
 
 KEY = KeyColumn("who", integer=False)
 no_label = partial(refused, "LABEL_NOT_FOUND", guess_label)
@@ -20,16 +20,16 @@ MOST = ["yes"] * 30 + ["no"] * 10
 @pytest.mark.parametrize(
     ("sheets", "place"),
     [
-        ([sheet("a", who=IDS, is_senior=FLAG, churned=RARE)], "a.churned"),
-        ([sheet("a", who=IDS, is_senior=FLAG), sheet("leavers", who=IDS, flag=FLAG)], "leavers.flag"),
-        ([sheet("a", who=IDS, target=FLAG), sheet("b", who=IDS, churn=FLAG[::-1])], "b.churn"),
-        ([sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS[::-1], churned=FLAG[::-1])], "a.churned"),
-        ([sheet("e", who=IDS[:20] * 2, churned=FLAG), sheet("a", who=IDS, left=FLAG)], "a.left"),
-        ([sheet("a", who=IDS, IsActiveMember=FLAG[::-1], Exited=[1, 0, 0, 0] * 10)], "a.Exited"),
+        ([later("a", who=IDS, is_senior=FLAG, churned=RARE)], "a.churned"),
+        ([later("a", who=IDS, is_senior=FLAG), later("leavers", who=IDS, flag=FLAG)], "leavers.flag"),
+        ([later("a", who=IDS, target=FLAG), later("b", who=IDS, churn=FLAG[::-1])], "b.churn"),
+        ([later("a", who=IDS, churned=FLAG), later("b", who=IDS[::-1], churned=FLAG[::-1])], "a.churned"),
+        ([later("e", who=IDS[:20] * 2, churned=FLAG), later("a", who=IDS, left=FLAG)], "a.left"),
+        ([later("a", who=IDS, IsActiveMember=FLAG[::-1], Exited=[1, 0, 0, 0] * 10)], "a.Exited"),
     ],
 )  # fmt: skip
 def test_the_label_is_the_yes_or_no_whose_name_speaks_most_of_churn(sheets, place):
-    found = guess_label(sheets, KEY, None)
+    found = guess_label([make() for make in sheets], KEY, None)
     assert f"{found.table}.{found.header}" == place
     assert found.doubt == "guessed from its name"
     assert not found.inverted
@@ -38,16 +38,16 @@ def test_the_label_is_the_yes_or_no_whose_name_speaks_most_of_churn(sheets, plac
 @pytest.mark.parametrize(
     ("sheets", "facts"),
     [
-        ([sheet("a", who=IDS, churned=FLAG), sheet("b", who=IDS, churned=FLAG[::-1])], ["a.churned, b.churned"]),
-        ([sheet("a", who=IDS, is_senior=FLAG, fee=range(N))], ["a.is_senior"]),
-        ([sheet("churn_info", who=IDS, is_senior=FLAG, fee=range(N))], ["churn_info.is_senior"]),
-        ([sheet("a", who=IDS, attrition_flag=["2", "1"] * 20)], ["a.attrition_flag", "1, 2"]),
-        ([sheet("a", who=IDS, gekuendigt=["ja", "nein"] * 20)], ["a.gekuendigt"]),
-        ([sheet("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)], ["visits", "`source:`"]),
+        ([later("a", who=IDS, churned=FLAG), later("b", who=IDS, churned=FLAG[::-1])], ["a.churned, b.churned"]),
+        ([later("a", who=IDS, is_senior=FLAG, fee=range(N))], ["a.is_senior"]),
+        ([later("churn_info", who=IDS, is_senior=FLAG, fee=range(N))], ["churn_info.is_senior"]),
+        ([later("a", who=IDS, attrition_flag=["2", "1"] * 20)], ["a.attrition_flag", "1, 2"]),
+        ([later("a", who=IDS, gekuendigt=["ja", "nein"] * 20)], ["a.gekuendigt"]),
+        ([later("visits", who=IDS, user_id=IDS[:20] * 2, kind=["in", "out"] * 20)], ["visits", "`source:`"]),
     ],
 )  # fmt: skip
 def test_without_a_label_the_columns_that_could_be_one_are_named(sheets, facts):
-    found = no_label(sheets, KEY, None)
+    found = no_label([make() for make in sheets], KEY, None)
     for fact in facts:
         assert fact in found
     assert ".fee" not in found

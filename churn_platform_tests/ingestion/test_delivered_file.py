@@ -17,6 +17,7 @@ from churn_platform.ingestion.delivered_file import (
     marked_encoding,
     open_text,
     raw_bytes,
+    reason_of,
     stem_of,
     suffix_of,
     table_files,
@@ -197,3 +198,31 @@ def test_a_file_that_is_cut_short_while_it_is_read_keeps_its_content_and_the_pro
     raw = raw_bytes(path)
     os.truncate(path, 0)
     assert bytes(raw[-4:]) == b"1,2\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        " id   town\r\n  1   Rome\r\n 22  Oslo \r\n",
+        "id  town\n1   Rome\n22  Oslo",
+        "\nid town  \n1 Rome \n22 Oslo\n",
+    ],
+)
+def test_columns_that_are_aligned_with_spaces_are_read_as_one_cell_each(body):
+    text = opened(body, delimiter=" ")
+    assert text.header == ["id", "town"]
+    assert rows(text) == ([("1", "Rome"), ("22", "Oslo")], 0)
+
+
+def test_a_file_whose_header_has_single_spaces_keeps_its_empty_cells():
+    text = opened("id town plan\n1  basic\n2 Oslo plus\n", delimiter=" ")
+    assert rows(text)[0] == [("1", "", "basic"), ("2", "Oslo", "plus")]
+    quoted = opened('id "home  town"\n1 "Rome  Nord"\n', delimiter=" ")
+    assert (quoted.header, rows(quoted)[0]) == (["id", "home  town"], [("1", "Rome  Nord")])
+
+
+def test_the_reason_of_a_file_has_one_line_and_no_folder(tmp_path):
+    path = tmp_path / ".delivery.x.tmp" / "a.csv"
+    error = PermissionError(13, "Permission denied", str(path))
+    assert reason_of(error, path) == "[Errno 13] Permission denied: 'a.csv'"
+    assert reason_of(ValueError("two\nlines"), path) == "two lines"

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from churn_platform.ingestion import publish
+from churn_platform.ingestion import drop_page
 from churn_platform.ingestion.drop import open_drop
-from churn_platform.ingestion.publish import page as rendered
-from churn_platform.ingestion.publish import write_page
+from churn_platform.ingestion.drop_page import page as rendered
+from churn_platform.ingestion.drop_page import write_page
 from churn_platform_tests.small_business import JANUARY, deliver, month_tables
 
 
@@ -86,5 +86,5 @@ def test_a_page_that_cannot_be_written_is_no_reason_to_fail(home, found, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publish, "write_text", full)
+    monkeypatch.setattr(drop_page, "write_text", full)
     assert write_page(home.reports, found(["-1"])) is None

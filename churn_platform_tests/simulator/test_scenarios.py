@@ -27,7 +27,7 @@ def conditions(name):
 def test_every_scenario_has_a_line_and_what_the_loop_should_do():
     assert list(SCENARIOS) == [
         "quiet", "sudden-shift", "gradual-shift", "covariate-shift", "seasonal", "leavers", "late-labels",
-        "corrections", "leak", "broken-file", "campaign",
+        "corrections", "leak", "broken-file", "campaign", "events",
     ]  # fmt: skip
     for scenario in SCENARIOS.values():
         assert 20 < len(scenario.summary) < 120
@@ -52,10 +52,11 @@ def test_a_season_repeats_after_a_year_and_combines_with_other_changes():
     assert (both.at(EVENT, JANUARY).relation, both.at(EVENT, JANUARY).leak) == (1.0, True)
 
 
-def test_only_late_labels_and_contacts_need_another_contract_with_a_horizon_of_one_cadence():
+def test_only_late_labels_contacts_and_a_log_need_another_contract_with_a_horizon_of_one_cadence():
     fitting = {name: scenario.contract(STREAMFLOW) for name, scenario in SCENARIOS.items()}
     changed = {name for name, contract in fitting.items() if contract != STREAMFLOW}
-    assert changed == {"late-labels", "campaign"}
+    assert changed == {"late-labels", "campaign", "events"}
+    assert fitting["events"].label.horizon == fitting["late-labels"].label.horizon
     assert fitting["campaign"].label == fitting["late-labels"].label
     late = fitting["late-labels"]
     assert late.matures(JANUARY) == dt.date(2024, 2, 29)
