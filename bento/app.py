@@ -1,8 +1,9 @@
 """The FastAPI app of one contract: routes, errors, OpenAPI document."""
 
 import asyncio
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,10 +28,10 @@ from .errors import (
 from .health import Health
 from .metrics import ApiMetrics
 from .middleware import ApiRoute, RequestLog, unique_fields
-from .models import Models, Page
+from .models import Models, Page, add_features
 from .predictions import Predictor
-from .production_record import ProductionRecords
-from .schemas import Error, HealthAnswer, Model, ModelWithContacts
+from .production_record import ProductionRecords, experiments_of
+from .schemas import Error, HealthAnswer, Model, ModelRecord, ModelWithContacts
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = frozenset(path.name for path in PAGE.iterdir())
@@ -98,7 +99,7 @@ def create_app(backend: Backend) -> FastAPI:
     _add_customers(app, backend)
     _add_health(app, backend)
     _add_model(app, backend)
-    _add_openapi(app)
+    _add_openapi(app, predictor=backend.predictor)
     _add_page(app)
     return app
 
@@ -248,11 +249,19 @@ def _add_model(app: FastAPI, backend: Backend) -> None:
         loaded = predictor.loaded()
         manifest = loaded.manifest
         record = await asyncio.to_thread(backend.records.of, manifest.version)
-        contacts: dict[str, Any] = {}
+        more: dict[str, Any] = {}
         if with_contacts:
             found = await asyncio.to_thread(backend.records.of_contacts, manifest.version)
-            contacts = {**found}
-        answer: Model = {
+            more = {**found}
+        estimated = await asyncio.to_thread(backend.records.estimated, manifest.version)
+        if estimated is not None:
+            more["estimated"] = estimated
+        if loaded.reasons_by is not None:
+            more["reasons_by"] = loaded.reasons_by
+        shown: Mapping[str, str] = {}
+        if predictor.followed().running.shadows:
+            shown = await asyncio.to_thread(backend.records.shown_by_shadows)
+        answer: ModelRecord = {
             **predictor.model(loaded),
             "entity": {"name": predictor.key, "dtype": predictor.contract.entity.dtype},
             "since": loaded.since,
@@ -264,27 +273,37 @@ def _add_model(app: FastAPI, backend: Backend) -> None:
             "costs_given": loaded.threshold_given,
             "metrics": manifest.metrics,
             **record,
+            **experiments_of(predictor, loaded, shown),
             "refused_release": predictor.held.refusal,
             "request_id": request.state.request_id,
         }
-        return JsonResponse({**answer, **contacts})
+        return JsonResponse({**answer, **more})
 
 
-def _add_openapi(app: FastAPI) -> None:
-    @app.get("/openapi.json", summary="This document")
+def _add_openapi(app: FastAPI, predictor: Predictor) -> None:
     @cache
-    def openapi() -> dict[str, Any]:
-        made = get_openapi(
+    def made() -> dict[str, Any]:
+        found = get_openapi(
             title=app.title,
             version=app.version,
             description=app.description,
             routes=app.routes,
         )
-        made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        made["security"] = [{}, {"key": []}]
+        found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        found["security"] = [{}, {"key": []}]
         # FastAPI keeps bounds as floats: 2**63 would be written as another integer, 9.2e18.
-        plain: dict[str, Any] = json.loads(json.dumps(made), parse_float=_plain_number)
+        plain: dict[str, Any] = json.loads(json.dumps(found), parse_float=_plain_number)
         return plain
+
+    @app.get("/openapi.json", summary="This document")
+    def openapi() -> dict[str, Any]:
+        loaded = predictor.held.current
+        canary = None if loaded is None else predictor.canary(loaded)
+        if canary is None or canary.reader is None:
+            return made()
+        document = copy.deepcopy(made())
+        add_features(document["components"]["schemas"], canary.loaded.contract)
+        return document
 
 
 def _add_page(app: FastAPI) -> None:

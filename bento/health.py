@@ -77,6 +77,8 @@ class Health:
         loaded = self._predictor.held.current
         now = dt.datetime.now(dt.UTC)
         if loaded is not None:
+            canary = self._predictor.canary(loaded)
+            self._metrics.canary_share.set(0 if canary is None else canary.canary.share)
             trained = dt.date.fromisoformat(loaded.manifest.training_as_of)
             stands_down = self._predictor.stand_down(loaded) is not None
             self._metrics.version.set(loaded.manifest.version)

@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_json
 
+from churn_platform.experiments.assignment import CANARY
+from churn_platform.experiments.shadow_log import ShadowLog, ShadowScore
 from churn_platform.monitoring.prediction_log import PredictionLog, ServedPrediction
 
 from .metrics import ApiMetrics
@@ -83,18 +85,27 @@ class Background(Generic[T]):
 
 
 class ServerLogs:
-    """Both logs of one server, and the metrics of what they take."""
+    """The logs of one server, and the metrics of what they take."""
 
-    def __init__(self, folder: Path | None, metrics: ApiMetrics) -> None:
+    def __init__(
+        self, folder: Path | None, shadow_folder: Path | None, metrics: ApiMetrics
+    ) -> None:
         """Nothing is written yet.
 
         Args:
             folder: where served predictions are logged; None for nowhere.
+            shadow_folder: where the scores of shadows are logged; None for nowhere.
             metrics: count the predictions.
         """
         self._folder = folder
+        self._shadow_folder = shadow_folder
         self._metrics = metrics
         self._by_entity: dict[str, PredictionLog] = {}
+        self._shadows_by_entity: dict[str, ShadowLog] = {}
+        self._shadows_lost = 0
+        self.shadows: Background[tuple[str, ShadowScore]] = Background(
+            self._write_shadows, limit=PREDICTION_LIMIT, seconds=PREDICTION_SECONDS
+        )
         self.predictions: Background[tuple[str, ServedPrediction]] = Background(
             self._write_predictions, limit=PREDICTION_LIMIT, seconds=PREDICTION_SECONDS
         )
@@ -105,11 +116,13 @@ class ServerLogs:
     def start(self) -> None:
         """Start the threads."""
         self.predictions.start()
+        self.shadows.start()
         self.lines.start()
 
     def stop(self) -> None:
         """Write what is queued and end the threads."""
         self.predictions.stop()
+        self.shadows.stop()
         self.lines.stop()
 
     def request(self, line: dict[str, Any]) -> None:
@@ -126,9 +139,27 @@ class ServerLogs:
             self.predictions.add([(entity, one) for one in served])
         stale = sum(one.stale for one in served)
         self._metrics.served([one.probability for one in served], stale)
+        self._metrics.in_canary(sum(one.arm == CANARY for one in served))
         self._metrics.queue.set(len(self.predictions))
         if self.predictions.dropped:
             self._metrics.dropped(self.predictions.dropped)
+
+    def scored(self, entity: str, scores: Sequence[ShadowScore]) -> None:
+        """Log scores of a shadow; `entity` names the column of the key."""
+        if self._shadow_folder is not None:
+            self.shadows.add([(entity, one) for one in scores])
+        lost = self.shadows.dropped - self._shadows_lost
+        if lost:
+            self._shadows_lost += lost
+            self._metrics.shadow_dropped.inc(lost)
+
+    def _write_shadows(self, entries: Sequence[tuple[str, ShadowScore]]) -> None:
+        assert self._shadow_folder is not None  # noqa: S101 - nothing is queued then
+        for entity in dict.fromkeys(entity for entity, _ in entries):
+            if entity not in self._shadows_by_entity:
+                self._shadows_by_entity[entity] = ShadowLog(self._shadow_folder, entity)
+            log = self._shadows_by_entity[entity]
+            log.write([one for name, one in entries if name == entity])
 
     def _write_predictions(self, entries: Sequence[tuple[str, ServedPrediction]]) -> None:
         assert self._folder is not None  # noqa: S101 - nothing is queued then

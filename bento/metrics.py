@@ -57,6 +57,18 @@ class ApiMetrics:
         self.features_age = gauge(
             "churn_features_age_seconds", "Time since the newest month of features."
         )
+        self.canary_share = gauge(
+            "churn_canary_share", "Share of the customers whom a canary answers; 0 without one."
+        )
+        self._canary_answers = counter(
+            "churn_canary_answers", "Predictions for customers of the canary's arm."
+        )
+        self.shadow_dropped = counter(
+            "churn_shadow_dropped", "Dropped scores of shadows: a full queue, or no log."
+        )
+        self.shadow_failures = counter(
+            "churn_shadow_failures", "Predictions that a shadow could not score."
+        )
         self.stand_down = gauge("churn_stand_down", "1 when the model is no better than chance.")
         self.queue = gauge(
             "churn_log_queue",
@@ -83,6 +95,11 @@ class ApiMetrics:
             self._tenths[tenth].inc(count)
         if stale:
             self._stale.inc(stale)
+
+    def in_canary(self, count: int) -> None:
+        """Count predictions for customers of the canary's arm."""
+        if count:
+            self._canary_answers.inc(count)
 
     def refused(self) -> None:
         """Count a release that could not be verified."""

@@ -16,15 +16,19 @@ from pydantic import (
     ConfigDict,
     Field,
     Strict,
+    TypeAdapter,
 )
 from typing_extensions import TypedDict
 
 from churn_platform.contract.model import Column, Contract
 
 from .schemas import (
+    AnswerVersion,
+    Arm,
     Decile,
     ErrorItem,
     HistoryEntry,
+    ListVersion,
     ModelOfAnswer,
     Probability,
     Reasons,
@@ -119,6 +123,21 @@ def models_of(contract: Contract) -> Models:
     )
 
 
+def add_features(schemas: dict[str, Any], contract: Contract) -> None:
+    """Describe answers that may also have the features of another contract: those of a canary.
+
+    Args:
+        schemas: the schemas of an OpenAPI document.
+        contract: the contract of the canary's version.
+    """
+    described = TypeAdapter(models_of(contract).answer).json_schema()["$defs"]
+    for name in ("FeaturesUsed", "Contributions"):
+        schema = schemas[name]
+        other = described[name]["properties"]
+        schema["properties"] = {**other, **schema["properties"]}
+        schema["required"] = [one for one in schema.get("required", []) if one in other]
+
+
 def _scored_fields(name: str, key: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a type
     prediction = Field(description="1 from the release's threshold on.")
     left = "Known to have left in the newest scored month; null: not known here."
@@ -128,6 +147,8 @@ def _scored_fields(name: str, key: Any) -> Mapping[str, Any]:  # noqa: ANN401 - 
         "probability": Probability,
         "decile": Decile | None,
         "already_left": Annotated[bool | None, Field(description=left)],
+        "version": AnswerVersion,
+        "arm": Arm,
     }
 
 
@@ -200,6 +221,8 @@ def _at_risk_type(contract: Contract, key: Any) -> Any:  # noqa: ANN401 - a type
         "decile": int,
         "expected_loss": NotRequired[float],
         "trained_on": NotRequired[TrainedOn],
+        "version": NotRequired[ListVersion],
+        "arm": NotRequired[Arm],
         "reasons": Reasons,
     }
     return _closed(

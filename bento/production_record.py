@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,14 +12,20 @@ from churn_platform.ingestion.month_warnings import newest_warnings
 from churn_platform.lake.records import Records
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.training.release_loading import Loaded
 
+from .predictions import Predictor
 from .schemas import (
     CampaignPart,
+    CanaryPart,
     ContactsRecord,
     ContactValuePart,
+    EstimatedPart,
+    ExperimentsRecord,
     ProductionRecord,
     ProposalPart,
     RealisedPart,
+    ShadowPart,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +71,29 @@ class ProductionRecords:
         record["proposal"] = self._proposal(version, state)
         record["warnings"] = cast("Any", newest_warnings(receipts))
         return record
+
+    def estimated(self, version: int) -> EstimatedPart | None:
+        """The estimate of the newest month by a version; None without one."""
+        with contextlib.suppress(ChurnError, OSError):
+            newest = (self._records.newest("performance") or {}).get("estimated")
+            if newest is None or newest["version"] != version:
+                return None
+            # pandas is loaded only where there is an estimate.
+            from churn_platform.monitoring.estimate_history import EstimateHistory
+
+            shown = EstimateHistory(self._records).newest()
+            if shown is not None:
+                fields = shown.model_dump(mode="json")
+                wanted = EstimatedPart.__required_keys__
+                return cast("EstimatedPart", {name: fields[name] for name in sorted(wanted)})
+        return None
+
+    def shown_by_shadows(self) -> dict[str, str]:
+        """How each shadow compares with production, by its name, as the newest run measured."""
+        with contextlib.suppress(ChurnError, OSError):
+            shadows = (self._records.newest("experiments") or {}).get("shadows", ())
+            return {one["name"]: one["sentence"] for one in shadows if one.get("sentence")}
+        return {}
 
     def of_contacts(self, version: int) -> ContactsRecord:
         """What contacts did to the labels of a version, and what they are worth; what is absent
@@ -140,6 +170,40 @@ class ProductionRecords:
             "sentence": found.sentence,
             "command": found.command,
         }
+
+
+def experiments_of(
+    predictor: Predictor, loaded: Loaded, shown: Mapping[str, str]
+) -> ExperimentsRecord:
+    """The canary that answers while `loaded` is in production, and the shadows.
+
+    Args:
+        predictor: answers requests.
+        loaded: the release in production.
+        shown: how each shadow compares with production, by its name.
+    """
+    arm = predictor.canary(loaded)
+    canary: CanaryPart | None = None
+    if arm is not None:
+        canary = {
+            "version": arm.canary.version,
+            "share": arm.canary.share,
+            "step": arm.canary.step,
+            "steps": list(arm.canary.steps),
+            "since": arm.canary.since,
+            "raised": arm.canary.raised,
+        }
+    followed = predictor.followed()
+    shadows: list[ShadowPart] = [
+        {
+            "name": one.name,
+            "since": one.since,
+            "off": followed.why_off(one.name),
+            "shows": shown.get(one.name),
+        }
+        for one in followed.running.shadows
+    ]
+    return {"canary": canary, "shadows": shadows}
 
 
 def _realised_part(entry: "VersionPerformance", contacts: "ContactsInLabels") -> RealisedPart:

@@ -15,6 +15,14 @@ Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"}
 TrainedOn = Annotated[bool, Field(description="Whether the model was trained on this row.")]
 Reasons = Annotated[list[str], Field(description="Strongest first, in words.")]
 Decile = Annotated[int, Field(ge=1, le=10, description="1 is the highest risk.")]
+AnswerVersion = Annotated[int, Field(description="The version that answered.")]
+ListVersion = Annotated[
+    int, Field(description="The version that scored the customer; only while a canary runs.")
+]
+Arm = Annotated[
+    Literal["production", "canary"],
+    Field(description="The customer's arm: `canary` while a canary answers this customer."),
+]
 EXAMPLE_ERROR: JsonDict = {
     "code": "unknown_customer",
     "message": "The online store has no customer 'C-1001'.",
@@ -130,8 +138,70 @@ class ProductionRecord(TypedDict):
 
 
 @closed
-class Model(ModelOfAnswer, ProductionRecord):
-    """The model in production."""
+class CanaryPart(TypedDict):
+    """The version that answers a share of the customers."""
+
+    version: int
+    share: Probability
+    step: int
+    steps: list[float]
+    since: Moment
+    raised: Moment
+
+
+@closed
+class ShadowPart(TypedDict):
+    """What scores every served answer as well, after the response."""
+
+    name: str
+    since: Moment
+    off: Annotated[str | None, Field(description="Why it does not score; null: it does.")]
+    shows: Annotated[
+        str | None,
+        Field(description="How it compares with production; null: not compared yet."),
+    ]
+
+
+@closed
+class ExperimentsRecord(TypedDict):
+    """The experiments that this server follows."""
+
+    canary: CanaryPart | None
+    shadows: list[ShadowPart]
+
+
+@closed
+class EstimatedFigure(TypedDict):
+    """An estimated figure with its 95% interval."""
+
+    value: float
+    interval: list[float]
+
+
+@closed
+class EstimatedPart(TypedDict):
+    """Estimated, not measured: the version on the newest month, whose labels are not known."""
+
+    as_of: Day
+    auc: Annotated[
+        EstimatedFigure | None,
+        Field(description="Null: withdrawn by its own record, or not possible."),
+    ]
+    brier: EstimatedFigure | None
+    churn_rate: Annotated[EstimatedFigure | None, Field(description="Without any contact.")]
+    contacts: int | None
+    hits: Annotated[EstimatedFigure | None, Field(description="Churners among `contacts`.")]
+    value: EstimatedFigure | None
+    fell: Annotated[bool, Field(description="Whether the month's customers lower the AUC.")]
+    checked_months: int
+    largest_miss: float | None
+    withdrawn: str | None
+    sentence: str
+
+
+@closed
+class ModelRecord(ModelOfAnswer, ProductionRecord, ExperimentsRecord):
+    """What there is of every model in production."""
 
     entity: EntityKey
     since: Moment
@@ -144,6 +214,16 @@ class Model(ModelOfAnswer, ProductionRecord):
     metrics: dict[str, Any]
     refused_release: str | None
     request_id: str
+
+
+@closed
+class Model(ModelRecord):
+    """The model in production."""
+
+    estimated: NotRequired[EstimatedPart]
+    reasons_by: NotRequired[
+        Annotated[str, Field(description="How the reasons of your own estimator are measured.")]
+    ]
 
 
 @closed

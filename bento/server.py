@@ -3,7 +3,7 @@
 import importlib
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,11 +16,18 @@ from starlette.types import Receive, Scope, Send
 from churn_platform.base.home import utc_now
 from churn_platform.base.settings import Settings
 from churn_platform.contract.model import Contract
+from churn_platform.experiments.files import CanaryStop
+from churn_platform.experiments.state import Canary
 from churn_platform.features.online.reader import OnlineReader, newest_published, open_online_reader
+from churn_platform.monitoring.prediction_log import ServedPrediction
 from churn_platform.serving.bundle import NoCustomers, read_bundle
+from churn_platform.serving.canary_guard import CanaryGuard, settle_by_command
 from churn_platform.serving.contract_file import ContractFile
-from churn_platform.serving.release_watch import Held, ReleaseWatch
+from churn_platform.serving.experiment_watch import ExperimentWatch
+from churn_platform.serving.release_watch import Held, Look, ReleaseWatch
 from churn_platform.serving.score_history import ScoreHistory
+from churn_platform.serving.shadow_scoring import Losses
+from churn_platform.training.release_loading import Loaded
 from churn_platform.training.releases import Releases
 
 from .access import AccessPolicy
@@ -53,7 +60,15 @@ class ApiServer:
         self._home = settings.home_folder
         self._metrics = metrics
         self._bundle = read_bundle(self._home)
-        self.logs = ServerLogs(self._prediction_folder(), metrics)
+        self.logs = ServerLogs(self._prediction_folder(), self._shadow_folder(), metrics)
+        self.experiments = ExperimentWatch(
+            Releases(self._home / "releases"),
+            guard=self._guard_of,
+            open_reader=self._reader,
+            scored=self.logs.scored,
+            losses=Losses(metrics.shadow_dropped.inc, metrics.shadow_failures.inc),
+            report=self.logs.event,
+        )
         contract_file = ContractFile(settings, broken=self._broken)
         self.watch = ReleaseWatch(
             Releases(self._home / "releases"),
@@ -64,6 +79,7 @@ class ApiServer:
             activated=self._activate,
             refused=self._refuse,
             dropped=lambda held: held.prepared.backend.predictor.reader.close(),
+            looked=self._look_at_experiments,
         )
         self._import_pyarrow = threading.Timer(
             PYARROW_SECONDS, importlib.import_module, ["pyarrow.parquet"]
@@ -86,6 +102,7 @@ class ApiServer:
         """Stop the threads and write what the logs still hold."""
         self._import_pyarrow.cancel()
         self.watch.stop()
+        self.experiments.stop()
         self.logs.stop()
 
     async def predict(self, body: object) -> dict[str, Any]:
@@ -115,7 +132,8 @@ class ApiServer:
             self._reader(contract),
             held,
             ScoreHistory(self._home, contract),
-            partial(self.logs.served, contract.entity.column),
+            partial(self._served, contract.entity.column),
+            lambda: self.experiments.followed,
         )
         lake = self._home / "lake"
         settings = self._settings
@@ -148,6 +166,34 @@ class ApiServer:
         self._metrics.version.set(version)
         self.logs.event("release active", version=version, since=loaded.since)
 
+    def _served(self, entity: str, served: Sequence[ServedPrediction]) -> None:
+        """Log served predictions, and queue them for the shadows."""
+        self.logs.served(entity, served)
+        for shadow in self.experiments.followed.shadows:
+            shadow.offer(entity, served)
+
+    def _look_at_experiments(self, look: Look) -> None:
+        """Follow the experiments of a home; a Bento has none."""
+        if self._bundle is None:
+            self.experiments.look(look)
+
+    def _guard_of(self, canary: Canary, loaded: Loaded) -> CanaryGuard:
+        return CanaryGuard(
+            self._home,
+            canary,
+            loaded.scorer.threshold,
+            settle=partial(settle_by_command, self._home),
+            report=self._stopped,
+        )
+
+    def _stopped(self, stop: CanaryStop) -> None:
+        self.logs.event(
+            "canary stopped",
+            version=stop.version,
+            guardrail=stop.guardrail,
+            reason=stop.sentence,
+        )
+
     def _refuse(self, version: int | None, reason: str) -> None:
         self._metrics.refused()
         self.logs.event("release refused", version=version, reason=reason)
@@ -160,6 +206,14 @@ class ApiServer:
         if self._settings.prediction_log or self._bundle is not None:
             return self._settings.prediction_log
         return self._home / "predictions"
+
+    def _shadow_folder(self) -> Path | None:
+        """Where the scores of shadows are logged."""
+        if self._settings.prediction_log is not None:
+            return self._settings.prediction_log / "shadows"
+        if self._bundle is not None:
+            return None
+        return self._home / "shadows"
 
 
 @cache

@@ -30,6 +30,7 @@ function element(tag, text, className) {
 }
 
 const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const ended = (text) => /[.!?]$/.test(text) ? text : `${text}.`;
 const percent = (value) => `${(100 * value).toFixed(1)}%`;
 const plain = (value) => value === null ? "none" : typeof value === "boolean" ? (value ? "yes" : "no")
   : typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value);
@@ -52,17 +53,32 @@ async function showModel() {
     const auc = model.metrics && model.metrics.auc;
     $("model").textContent = `${model.name} version ${model.version}, in production since ${model.since.slice(0, 10)}`
       + (auc ? `, AUC ${auc.toFixed(3)} at its decision.` : ".")
-      + (model.overridden ? ` Promoted against its decision by ${model.overridden.by}: ${model.overridden.reason}` : "")
+      + (model.overridden ? ` Promoted against its decision by ${model.overridden.by}: ${ended(model.overridden.reason)}` : "")
       + (model.pending ? ` Version ${model.pending.version} waits for an approval until ${model.pending.lapses.slice(0, 10)}.` : "")
       + (model.proposal ? ` ${model.proposal.sentence}` : "")
       + (model.campaign ? ` Contacting: ${model.campaign.sentence}` : "")
       + (model.warnings || []).map((one) => ` Warning of ${one.as_of}: ${one.sentence}`).join("")
       + (model.refused_release ? ` A newer release was refused, this one goes on: ${model.refused_release}.` : "");
+    $("canary").hidden = !model.canary;
+    if (model.canary) $("canary").textContent = `Version ${model.canary.version} answers ${percent(model.canary.share)} of the customers as a canary since ${model.canary.since.slice(0, 10)}.`;
+    $("shadows").hidden = !(model.shadows || []).length;
+    showShadows(model.shadows || []);
     $("stand-down").hidden = !model.stand_down;
     if (model.stand_down) $("stand-down").textContent = `The model stands down: do not act on this list. ${model.stand_down_reason || ""}`;
   } catch (error) {
     $("model").textContent = error.message;
   }
+}
+
+function showShadows(shadows) {
+  const count = shadows.length === 1 ? "1 shadow scores" : `${shadows.length} shadows score`;
+  $("shadows").querySelector("summary").textContent = `${count} what this version answers.`;
+  const lines = shadows.map((one) => {
+    const line = element("li");
+    line.append(element("strong", one.name), ` ${one.off || one.shows || ""}`);
+    return line;
+  });
+  $("shadows").querySelector("ul").replaceChildren(...lines);
 }
 
 function chart(features, contributions) {

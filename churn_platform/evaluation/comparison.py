@@ -277,27 +277,36 @@ def _clustered_interval(
     """Normal interval of a mean of values within [-1, 1], whose rows of one entity may be
     alike.
     """
-    if weights is not None:
-        return _weighted_clustered_interval(values, codes, level, weights)
-    centre = float(values.mean())
-    sums = np.bincount(codes, weights=values - centre)
-    if sums.size < FEWEST:
+    error = clustered_error(values, codes, weights)
+    if math.isinf(error):
         return Interval(-1.0, 1.0)
-    error = math.sqrt(float(sums @ sums) * sums.size / (sums.size - 1)) / values.size
-    return normal_interval(centre, error, level)
+    return normal_interval(weighted_mean(values, weights), error, level)
 
 
-def _weighted_clustered_interval(
-    values: FloatArray, codes: IntArray, level: float, weights: FloatArray
-) -> Interval:
-    centre = weighted_mean(values, weights)
-    by_entity = entity_weights(codes, weights)
-    if effective_count(by_entity) < FEWEST:
-        return Interval(-1.0, 1.0)
-    size = effective_size(by_entity)
-    sums = np.bincount(codes, weights=weights * (values - centre))
-    error = math.sqrt(float(sums @ sums) * size / (size - 1)) / float(weights.sum())
-    return normal_interval(centre, error, level)
+def clustered_error(values: FloatArray, codes: IntArray, weights: FloatArray | None) -> float:
+    """Standard error of a mean of values whose rows of one entity may be alike (Liang and Zeger
+    1986); infinite with fewer than two entities.
+
+    Args:
+        values: shape (n,), finite.
+        codes: shape (n,), the entity of each row, numbered from 0.
+        weights: shape (n,), all > 0. None: all alike.
+    """
+    away = values - weighted_mean(values, weights)
+    if weights is None:
+        sums = np.bincount(codes, weights=away)
+        size = float(sums.size)
+        total = float(values.size)
+    else:
+        by_entity = entity_weights(codes, weights)
+        sums = np.bincount(codes, weights=weights * away)
+        size = effective_size(by_entity)
+        total = float(weights.sum())
+        if effective_count(by_entity) < FEWEST:
+            return math.inf
+    if size < FEWEST:
+        return math.inf
+    return math.sqrt(float(sums @ sums) * size / (size - 1)) / total
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ the normal quantile of 1 - 0.025 / 2. (Another convention spends the two-sided 0
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -63,16 +64,6 @@ def boundaries(
     return _boundaries(shares, level, spending)
 
 
-def level_for(information: Sequence[float], level: float = 0.95) -> float:
-    """The two-sided level of the newest look's interval: its normal quantile is the boundary.
-
-    Args:
-        information: share of the planned information at each look up to the newest.
-        level: two-sided confidence level of all looks together.
-    """
-    return math.erf(boundaries(information, level)[-1] / math.sqrt(2))
-
-
 def level_at(look: int, looks: int, level: float = 0.95) -> float:
     """The two-sided level of an interval at look `look` of `looks` equal ones.
 
@@ -91,6 +82,61 @@ def level_at(look: int, looks: int, level: float = 0.95) -> float:
         raise DataError(f"look {look} of {looks} does not exist: the first look is 1")
     planned = boundaries([number / looks for number in range(1, looks + 1)], level)
     return math.erf(planned[min(look, looks) - 1] / math.sqrt(2))
+
+
+@dataclass(frozen=True)
+class _AllSpentFrom:
+    """O'Brien-Fleming spending that spends what is left at `information`."""
+
+    information: float
+
+    def __call__(self, information: float, error: float) -> float:
+        if information >= self.information:
+            return error
+        return obrien_fleming(information, error)
+
+
+def planned_boundaries(
+    information: Sequence[float], looks: int, level: float = 0.95
+) -> tuple[float, ...]:
+    """The boundaries of a test with a planned number of looks: the last one spends all of the
+    error that is left, even if less information came than was planned.
+
+    Args:
+        information: share of the planned information at each look up to the newest.
+        looks: planned number of looks.
+        level: two-sided confidence level of all looks together.
+
+    Raises:
+        DataError: there is no look, there are more than planned, or the information is not
+            positive or falls.
+    """
+    if len(information) > looks:
+        raise DataError(f"look {len(information)} of {looks} does not exist")
+    if len(information) < looks or information[-1] >= 1:
+        return boundaries(information, level)
+    return boundaries(information, level, _AllSpentFrom(float(information[-1])))
+
+
+def conditional_power(z: float, information: float, drift: float, boundary: float) -> float:
+    """Probability that a two-sided test ends beyond `boundary` on the side of its planned
+    effect, given what was seen. It is the higher of both sides: the effect may have either sign.
+
+    With B = z sqrt(t), the rest of the way is normal with mean drift (1 - t) and variance 1 - t
+    (Lan, Simon and Halperin 1982, Sequential Analysis 1; Lan and Wittes 1988, Biometrics 44).
+    Crossings before the last look are not counted.
+
+    Args:
+        z: the statistic of the newest look.
+        information: its share of the planned information.
+        drift: the expected statistic at information 1 under the planned effect, above 0.
+        boundary: the boundary of the last look.
+    """
+    if information >= 1:
+        return float(abs(z) >= boundary)
+    rest = 1 - information
+    reached = abs(z) * math.sqrt(information)
+    return NormalDist().cdf((reached + drift * rest - boundary) / math.sqrt(rest))
 
 
 @lru_cache(maxsize=512)

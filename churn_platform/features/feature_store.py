@@ -26,6 +26,7 @@ from churn_platform.features.feast_repository import (
 from churn_platform.features.online.address import OnlineAddress, PostgresAddress
 from churn_platform.features.online.reader import MARKER, read_month
 from churn_platform.features.online.writer import batches, write_month
+from churn_platform.lake.arrow_tables import to_frame
 from churn_platform.lake.lake import View, instant
 
 if TYPE_CHECKING:
@@ -90,8 +91,6 @@ class FeatureStore:
         Returns:
             (rows, 2 + features) entity, as_of, features, in the order of `spine`.
         """
-        import pyarrow as pa
-
         key = self.contract.entity.column
         self.apply(view)
         codes, months = pd.factorize(spine["as_of"])
@@ -115,8 +114,7 @@ class FeatureStore:
                 .to_arrow()
             )
         # to_df() would make floats of integers, and objects of booleans, with missing values.
-        nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        frame: pd.DataFrame = answer.sort_by(ROW).to_pandas(types_mapper=nullable.get)
+        frame = to_frame(answer.sort_by(ROW))
         codes, moments = pd.factorize(frame["event_timestamp"])
         frame["as_of"] = np.array([moment.date().isoformat() for moment in moments], dtype=object)[
             codes

@@ -37,7 +37,11 @@ class LabelPlausibility:
 
 
 def judge_labels(
-    current: pd.Series, previous: pd.Series | None, policy: TrainingPolicy
+    current: pd.Series,
+    previous: pd.Series | None,
+    policy: TrainingPolicy,
+    *,
+    may_return: bool = False,
 ) -> LabelPlausibility:
     """Judge a month's labels alone and against the month before.
 
@@ -45,6 +49,7 @@ def judge_labels(
         current: (entities,) booleans indexed by entity.
         previous: the same of the month before, or None.
         policy: the plausible range of the churn rate.
+        may_return: whether a churner may be a customer again, as one who was only inactive.
     """
     rate = float(current.mean())
     warnings = []
@@ -60,7 +65,7 @@ def judge_labels(
         churned = both[both["then"]]
         returned = int((~churned["now"]).sum())
         before = int(previous.sum())
-        if returned:
+        if returned and not may_return:
             warnings.append(
                 f"{returned:,} of {before:,} customers labelled churned in the month before are"
                 " labelled as staying now: churn here is not final, or the labels are wrong."

@@ -90,6 +90,10 @@ class TrainingDataset:
         return self._rows(self.window.forward, holdout=False)
 
     def _rows(self, months: tuple[dt.date, ...], *, holdout: bool) -> pd.DataFrame:
+        return self.frame[self.chosen(months, holdout=holdout)].reset_index(drop=True)
+
+    def chosen(self, months: tuple[dt.date, ...], *, holdout: bool) -> pd.Series:
+        """Which rows (rows,) of these months train, or are the holdout."""
         frame = self.frame
         chosen = frame[AS_OF].isin([m.isoformat() for m in months]) & (frame[HOLDOUT] == holdout)
         if WEIGHT in frame:
@@ -97,7 +101,7 @@ class TrainingDataset:
             # In the holdout they are named as a doubt: without them production's own list would
             # be missing.
             chosen &= ~frame[OUTSIDE] | holdout
-        return frame[chosen].reset_index(drop=True)
+        return chosen
 
 
 def row_weights(rows: pd.DataFrame) -> Floats | None:

@@ -188,7 +188,10 @@ class TrainingDatasets:
         labels = _labels(self.labels, newest, self.now()).kept
         earlier = [month for month in months.matured(as_of) if month < newest]
         before = _labels(self.labels, earlier[-1], self.now()).kept if earlier else None
-        found = asdict(judge_labels(labels, before, self.lake.contract.policy.training))
+        contract = self.lake.contract
+        may_return = contract.label.no_event is not None
+        judged = judge_labels(labels, before, contract.policy.training, may_return=may_return)
+        found = asdict(judged)
         return {"as_of": newest.isoformat(), **found, "warnings": list(found["warnings"])}
 
 

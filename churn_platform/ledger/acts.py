@@ -214,6 +214,8 @@ class TrainingRefused(MonthAct):
     name = "training refused"
     dataset: str
     policy: str
+    estimator: str | None = None
+    """Digest of the sources of the contract's own estimator."""
 
 
 # Stand-down and warnings
@@ -253,6 +255,19 @@ class WarningsCleared(WarningsRaised):
 # Contacts
 
 
+class PlannedTest(BaseModel):
+    """The test of two versions that a contact plan belongs to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version_a: int
+    version_b: int
+    salt: str
+    """Of the draw among customers who are on one list alone."""
+    budget: int
+
+
 class ContactPlanRegistered(MonthAct):
     """Who is to be contacted and who is left untouched was decided, before anybody saw it."""
 
@@ -275,6 +290,8 @@ class ContactPlanRegistered(MonthAct):
     """Reason -> customers in no arm."""
     version: int
     policy: str
+    test: PlannedTest | None = None
+    """Only where two versions are tested."""
 
 
 class CampaignEffectChanged(MonthAct):
@@ -391,11 +408,13 @@ def changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[
     """
     before = dict(_fields(old))
     after = dict(_fields(new))
-    paths = sorted({*before, *after})
+    # As JSON: in Python false equals 0.
+    written_before = {path: canonical_json(value) for path, value in before.items()}
+    written_after = {path: canonical_json(value) for path, value in after.items()}
     return [
         Change(path, before.get(path), after.get(path))
-        for path in paths
-        if (path in before, before.get(path)) != (path in after, after.get(path))
+        for path in sorted({*before, *after})
+        if written_before.get(path) != written_after.get(path)
     ]
 
 

@@ -174,6 +174,8 @@ class ProductionState:
     """Digest of a decision -> the promotion by which it was carried out since."""
     published: dict[int, Receipt] = field(default_factory=dict)
     """Version -> the first receipt of its release."""
+    imports: dict[int, Receipt] = field(default_factory=dict)
+    """Version -> the receipt of its import, for models that were trained elsewhere."""
     open_intent: Receipt | None = None
     """The intent of a change that was neither done nor cancelled: a process was killed."""
     unused_approval: Receipt | None = None
@@ -245,10 +247,11 @@ class ProductionState:
         )
 
     def judged_files(self, version: int) -> dict[str, str]:
-        """Name -> sha256 of a version's files, as its newest decision judged them; empty if no
-        receipt records them.
+        """Name -> sha256 of a version's files, as its newest decision judged them or as it was
+        imported; empty if no receipt records them.
         """
         own = [receipt for receipt in self.decisions if version_of(receipt.subject) == version]
+        own = own or [receipt for number, receipt in self.imports.items() if number == version]
         files = own[-1].evidence.get("files") if own else None
         if isinstance(files, dict):
             return {name: str(digest) for name, digest in files.items()}
@@ -384,6 +387,8 @@ class ProductionState:
     def _take_version(self, receipt: Receipt, version: int) -> None:
         if receipt.act == "promotion done":
             self.promotions[version] = receipt
+            if "imported" in receipt.evidence and receipt.evidence.get("override") is True:
+                self.overridden[version] = Signature.of(receipt)
         elif receipt.act == "version blocked":
             self.blocked[version] = Signature.of(receipt)
         elif receipt.act == "version unblocked":
@@ -394,6 +399,8 @@ class ProductionState:
             self.rejected.pop(version, None)
             if receipt.evidence.get("override") is True:
                 self.overridden[version] = Signature.of(receipt)
+        elif receipt.act == "model imported":
+            self.imports.setdefault(version, receipt)
         elif receipt.act == "release published":
             self.published.setdefault(version, receipt)
 

@@ -102,6 +102,8 @@ class Approved(AnswerAct):
     """Whether it goes against the decision."""
     against: str | None
     """What it overrides."""
+    shadow: str | None = None
+    """What the version showed as a shadow; absent if it was none."""
 
 
 class Rejected(AnswerAct):
@@ -133,7 +135,7 @@ class ProductionChange(VersionAct):
     kind: ClassVar[Literal["promotion", "rollback"]]
 
     decision: str
-    """Digest of the decision that approved the version."""
+    """Digest of the decision that approved the version, or of the receipt that imported it."""
     candidate: str
     """Digest of the model."""
     as_of: str
@@ -147,6 +149,8 @@ class Promotion(ProductionChange):
     override: bool | None = None
     approval: str | None = None
     """Digest of the receipt of the approval."""
+    imported: str | None = None
+    """Digest of the receipt of the import by which a person put it into production."""
 
 
 class Rollback(ProductionChange):
@@ -288,6 +292,26 @@ class ReleasePublished(VersionAct):
     created_at: str | None = None
 
 
+class ModelImported(VersionAct):
+    """A model that was trained elsewhere is a version of the home."""
+
+    name = "model imported"
+    candidate: str
+    source: str
+    sha256: str
+    """Of the file that was read."""
+    format: str
+    estimator: str
+    files: dict[str, str]
+    """Name -> sha256 of the version's files."""
+    customers: int | None
+    """How many customers it was trained on, by the list; None without one."""
+    trained_as_of: str | None
+    """The newest month that it was trained on, as the person said."""
+    login: str
+    """Who was logged in, whatever name was given."""
+
+
 class VersionBlocked(VersionAct):
     """A version was rolled back: it is not promoted automatically."""
 
@@ -310,6 +334,8 @@ class PromotionProposed(VersionAct):
     name: ClassVar[Act] = "promotion proposed"
     key: str
     """Digest of the evidence: a proposal is recorded once for each."""
+    test: str | None = None
+    """The test of two versions that has shown it; then `difference` is in saved customers."""
     months: tuple[str, ...]
     difference: float
     interval: tuple[float, float]
@@ -340,8 +366,10 @@ class Proposal(Stored):
     @property
     def command(self) -> str:
         """The command that carries it out."""
-        if self.act == "rollback proposed":
-            what = f"rollback --to {self.version}"
-        else:
-            what = f"approve {self.version} --override"
-        return f"churn {what} --by NAME --reason TEXT"
+        return command_for(self.version, rollback=self.act == "rollback proposed")
+
+
+def command_for(version: int, *, rollback: bool) -> str:
+    """The command by which a person puts a version into production."""
+    what = f"rollback --to {version}" if rollback else f"approve {version} --override"
+    return f"churn {what} --by NAME --reason TEXT"

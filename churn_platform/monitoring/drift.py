@@ -73,11 +73,18 @@ class DriftMonitor:
         if why_not:
             self._record(as_of, production.version, (), None)
             return DriftOutcome(None, (), f"Version {production.version}: {why_not}", html)
+        months = [dt.date.fromisoformat(month) for month in production.card.months]
+        if not months or not set(months) <= set(self.labels.lake.months()):
+            self._record(as_of, production.version, (), None)
+            note = (
+                f"Version {production.version} was imported, and the home does not have the rows"
+                " that it was trained on, so there is nothing to compare the month with."
+            )
+            return DriftOutcome(None, (), note, html)
         from churn_platform.drift.report import write_report
 
         contract = contracts.of(production.card)
         names = production.card.months
-        months = [dt.date.fromisoformat(month) for month in names]
         known, reference_labels = feature_rows(self.labels, months, self.now())
         current, current_labels = feature_rows(self.labels, [as_of], self.now())
         lacking = lacking_features(contract, (as_of, *months))

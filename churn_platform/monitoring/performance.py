@@ -23,6 +23,7 @@ from churn_platform.evaluation.weights import effective_count, rows_with_weight
 from churn_platform.features.labels import turned_over
 from churn_platform.features.training_dataset import trained_on
 from churn_platform.monitoring.challengers import ChallengerEvaluation
+from churn_platform.monitoring.estimated_month import EstimatedMonth, FallExplained
 from churn_platform.training.candidate import Candidate
 
 CHANCE = 0.5
@@ -90,6 +91,8 @@ class VersionPerformance(Stored):
     state: VersionState | None = None
     warning: str | None = None
     """Why the data of the month is in doubt."""
+    fall: FallExplained | None = None
+    """Only of production, if its performance fell since it was promoted."""
 
     @property
     def judged(self) -> MeasuredMetrics | None:
@@ -136,6 +139,10 @@ class PerformanceRecord(Stored):
     evaluated: tuple[VersionPerformance, ...] = ()
     challengers: ChallengerEvaluation = Field(ChallengerEvaluation(), alias="verdict")
     served: tuple[ServedPerformance, ...] = Field((), alias="answered")
+    estimated: EstimatedMonth | None = None
+    """Of production on the run's own month, if its labels had not arrived. Only shown: nothing
+    is decided by it.
+    """
 
 
 def realised(
@@ -292,6 +299,30 @@ def inverted_sentence(version: int | None, as_of: str, metrics: MeasuredMetrics)
         f" of {as_of}, below 0.5. The labels look inverted. Check the label column, and deliver"
         f" {as_of} again if they are wrong."
     )
+
+
+def fell_below(
+    auc: float,
+    interval: tuple[float, float],
+    promoted: tuple[float, float],
+    *,
+    corrected: bool,
+) -> bool:
+    """Whether an AUC fell since promotion: it is below the interval at promotion, and its own
+    interval below the AUC then.
+
+    Args:
+        auc: of a later month.
+        interval: its own.
+        promoted: of the AUC at promotion.
+        corrected: whether labels are corrected for contacts. Its own interval must then lie
+            below the interval at promotion: such a figure is of fewer customers, and a quiet
+            business would alarm more often because of its contacts.
+    """
+    low, high = promoted
+    if corrected:
+        return interval[1] < low
+    return auc < low and interval[1] < (low + high) / 2
 
 
 def seen_in_training(keys: pd.Series, version: Candidate, as_of: str) -> NDArray[np.bool_]:

@@ -23,6 +23,8 @@ from churn_platform.monitoring.challengers import (
     evaluated_versions,
 )
 from churn_platform.monitoring.drift import feature_rows
+from churn_platform.monitoring.estimated_month import EstimatedMonth
+from churn_platform.monitoring.estimating import Estimating
 from churn_platform.monitoring.performance import (
     PerformanceRecord,
     ServedPerformance,
@@ -95,6 +97,7 @@ class PerformanceMonitor:
     roll_back: Callable[..., str]
     """Puts an earlier version back into production, as `roll_back` of `promotion`."""
     predictions: Path
+    shadows: Path
     now: Callable[[], dt.datetime]
 
     @property
@@ -135,6 +138,9 @@ class PerformanceMonitor:
             challengers=challengers,
             served=tuple(self._served(versions, matured[-SERVED_MONTHS:])),
         )
+        estimated = self._estimated(as_of, versions, round_, matured, labelled)
+        if estimated is not None:
+            record = record.model_copy(update={"estimated": estimated})
         self.records.write("performance", as_of, record.as_json())
         if challengers.proposal is not None:
             evidence = {**made_from, "policy": self.lake.contract.policy_hash}
@@ -143,6 +149,29 @@ class PerformanceMonitor:
                 self._carry_out(challengers.proposal)
         self.stand_down.record()
         return record
+
+    @property
+    def _estimating(self) -> Estimating:
+        return Estimating(self.labels, self.records)
+
+    def _estimated(
+        self,
+        as_of: dt.date,
+        versions: Versions,
+        round_: EvaluationRound,
+        matured: Sequence[dt.date],
+        labelled: Mapping[dt.date, LabelledRows],
+    ) -> EstimatedMonth | None:
+        """The estimate of a month without labels. Once they are there, the one that was made
+        before stays, to be compared with them.
+        """
+        if as_of in matured:
+            fields = self.records.read("performance", as_of)
+            return PerformanceRecord.read(fields, f"The performance record of {as_of}").estimated
+        if round_.production not in round_.candidates:
+            return None
+        production = round_.candidates[round_.production]
+        return self._estimating.of_month(as_of, production, versions, labelled)
 
     def _labelled(self, months: Sequence[dt.date]) -> dict[dt.date, LabelledRows]:
         """The rows of each month that have a label; months without a label are left out."""
@@ -177,13 +206,19 @@ class PerformanceMonitor:
         entries = []
         for number, version in round_.candidates.items():
             trained = version.card.as_of
+            elsewhere = version.card.imported is not None
             why_not = versions.why_not_comparable(number, month)
             if why_not:
                 found = VersionPerformance(version=number, as_of=day, metrics=None, note=why_not)
                 entries.append(found.model_copy(update={"state": round_.state(number)}))
-            elif trained < day or (number == round_.production and trained == day):
+            elif trained < day or (number == round_.production and (trained == day or elsewhere)):
                 found = realised(self.lake.contract, rows, labels, version, day)
-                entries.append(found.model_copy(update={"state": round_.state(number), **warning}))
+                update: dict[str, object] = {"state": round_.state(number), **warning}
+                if number == round_.production:
+                    fall = self._estimating.explained(found, version, versions, labelled)
+                    if fall is not None:
+                        update["fall"] = fall
+                entries.append(found.model_copy(update=update))
         for number, why in round_.faults.items():
             entries.append(
                 VersionPerformance(
@@ -194,7 +229,7 @@ class PerformanceMonitor:
         return sorted(entries, key=lambda entry: (entry.state == "production", entry.version))
 
     def _served(self, versions: Versions, months: Sequence[dt.date]) -> list[ServedPerformance]:
-        """The predictions served for these months, by month and version. Tidies the log first."""
+        """The predictions served for these months, by month and version. Tidies the logs first."""
         from churn_platform.monitoring.prediction_log import last_served, tidy
         from churn_platform.monitoring.served_performance import (
             contacts_of_served,
@@ -204,7 +239,8 @@ class PerformanceMonitor:
 
         contract = self.lake.contract
         now = self.now()
-        tidy(self.predictions, now.date(), contract.policy.serving.keep_answers_days)
+        for log in (self.predictions, self.shadows):
+            tidy(log, now.date(), contract.policy.serving.keep_answers_days)
         served = last_served(self.predictions, contract.entity.column, months)
         pairs = zip(served["version"].astype(int), served["features_as_of"], strict=True)
         found = []
@@ -225,6 +261,10 @@ class PerformanceMonitor:
                 found.append(not_reviewed(rows, number, day, why_not))
                 continue
             trained = [dt.date.fromisoformat(one) for one in version.card.months]
+            if not trained or not set(trained) <= set(self.lake.months()):
+                why = f"The months that version {number} was trained on are not in the home."
+                found.append(not_reviewed(rows, number, day, why))
+                continue
             learnt, _ = feature_rows(self.labels, trained, now)
             reference = version.model.probability(learnt)
             truth = labels.churned

@@ -1,4 +1,4 @@
-"""The prediction log: the served predictions as Parquet files."""
+"""The logs of the API as Parquet files: one log for served predictions, and what all share."""
 
 import contextlib
 import datetime as dt
@@ -7,10 +7,11 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
@@ -23,11 +24,14 @@ SUFFIX = ".parquet"
 MERGED = "-merged.parquet"
 DAY_FILE = re.compile(rf"\d{{4}}-\d\d-\d\d{re.escape(SUFFIX)}")
 HOLDS = b"holds"
+ROWS_AT_ONCE = 128
+YIELD_SECONDS = 0.001
+Row = TypeVar("Row")
 
 
 class ServedPrediction(NamedTuple):
     """One prediction of the API: `moment` in seconds since 1970, `as_of` the month of its
-    features, None where the request contained them all.
+    features, None where the request contained them all; `arm` is the customer's in a canary.
     """
 
     moment: float
@@ -38,47 +42,48 @@ class ServedPrediction(NamedTuple):
     features: Mapping[str, object]
     what_if: bool
     stale: bool
+    arm: str = "production"
 
 
-class PredictionLog:
-    """The log in `folder`: one sub-folder per day (UTC), later one file per day. Files are
-    written atomically.
+class DailyLog:
+    """A log in `folder`: one sub-folder per day (UTC), later one file per day. Files are written
+    atomically. With the first lot of an hour this log's own files of the hour before become one.
     """
 
-    def __init__(self, folder: Path, entity: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._entity = entity
         self._hour = ""
         self._written = list[Path]()
 
-    def write(self, answers: Sequence[ServedPrediction]) -> None:
-        """Append a lot of answers: time, key, version, features_as_of, probability, sha256 of
-        the features as JSON, what-if, stale. With the first lot of an hour this log's own files
-        of the hour before become one.
+    def append(
+        self,
+        rows: Sequence[Row],
+        columns: Callable[[Sequence[Row]], Mapping[str, Any]],
+        moment: float,
+    ) -> None:
+        """Append rows.
+
+        The rows become columns in small parts with pauses. A thread that computes for long
+        makes every request of the process wait 5 ms for the interpreter, several times.
+
+        Args:
+            rows: at least one.
+            columns: the name and the values of each column, for some of the rows.
+            moment: of the first row, in seconds since 1970.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        first = dt.datetime.fromtimestamp(answers[0].moment, dt.UTC)
-        table = pa.table(
-            {
-                "time": pa.array(
-                    [round(one.moment * 1e6) for one in answers], pa.timestamp("us", tz="UTC")
-                ),
-                self._entity: [one.key for one in answers],
-                "version": pa.array([one.version for one in answers], pa.int64()),
-                "features_as_of": pa.array([one.as_of for one in answers], pa.date32()),
-                "probability": pa.array([one.probability for one in answers], pa.float64()),
-                "features": [hashlib.sha256(to_json(one.features)).hexdigest() for one in answers],
-                "what_if": pa.array([one.what_if for one in answers], pa.bool_()),
-                "stale": pa.array([one.stale for one in answers], pa.bool_()),
-            }
-        )
+        parts = []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            parts.append(pa.table(columns(rows[start : start + ROWS_AT_ONCE])))
+            time.sleep(YIELD_SECONDS)
+        first = dt.datetime.fromtimestamp(moment, dt.UTC)
         # The process in the name: two workers write at the same second.
         name = f"{first:%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         target = self.folder / f"{first:%Y-%m-%d}" / f"{name}{SUFFIX}"
         with replacing(target) as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(pa.concat_tables(parts).combine_chunks(), temporary)
         self._note(target, f"{first:%Y-%m-%d %H}")
 
     def _note(self, written: Path, hour: str) -> None:
@@ -92,6 +97,47 @@ class PredictionLog:
             self._hour = hour
             self._written = []
         self._written.append(written)
+
+
+class PredictionLog(DailyLog):
+    """The log of served predictions."""
+
+    def __init__(self, folder: Path, entity: str) -> None:
+        super().__init__(folder)
+        self._entity = entity
+
+    def write(self, answers: Sequence[ServedPrediction]) -> None:
+        """Append answers: time, key, version, features_as_of, probability, sha256 of the features
+        as JSON, what-if, stale, arm.
+        """
+        self.append(answers, self._columns, answers[0].moment)
+
+    def _columns(self, answers: Sequence[ServedPrediction]) -> dict[str, Any]:
+        import pyarrow as pa
+
+        served = served_columns(self._entity, answers)
+        own = {
+            "version": pa.array([one.version for one in answers], pa.int64()),
+            "probability": pa.array([one.probability for one in answers], pa.float64()),
+            "arm": pa.array([one.arm for one in answers], pa.string()),
+        }
+        order = ("time", self._entity, "version", "features_as_of", "probability", "features")
+        return {name: {**served, **own}[name] for name in (*order, "what_if", "stale", "arm")}
+
+
+def served_columns(entity: str, answers: Sequence[ServedPrediction]) -> dict[str, Any]:
+    """The columns (rows,) by which the logs name served predictions."""
+    import pyarrow as pa
+
+    moments = [round(one.moment * 1e6) for one in answers]
+    return {
+        "time": pa.array(moments, pa.timestamp("us", tz="UTC")),
+        entity: [one.key for one in answers],
+        "features_as_of": pa.array([one.as_of for one in answers], pa.date32()),
+        "features": [hashlib.sha256(to_json(one.features)).hexdigest() for one in answers],
+        "what_if": pa.array([one.what_if for one in answers], pa.bool_()),
+        "stale": pa.array([one.stale for one in answers], pa.bool_()),
+    }
 
 
 def files(folder: Path, since: dt.date = dt.date.min) -> list[Path]:

@@ -77,9 +77,11 @@ class StandDown:
     def reason(self) -> str | None:
         """Why the model in production must stand down; None if it need not, or without one."""
         version = self._version()
-        if version is None:
-            return None
-        ended = self.ended()
+        return None if version is None else self.reason_of(version)
+
+    def reason_of(self, version: int) -> str | None:
+        """Why a released version must stand down; None if it need not."""
+        ended = self._ended(version)
         if ended and self.contract.policy.scoring.ended_columns == "stand_down":
             return (
                 f"Version {version} reads {', '.join(ended)}, which the newest month no longer"
@@ -99,8 +101,11 @@ class StandDown:
     def ended(self) -> tuple[str, ...]:
         """The features of the version in production that the newest month no longer has."""
         version = self._version()
+        return () if version is None else self._ended(version)
+
+    def _ended(self, version: int) -> tuple[str, ...]:
         months = self.performance.lake.months()
-        if version is None or not months or not self.contract.boundaries:
+        if not months or not self.contract.boundaries:
             return ()
         return self.version_contracts.ended(self.releases.card(version), months[-1])
 

@@ -103,7 +103,8 @@ class Bundles:
             inside = load_release(
                 Releases(stage / FOLDER / "releases"), self.contract, pointer.version, pointer
             )
-            write_bentofile(stage, inside, DRIVERS.get(bundle.store.partition(":")[0], []))
+            drivers = DRIVERS.get(bundle.store.partition(":")[0], [])
+            write_bentofile(stage, inside, [*drivers, *inside.libraries])
             built_at = dt.datetime.fromisoformat(bundle.built_at)
             version = f"v{bundle.version}-{built_at:%Y%m%d%H%M%S%f}"
             options = ("--version", version, "--output", "tag")

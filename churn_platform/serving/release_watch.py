@@ -35,6 +35,23 @@ class Held:
     prepared: Any = None
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a check of the pointer found.
+
+    Attributes:
+        production: The release that answers now; None before the first.
+        contract: The contract in use.
+        time: When it was, in seconds since 1970.
+        switching: Whether another release waits for its instant, which must not be delayed.
+    """
+
+    production: Loaded | None
+    contract: Contract
+    time: float
+    switching: bool = False
+
+
 class ReleaseWatch:
     """The release that answers now, in `held.current`.
 
@@ -54,6 +71,7 @@ class ReleaseWatch:
         activated: Callable[[Held], None] = lambda _: None,
         refused: Callable[[int | None, str], None] = lambda *_: None,
         dropped: Callable[[Held], None] = lambda _: None,
+        looked: Callable[[Look], None] = lambda _: None,
     ) -> None:
         """Read nothing yet.
 
@@ -67,6 +85,7 @@ class ReleaseWatch:
             activated: called with what answers from now on.
             refused: called with a version that cannot serve, and why.
             dropped: called with a contract of earlier releases that is no longer kept.
+            looked: called with what each check found.
         """
         self.held = Held(contract)
         self._known = [self.held]
@@ -78,6 +97,7 @@ class ReleaseWatch:
         self._activated = activated
         self._refused = refused
         self._dropped = dropped
+        self._looked = looked
         self._seen: tuple[int, int] | None = None
         self._pending: _Pending | None = None
         self._retry_at = 0.0
@@ -107,7 +127,7 @@ class ReleaseWatch:
             self._thread.join()
 
     def poll(self) -> float:
-        """Check once; the seconds until the next check. Without news it takes 30 microseconds."""
+        """Check once; the seconds until the next check. Without news it takes 50 microseconds."""
         if self._changed() or self._due_again():
             self._take()
         left = POLL_SECONDS
@@ -118,6 +138,8 @@ class ReleaseWatch:
             if left <= 0:
                 self._activate(self._pending)
                 left = POLL_SECONDS
+        now = self._now().timestamp()
+        self._looked(Look(self.current, self._contract, now, self._pending is not None))
         return min(left, POLL_SECONDS)
 
     def _run(self) -> None:

@@ -32,6 +32,7 @@ class ScoresSummary:
     Attributes:
         as_of: The month; None before the first.
         version: The version that scored it.
+        canary: The version that scored the arm of a canary; None without one.
         stand_down: Why that version must stand down; None if it need not.
         floors: The lowest probability of deciles 9 to 1, ascending; empty if fewer than ten
             customers were scored.
@@ -43,6 +44,7 @@ class ScoresSummary:
 
     as_of: dt.date | None = None
     version: int | None = None
+    canary: int | None = None
     stand_down: str | None = None
     floors: tuple[float, ...] = ()
     customers: int = 0
@@ -51,8 +53,8 @@ class ScoresSummary:
     list_note: str | None = None
 
     def decile(self, version: int, probability: float) -> int | None:
-        """1 (highest risk) to 10 among the customers whom this version scored last; or None."""
-        if version != self.version or not self.floors:
+        """1 (highest risk) to 10 in the month's list, which this version has made; or None."""
+        if version not in (self.version, self.canary) or not self.floors:
             return None
         return 10 - bisect_right(self.floors, probability)
 
@@ -89,6 +91,8 @@ class ListedCustomer(BaseModel):
     Attributes:
         expected_loss: None where all customers cost the same.
         trained_on: None in a list of an earlier version.
+        version: The version that scored the customer; None unless a canary ran.
+        arm: Its arm; None unless a canary ran.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -99,6 +103,8 @@ class ListedCustomer(BaseModel):
     decile: int
     expected_loss: float | None = None
     trained_on: bool | None = None
+    version: int | None = None
+    arm: str | None = None
     reasons: list[str]
 
     def as_json(self, key_name: str) -> dict[str, Any]:
@@ -242,6 +248,7 @@ class ScoreHistory:
             self._standing = ScoresSummary(
                 as_of=dt.date.fromisoformat(path.stem),
                 version=int(record["version"]),
+                canary=(record.get("canary") or {}).get("version"),
                 stand_down=record["stand_down"],
                 floors=tuple(record.get("decile_floors", ())),
                 customers=int(record["customers"]),
@@ -257,6 +264,8 @@ class ScoreHistory:
 
 def _listed(row: dict[str, Any], key: str) -> ListedCustomer:
     reasons = [row[name] for name in sorted(row) if name.startswith("reason_")]
+    if row.get("arm") is None:
+        row = row | {"version": None}
     return ListedCustomer.model_validate(
         row | {"key": row[key], "reasons": [reason for reason in reasons if reason is not None]}
     )

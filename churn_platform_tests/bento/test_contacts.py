@@ -53,8 +53,10 @@ def test_an_untouched_customer_looks_like_one_below_the_cut(answers):
     untouched, below = shape(answers["untouched"]), shape(answers["below"])
     assert untouched == below
     text = str([answer for name, answer in answers.items() if name != "openapi"])
-    for word in ("untouched", "explore", "arm'", "assignment", "stratum"):
+    for word in ("untouched", "explore", "assignment", "stratum"):
         assert word not in text
+    arms = {answers[name]["current"]["arm"] for name in ("untouched", "below", "contact")}
+    assert arms == {"production"}  # of a canary, not of the plan
 
 
 def shape(answer):

@@ -9,6 +9,7 @@ import pytest
 
 from churn_platform_tests.servers import PATIENCE, Running
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, copied
+from churn_platform_tests.trying import run, start
 
 pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")
@@ -166,6 +167,21 @@ def test_everything_can_be_reached_by_its_name_and_by_keyboard(page):
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "key"
+
+
+def test_a_running_canary_is_one_line_below_the_model(server, page):
+    assert page.is_hidden("#canary")
+    start(server.home, step=2)
+    deadline = time.monotonic() + PATIENCE
+    while not httpx.get(f"{server.url}/model").json()["canary"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    page.reload()
+    page.wait_for_selector("#list tbody tr")
+    said = page.inner_text("#canary")
+    assert "25.0%" in said
+    assert "Version 3" in said
+    assert "2024-02-01" in said
+    run(server.home)
 
 
 def test_a_refused_release_is_told_on_the_page(server, page):

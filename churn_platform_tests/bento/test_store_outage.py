@@ -25,6 +25,13 @@ def redis(tmp_path):
     server.stop()
 
 
+async def until(holds):
+    """Wait for what the answers must show, however busy the machine is."""
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.05)
+
+
 def test_while_redis_is_away_requests_are_refused_at_once_and_answered_again_when_it_is_back(
     served, redis, tmp_path
 ):
@@ -38,21 +45,25 @@ def test_while_redis_is_away_requests_are_refused_at_once_and_answered_again_whe
         server.wait()
 
         async def through_an_outage():
-            loading = asyncio.create_task(load(server.url, 9, found, connections=8, pause=0.01))
-            await asyncio.sleep(2)
+            loading = asyncio.create_task(load(server.url, 180, found, connections=8, pause=0.01))
+            await until(lambda: statuses().count(200) > 100)
             await asyncio.to_thread(redis.stop)
-            await asyncio.sleep(1)
+            await until(lambda: statuses().count(503) > 100)
             away = await asyncio.to_thread(httpx.get, f"{server.url}/readyz")
             alive = await asyncio.to_thread(httpx.get, f"{server.url}/livez")
-            await asyncio.sleep(1)
             # as it comes back it asks for the same password
             redis.options += ("--requirepass", PASSWORD)
             await asyncio.to_thread(redis.start, PASSWORD)
-            await loading
+            await until(lambda: statuses()[-100:] == [200] * 100)
+            loading.cancel()
             return away, alive
 
+        def statuses():
+            return [answer.status for answer in sorted(found)]
+
         away, alive = asyncio.run(through_an_outage())
-        ready = httpx.get(f"{server.url}/readyz")
+        # each over a connection of its own: either worker
+        ready = {httpx.get(f"{server.url}/readyz").status_code for _ in range(20)}
     finally:
         server.end()
     assert (away.status_code, away.json()["error"]["code"], alive.status_code) == (
@@ -60,13 +71,9 @@ def test_while_redis_is_away_requests_are_refused_at_once_and_answered_again_whe
         "store_down",
         200,
     )
-    assert ready.status_code == 200
-    statuses = [answer.status for answer in sorted(found)]
-    assert set(statuses) == {200, 503}
-    first, last = statuses.index(503), len(statuses) - statuses[::-1].index(503)
-    assert first > 100
-    assert statuses[:first] == [200] * first
-    assert len(statuses) - last > 100
+    assert ready == {200}
+    assert set(statuses()) == {200, 503}
+    assert statuses()[:100] == [200] * 100
     assert max(answer.seconds for answer in found if answer.status == 503) < 1.5
     assert PASSWORD not in server.log.read_text()
     for path in home.folder.rglob("*"):

@@ -15,9 +15,10 @@ from churn_platform.evaluation.sequential import (
     HIGHEST,
     _boundaries,
     boundaries,
+    conditional_power,
     level_at,
-    level_for,
     obrien_fleming,
+    planned_boundaries,
 )
 from churn_platform.evaluation.statistics import quantile_of_normal
 
@@ -118,7 +119,6 @@ def test_the_level_of_a_look_has_its_boundary_as_quantile():
         assert quantile_of_normal(level_at(look, 12)) == pytest.approx(boundary, abs=0.01)
     assert level_at(12, 12) == pytest.approx(0.9637, abs=1e-4)
     assert level_at(40, 12) == level_at(12, 12)
-    assert level_for(equal(12)[:7]) == pytest.approx(level_at(7, 12))
     assert level_at(1, 12, 1 - 0.05 / 6) < 1
 
 
@@ -132,6 +132,43 @@ def test_information_that_falls_or_is_missing_is_refused(information):
 def test_a_look_before_the_first_is_refused(look, looks):
     with pytest.raises(DataError):
         level_at(look, looks)
+
+
+def test_planned_looks_have_the_published_boundaries():
+    for looks, published in PUBLISHED.items():
+        found = planned_boundaries(equal(looks), looks)
+        assert found == pytest.approx(published, abs=0.002)
+
+
+def test_the_last_planned_look_spends_what_is_left_whatever_information_came():
+    short = [0.1, 0.3, 0.6]
+    assert planned_boundaries(short, 5) == boundaries(short)
+    found = planned_boundaries([*short, 0.8], 4)
+    assert found[:3] == pytest.approx(boundaries(short), abs=1e-5)
+    assert found[3] < boundaries([*short, 0.8])[3]
+    assert kept([*short, 0.8], found) == pytest.approx(0.95, abs=5e-4)
+    early = planned_boundaries([0.5, 1.2], 4)
+    assert kept([0.5, 1.2], early) == pytest.approx(0.95, abs=5e-4)
+    with pytest.raises(DataError):
+        planned_boundaries([0.2, 0.5, 1.0], 2)
+
+
+@pytest.mark.parametrize(("z", "information"), [(0.5, 0.3), (-1.2, 0.5), (2.0, 0.9)])
+def test_conditional_power_is_the_share_of_ways_that_end_beyond_the_boundary(z, information):
+    """400,000 ways from what was seen, with the planned effect on the side of what was seen."""
+    drift, boundary, rest = 2.9, 2.1, 1 - information
+    noise = np.random.default_rng(2).standard_normal(400_000) * math.sqrt(rest)
+    end = abs(z) * math.sqrt(information) + drift * rest + noise
+    found = conditional_power(z, information, drift, boundary)
+    assert found == pytest.approx((end >= boundary).mean(), abs=0.003)
+    assert found == conditional_power(-z, information, drift, boundary)
+
+
+def test_conditional_power_at_the_ends_of_a_test():
+    power = conditional_power(0.0, 0.0, 1.96 + 0.8416, 1.96)
+    assert power == pytest.approx(0.8, abs=0.001)
+    assert conditional_power(2.2, 1.0, 2.9, 2.1) == 1
+    assert conditional_power(-2.0, 1.3, 2.9, 2.1) == 0
 
 
 def test_twelve_looks_take_less_than_50_ms():

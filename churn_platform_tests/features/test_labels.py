@@ -43,6 +43,12 @@ def test_churners_that_return_are_warned_of_and_those_that_are_gone_are_not():
     assert (gone.returned, gone.churned_before, gone.warnings) == (0, 20, ())
 
 
+def test_whoever_was_only_inactive_may_return():
+    before = labels([True] * 20 + [False] * 80)
+    found = judge_labels(before & (np.arange(100) >= 7), before, POLICY, may_return=True)
+    assert (found.returned, found.warnings) == (7, ())
+
+
 def test_labels_that_agree_at_chance_warn_with_the_figures():
     before, now = drawn(0.3, seed=1), drawn(0.2, seed=2)
     found = judge_labels(now, before, POLICY)

@@ -3,10 +3,10 @@
 import datetime as dt
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_platform.features.offline_store import reached
+from churn_platform.features.feast_repository import import_feast
 
 DAYS = [dt.date(2024, 1, 31), dt.date(2024, 2, 29), dt.date(2024, 3, 31)]
 moments = st.datetimes(dt.datetime(2023, 12, 1), dt.datetime(2024, 6, 1)).map(
@@ -18,6 +18,7 @@ near = st.tuples(exact, st.integers(-1, 1), st.sampled_from([0, 27])).map(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.sampled_from(DAYS)),
     st.lists(moments | exact | near, max_size=6, unique=True),
@@ -33,6 +34,10 @@ def test_a_moment_reaches_what_is_not_later_and_not_older_than_its_time_to_live(
         ]
         for moment in asked
     }
+    # Imported as the product does: `from feast import ...` alone takes 3 s longer.
+    import_feast()
+    from churn_platform.features.offline_store import reached
+
     found = reached(sorted(days), asked, ttl)
     if any(len(reach) > 1 for reach in own.values()):
         assert found is None

@@ -40,6 +40,11 @@ def test_two_policies_differ_exactly_where_a_change_is_named(old, new):
     assert changes(old, old) == []
 
 
+def test_false_is_not_zero():
+    found = changes({"costs": {"a": False}}, {"costs": {"a": 0}})
+    assert found == [Change("costs.a", False, 0)]
+
+
 def test_a_field_that_came_with_no_value_is_a_change():
     assert changes({}, {"retraining": {"max_age_cadences": None}}) == [
         Change("retraining.max_age_cadences", None, None)

@@ -45,6 +45,7 @@ def test_answers_are_read_back_with_time_key_version_probability_and_digest(tmp_
     assert rows[0] == {
         "time": dt.datetime(2024, 3, 1, 23, 59, 59, 250_000, tzinfo=dt.UTC), "member": "m00001", "version": 2,
         "features_as_of": AS_OF, "probability": 0.25, "features": DIGEST, "what_if": False, "stale": False,
+        "arm": "production",
     }  # fmt: skip
     assert (rows[1]["what_if"], rows[2]["stale"], rows[2]["version"]) == (True, True, 3)
 
@@ -116,6 +117,20 @@ def test_a_merge_that_was_cut_off_counts_nothing_twice_and_is_completed(
     assert rows_of(tmp_path) == 5
     tidy(tmp_path, dt.date(2024, 3, 9), keep_days=400)
     assert (rows_of(tmp_path), names(tmp_path)) == (5, "2024-03-01.parquet")
+
+
+def test_a_file_of_an_earlier_version_has_no_arm_and_counts(tmp_path):
+    import pyarrow.parquet as pq
+
+    log = PredictionLog(tmp_path, "member")
+    log.write([answered(moment=at(1, 1))])
+    [old] = files(tmp_path)
+    pq.write_table(ParquetFile(old).read().drop_columns(["arm"]), old)
+    log.write([answered(moment=at(1, 2), arm="canary", probability=0.5)])
+    tidy(tmp_path, dt.date(2024, 3, 9), keep_days=400)
+    [merged] = files(tmp_path)
+    assert ParquetFile(merged).read()["arm"].to_pylist() == [None, "canary"]
+    assert last_served(tmp_path, "member", [AS_OF])["probability"].tolist() == [0.5]
 
 
 def test_days_are_removed_when_the_policys_time_is_over(tmp_path):

@@ -5,6 +5,7 @@ concurrent reads that takes a third of the CPU of a connection pool (ADR 0041).
 """
 
 import asyncio
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -130,8 +131,13 @@ class NetworkReader(ABC):
             raise StoreDown(self._why)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                if self._connection is None:
-                    self._connection = await self.connect()
+                if self._connection is not None:
+                    # It may have been lost since the last read: only a new one shows whether
+                    # the store is away.
+                    with contextlib.suppress(*self.faults):
+                        return await self.found(self._connection, keys)
+                    await self._end()
+                self._connection = await self.connect()
                 return await self.found(self._connection, keys)
         except self.faults as error:
             reason = str(error).strip().splitlines() or ["no answer in time"]

@@ -152,6 +152,47 @@ def test_a_database_that_was_away_is_used_again(january, on_postgres, postgres_s
     assert after == before
 
 
+def read_around(reader, loses):
+    """The rows before and after the store has ended the connection between two reads."""
+
+    async def read():
+        before = await reader.read(["m00001"])
+        loses()
+        return before, await reader.read(["m00001"])
+
+    before, after = asyncio.run(read())
+    assert before == after
+    assert before[0] is not None
+
+
+def test_a_redis_that_restarted_while_nothing_was_read_answers_the_next_read(
+    january, tmp_path, own_redis
+):
+    own_redis.options = ("--appendonly", "yes", "--appendfsync", "always")
+    own_redis.stop()
+    own_redis.start()
+    folder = store_january(january, tmp_path / "feast", online_address(own_redis.new()))
+
+    def restarts():
+        own_redis.stop()
+        own_redis.start()
+
+    read_around(open_online_reader(folder, january.contract), restarts)
+
+
+def test_a_database_that_ended_the_connection_answers_the_next_read(
+    january, on_postgres, postgres_server
+):
+    folder, database = on_postgres
+
+    def ends():
+        postgres_server.ask(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
+
+    read_around(open_online_reader(folder, january.contract), ends)
+
+
 def test_a_query_that_waits_for_a_lock_is_given_up(
     january, on_postgres, postgres_server, monkeypatch
 ):

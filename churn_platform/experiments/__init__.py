@@ -1,0 +1,1 @@
+"""What is tried after deployment: shadows, canaries, and tests of two models on outcomes."""
