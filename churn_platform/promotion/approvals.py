@@ -26,6 +26,7 @@ from churn_platform.ledger.version_acts import (
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promotions import Decisions, Promotions, signed
 from churn_platform.promotion.publishing import ReleasePublisher
+from churn_platform.promotion.shadow_evidence import shadow_sentence
 from churn_platform.training.candidate import candidate_of
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
 from churn_platform.training.version_contracts import VersionContracts
@@ -113,7 +114,12 @@ class Approvals:
         said = f"{Request(bound, receipt.time, lapses, receipt.digest).sentence()} {how}"
         if decision.contact_value is not None:
             said += f" {decision.contact_value.sentence}"
-        return said
+        shadow = self.shown_as_shadow(decision.candidate_version)
+        return said if shadow is None else f"{said} {shadow}"
+
+    def shown_as_shadow(self, version: int) -> str | None:
+        """What a version showed as a shadow; None if it was none."""
+        return shadow_sentence(self.decisions.records, version)
 
     def why_not_allowed(self, decision: Decision) -> str | None:
         """Why a person has blocked promoting the version, or asking for it; None if allowed.
@@ -159,6 +165,8 @@ class Approvals:
                     f"{against} With --override and a reason it is promoted all the same.",
                     code="APPROVAL_NOT_POSSIBLE",
                 )
+            shadow = self.shown_as_shadow(version)
+            evidence: dict[str, JsonValue] = {} if shadow is None else {"shadow": shadow}
             approval = self.ledger.append(
                 self._answer(
                     Approved,
@@ -168,6 +176,7 @@ class Approvals:
                     after=version,
                     override=against is not None,
                     against=against,
+                    **evidence,
                 )
             )
             self.promotions.carry_out(PromotionIntent.approved_by(approval))
@@ -176,7 +185,8 @@ class Approvals:
             overridden = ""
         else:
             overridden = f", overriding the decision ({against})"
-        return f"Version {version} is in production, approved by {by}{overridden}: {ended(reason)}"
+        said = f"Version {version} is in production, approved by {by}{overridden}: {ended(reason)}"
+        return said if shadow is None else f"{said} {shadow}"
 
     def reject(self, version: int, by: str, reason: str) -> str:
         """Refuse a candidate that waits: production stays, and the version is never promoted
@@ -236,6 +246,12 @@ class Approvals:
             )
         decisions = self.decisions.all()
         found = [decision for decision in decisions if decision.candidate_version == version]
+        if not found and version in state.imports:
+            raise UsageError(
+                f"Version {version} was imported, and no decision is made on it: `churn"
+                " import-model` with the same file and --serve puts it into production.",
+                code="DECISION_MISSING",
+            )
         if not found:
             numbers = sorted({decision.candidate_version for decision in decisions})
             known = ", ".join(map(str, numbers)) or "none yet"

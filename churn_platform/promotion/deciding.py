@@ -22,7 +22,8 @@ from churn_platform.promotion.contact_value import BudgetTerms
 from churn_platform.promotion.decision import Decision, Trigger, decide
 from churn_platform.promotion.gate import attempt_on, gather, holdout_name
 from churn_platform.promotion.promotions import Decisions, Promotions, production_candidate
-from churn_platform.training.candidate import Candidate, shuffled_refit
+from churn_platform.promotion.shadow_evidence import shadow_sentence
+from churn_platform.training.candidate import Candidate, recipe_of, shuffled_refit
 from churn_platform.training.registry import CANDIDATE, ModelRegistry
 from churn_platform.training.releases import Releases
 from churn_platform.training.version_contracts import VersionContracts
@@ -91,7 +92,7 @@ class DecisionMaker:
         )
         decision = decide(
             evidence,
-            shuffled_refit(contract, dataset),
+            shuffled_refit(contract, dataset, recipe=recipe_of(contract, candidate.card.made_from)),
             candidate_version=version,
             candidate_digest=candidate.digest,
             trigger=trigger,
@@ -103,6 +104,8 @@ class DecisionMaker:
                 "contract": contract.model_hash,
             },
             budget=self._budget(dataset, as_of),
+            shadow=shadow_sentence(self.records, version),
+            chosen_from=candidate.card.chosen_from,
         )
         if not self._is_made(decision):
             self.records.add_decision(decision.model_dump(mode="json"))
@@ -258,7 +261,8 @@ class DecisionMaker:
         if production is None:
             return Outcome(sentence, None, None, None)
         folder = self.releases.folder / str(production.version)
-        auc = float(str(production.metrics["auc"]))
+        measured = production.metrics.get("auc")  # none of an imported version
+        auc = None if measured is None else float(str(measured))
         return Outcome(sentence, production.version, auc, str(folder))
 
     def _dataset(self, as_of: dt.date) -> TrainingDataset:

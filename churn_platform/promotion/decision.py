@@ -19,6 +19,7 @@ from churn_platform.promotion.criteria.interval_above_zero import detectable_gai
 from churn_platform.promotion.criteria.self_test import judge as judge_self
 from churn_platform.promotion.evidence import Evidence
 from churn_platform.training.candidate import ShuffledRefit
+from churn_platform.training.release import ChosenFrom
 
 Trigger = Literal["first", "contract", "performance", "drift", "schedule", "manual"]
 CHANCE = 0.5
@@ -63,6 +64,10 @@ class Decision(BaseModel):
     """What production reads; recorded if the candidate reads other features."""
     contact_value: ContactValue | None = Field(default=None, exclude_if=_is_none)
     """What their contacts would be worth; recorded where the contract names contacts."""
+    shadow: str | None = Field(default=None, exclude_if=_is_none)
+    """What the candidate showed as a shadow; recorded if it was one."""
+    chosen_from: ChosenFrom | None = Field(default=None, exclude_if=_is_none)
+    """The recipes that competed for the candidate; recorded if there were several."""
 
     @property
     def digest(self) -> str:
@@ -169,11 +174,15 @@ def decide(
     drift: DriftFigures,
     digests: dict[str, str],
     budget: BudgetTerms | None = None,
+    shadow: str | None = None,
+    chosen_from: ChosenFrom | None = None,
 ) -> Decision:
     """The complete decision.
 
     Scores that are not probabilities fail closed, with no figure at all. With `budget` the
-    decision also holds what the versions' contacts would be worth; no criterion reads it.
+    decision also holds what the versions' contacts would be worth, with `shadow` what the
+    candidate showed as a shadow, with `chosen_from` which recipes competed for it; no criterion
+    reads them.
     """
     valued = None
     unsound = evidence.unsound_scores()
@@ -208,6 +217,8 @@ def decide(
         candidate_features=evidence.candidate_features if evidence.other_features else None,
         production_features=evidence.production_features if evidence.other_features else None,
         contact_value=valued,
+        shadow=shadow,
+        chosen_from=chosen_from,
     )
 
 

@@ -78,6 +78,10 @@ class Evidence:
     """
     not_comparable: str = ""
     """Why production has no scores although it is there: these labels do not judge it."""
+    imported: str = ""
+    """What is known of the rows that production was trained on, as a sentence, if it was
+    imported.
+    """
     weights: Floats | None = None
     """How many customers each row represents; 0 where a contact may have changed the label. None:
     all alike.

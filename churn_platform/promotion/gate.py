@@ -18,6 +18,7 @@ from churn_platform.features.training_dataset import (
     LABEL,
     OUTSIDE,
     WEIGHT,
+    Mask,
     TrainingDataset,
     row_weights,
     trained_on,
@@ -26,7 +27,8 @@ from churn_platform.lake.tables import without_values
 from churn_platform.lake.window import Window
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.evidence import Evidence
-from churn_platform.training.candidate import Candidate, Fit, forward_scores
+from churn_platform.training.candidate import Candidate, Fit, forward_scores, recipe_of
+from churn_platform.training.imported import unseen_from
 from churn_platform.training.model import Recipe
 
 MOST_CONTACTED = 0.01
@@ -64,23 +66,23 @@ def gather(
     """
     rows = dataset.holdout_rows()
     entities = rows[contract.entity.column]
+    recipe = recipe_of(contract, candidate.card.made_from)
     newest = dataset.newest_rows()
     incumbent: dict[str, Any] = {}
     if production is not None:
         incumbent = {
             "production_version": production.version,
-            "production_as_of": production.card.as_of,
+            "production_as_of": production.card.trained_as_of,
             "production_features": _features(production),
             "not_comparable": not_comparable,
         }
     if production is not None and not not_comparable:
-        known = len(production.training_entities) > 0
+        saw, imported = seen_by_production(contract, dataset, production)
         dtypes = {f.name: f.dtype for f in production.card.features if f.name in ended}
         incumbent |= {
             "production": production.model.probability(without_values(rows, dtypes)),
-            "production_saw": (
-                trained_on(entities, production.training_entities) if known else None
-            ),
+            "production_saw": saw,
+            "imported": imported,
             "ended": tuple(dtypes),
             "must_replace": must_replace and bool(dtypes),
         }
@@ -93,13 +95,47 @@ def gather(
         slices=rows[list(contract.slices)],
         candidate=np.asarray(candidate.model.probability(rows)),
         candidate_saw=trained_on(entities, candidate.training_entities),
-        forward=forward_scores(contract, dataset, fit),
+        forward=forward_scores(contract, dataset, fit, recipe),
         alone=judge_alone(contract, newest, newest[LABEL]),
         label_doubts=label_doubts(contract, dataset),
         attempt=attempt,
         candidate_features=_features(candidate),
         **incumbent,
     )
+
+
+def seen_by_production(
+    contract: Contract, dataset: TrainingDataset, production: Candidate
+) -> tuple[Mask | None, str]:
+    """Which holdout rows production may have been trained on, shape (rows,), None if it may have
+    been any; and what that rests on, as a sentence, if it was imported.
+    """
+    key = contract.entity.column
+    rows = dataset.holdout_rows()
+    entities = production.training_entities
+    imported = production.card.imported
+    known = len(entities) > 0
+    if imported is None:
+        return (trained_on(rows[key], entities) if known else None), ""
+    version = f"Version {production.version} was imported"
+    if known and not trained_on(dataset.frame[key], entities).any():
+        return None, (
+            f"{version} with a list of {len(entities):,} customers, and none of them is in these"
+            " months: the keys may be written in another way."
+        )
+    if known:
+        return trained_on(rows[key], entities), (
+            f"{version} with a list of the {len(entities):,} customers it was trained on."
+        )
+    since = unseen_from(contract, production.card)
+    unseen = (rows[AS_OF] >= since.isoformat()).to_numpy(dtype=bool)
+    before = contract.policy.promotion.incumbent_trained_before
+    stated = "" if before is None else f" and, by the contract, trained before {before}"
+    said = (
+        f"{version} on {imported.imported_on} without a list of its customers{stated}: only rows"
+        f" of months from {since} on count as unseen."
+    )
+    return (~unseen if unseen.any() else None), said
 
 
 def _features(version: Candidate) -> tuple[str, ...]:

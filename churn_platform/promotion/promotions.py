@@ -321,10 +321,7 @@ class Promotions:
         return None
 
     def _why_lapsed(self, planned: PromotionIntent) -> str | None:
-        """Why a promotion no longer is what was decided or approved; None if it is."""
-        decision = self.decisions.find(planned.decision)
-        if decision is None:
-            return "Its decision is not in the home any more: decide again."
+        """Why a promotion no longer is what was decided, approved or imported; None if it is."""
         production = self.production
         if production != planned.before:
             return (
@@ -332,6 +329,11 @@ class Promotions:
                 f" {model_named(planned.before)}."
             )
         digest = self.registry.load(planned.version).digest
+        if planned.imported is not None:
+            return None if digest == planned.candidate else "The model is not what was imported."
+        decision = self.decisions.find(planned.decision)
+        if decision is None:
+            return "Its decision is not in the home any more: decide again."
         policy = self.contract.policy_hash
         if planned.approval is None:
             return decision.allows(planned.version, digest, policy)

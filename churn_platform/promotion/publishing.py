@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError
 from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.lake.records import Records
+from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import ProductionChange, ReleasePublished
 from churn_platform.training.candidate import Candidate, candidate_of
 from churn_platform.training.model import serving_files
 from churn_platform.training.registry import ModelRegistry
+from churn_platform.training.release import ModelCard, ReleaseManifest, manifest_digest
 from churn_platform.training.releases import Releases
 
 GOLDEN_ROWS = 5
@@ -35,45 +36,69 @@ class ReleasePublisher:
     now: Callable[[], dt.datetime]
 
     def publish(self, planned: ProductionChange) -> None:
+        """Have the release of a planned change published, as `publish_version`.
+
+        Raises:
+            IntegrityError: it is not the version that the change is about.
+        """
+        self.publish_version(planned.version, planned.kind, planned.candidate)
+
+    def publish_version(
+        self, version: int, purpose: str, candidate: str | None = None
+    ) -> ReleaseManifest:
         """Have the version's release on the disk, verified, and its receipt in the ledger, once.
 
         A release that was lost is made again as its receipt records it, including the time at
         which it was made.
+
+        Args:
+            version: the version.
+            purpose: what it is published for, as the receipt says it.
+            candidate: the digest that the version must have; None for whichever it has.
+
+        Raises:
+            IntegrityError: it is not what was judged, or has another digest.
         """
-        version = planned.version
         known = self.ledger.state().published.get(version)
         if version in self.releases.versions():
             manifest = self.releases.verify(version)
             self._check_judged(version, manifest.files)
         else:
-            files = self.judged_version(version)
-            candidate = candidate_of(files, version)
-            files |= serving_files(candidate.model)
-            created_at = self.now().isoformat()
-            if known is not None:
-                created_at = ReleasePublished.of(known).created_at or created_at
-            fields = manifest_fields(candidate, self._sample(candidate), created_at)
-            manifest = self.releases.publish(version, files, fields)
-        if manifest.candidate_digest != planned.candidate:
-            raise IntegrityError(
-                f"Version {version} is not what its decision was about: its digest is"
-                f" {manifest.candidate_digest[:12]}.",
-                code="MODEL_CHANGED",
-            )
+            manifest = self._released(version, known)
+        if candidate is not None:
+            self._check_candidate(manifest, candidate)
         if known is None:
             self.ledger.append(
                 ReleasePublished(
                     version=version,
                     after=version,
                     reason=(
-                        f"The release that serving loads, for the {planned.kind} of version"
-                        f" {version}."
+                        f"The release that serving loads, for the {purpose} of version {version}."
                     ),
                     candidate=manifest.candidate_digest,
-                    manifest=digest_of(manifest.model_dump(mode="json")),
+                    manifest=manifest_digest(manifest),
                     files=dict(manifest.files),
                     created_at=manifest.created_at,
                 )
+            )
+        return manifest
+
+    def _released(self, version: int, known: Receipt | None) -> ReleaseManifest:
+        files = self.judged_version(version)
+        candidate = candidate_of(files, version)
+        files |= serving_files(candidate.model)
+        created_at = self.now().isoformat()
+        if known is not None:
+            created_at = ReleasePublished.of(known).created_at or created_at
+        fields = manifest_fields(candidate, self._sample(candidate), created_at)
+        return self.releases.publish(version, files, fields)
+
+    def _check_candidate(self, manifest: ReleaseManifest, candidate: str) -> None:
+        if manifest.candidate_digest != candidate:
+            raise IntegrityError(
+                f"Version {manifest.version} is not what its decision was about: its digest is"
+                f" {manifest.candidate_digest[:12]}.",
+                code="MODEL_CHANGED",
             )
 
     def judged_version(self, version: int) -> dict[str, bytes]:
@@ -103,7 +128,11 @@ class ReleasePublisher:
                 )
 
     def _sample(self, candidate: Candidate) -> pd.DataFrame:
-        """Rows for the golden predictions: preferably those that the version was trained on."""
+        """Rows for the golden predictions: preferably those that the version was trained on; of
+        an imported one rows that are no customer's.
+        """
+        if candidate.card.imported is not None:
+            return sample_rows(candidate.card)
         own = self.datasets.month_of(candidate.card.dataset_digest)
         for month in (own, *reversed(self.records.months("training_dataset"))):
             if month is None:
@@ -115,6 +144,29 @@ class ReleasePublisher:
             "There is no training dataset, and a release needs golden predictions: materialize it"
             " first."
         )
+
+
+def sample_rows(card: ModelCard) -> pd.DataFrame:
+    """The rows of typical values in the card of an imported version (rows, features)."""
+    rows = [] if card.imported is None else card.imported.sample
+    return pd.DataFrame(
+        {
+            feature.name: pd.Series(
+                [row[feature.name] for row in rows],
+                dtype=object if feature.dtype == "category" else "Float64",
+            )
+            for feature in card.features
+        }
+    )
+
+
+def trained_as_of(card: ModelCard) -> str:
+    """The month that a version was trained on; of an imported one, if that is unknown, the day
+    of its import.
+    """
+    if card.imported is None:
+        return card.as_of
+    return card.imported.as_of or card.imported.imported_on
 
 
 def manifest_fields(
@@ -136,7 +188,7 @@ def manifest_fields(
         "features": [feature.model_dump() for feature in card.features],
         "threshold": card.threshold,
         "contract_hash": card.contract_hash,
-        "training_as_of": card.as_of,
+        "training_as_of": trained_as_of(card),
         "training_months": card.months,
         "metrics": card.metrics,
         "golden": golden,

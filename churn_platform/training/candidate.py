@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import DataError, IntegrityError, NotANumber
 from churn_platform.base.text import counted
 from churn_platform.contract.model import Contract
+from churn_platform.contract.recipes import CandidateRecipe
 from churn_platform.contract.views import of_version
 from churn_platform.evaluation.metrics import Metrics, evaluate
 from churn_platform.evaluation.statistics import FloatArray
@@ -25,10 +25,12 @@ from churn_platform.features.training_dataset import (
     entity_hashes,
     row_weights,
 )
-from churn_platform.training.model import ChurnModel, Recipe, load_model
+from churn_platform.training.choosing import Search, TrainingRows, asked_for, choose_recipe
+from churn_platform.training.model import ChurnModel, Recipe, check_storable, load_model
 from churn_platform.training.release import (
     MODEL_FILE,
     PASSPORT,
+    ChosenFrom,
     FeatureSpec,
     HoldoutSplit,
     MadeFrom,
@@ -39,6 +41,9 @@ ENTITIES = "training_entities.npy"
 SCHEMA = "feature_schema.json"
 FILES = (MODEL_FILE, PASSPORT, ENTITIES, SCHEMA)
 """The files of a version, in the registry and in a release."""
+
+STORED_ROWS = 200
+"""Rows on which a stored estimator of the business must predict the same."""
 
 Fit = Callable[[Recipe, pd.DataFrame, pd.Series, pd.Series], ChurnModel]
 """`Recipe.fit`, or a version that caches fitted models (`replay/policies.py`)."""
@@ -70,20 +75,48 @@ def candidate_of(files: Mapping[str, bytes], version: int) -> Candidate:
     features = tuple((feature.name, feature.dtype) for feature in card.features)
     entities = np.load(io.BytesIO(files[ENTITIES]), allow_pickle=False)
     try:
-        model = load_model(files[MODEL_FILE], features)
+        model = load_model(files[MODEL_FILE], features, imported=card.imported is not None)
     except IntegrityError as error:
         raise IntegrityError(f"Version {version}: {error}") from None
     return Candidate(model, card, entities, version)
 
 
-def candidate_digest(dataset: TrainingDataset, recipe: Recipe, code_digest: str) -> str:
-    """The identity of what fitting `recipe` on `dataset` with this code makes."""
+def recipe_of(contract: Contract, made_from: MadeFrom | None) -> Recipe:
+    """The recipe that a version was fitted by, for the features and costs of a contract.
+
+    A contract with candidates has no single recipe: the version records the chosen one.
+    """
+    searched = made_from is not None and made_from.search is not None
+    if made_from is None or not (searched or contract.policy.training.candidates):
+        return Recipe.of(contract)
+    own = made_from.recipe.get("estimator")
+    chosen = CandidateRecipe(
+        name="chosen",
+        algorithm=None if own else made_from.recipe["algorithm"],
+        estimator=own,
+        parameters=made_from.recipe.get("parameters", {}),
+    )
+    return Recipe.of(contract, chosen)
+
+
+def candidate_digest(
+    dataset: TrainingDataset,
+    recipe: Recipe | Search,
+    code_digest: str,
+    made_of: Mapping[str, Any] | None = None,
+) -> str:
+    """The identity of what fitting `recipe` on `dataset` with this code makes, or of what a
+    search for one makes.
+
+    `made_of` is what decides it besides recipe and code; by default `recipe.made_of()`.
+    """
     return digest_of(
         {
             "dataset": dataset.digest,
             "months": _iso(dataset.window.training),
-            "recipe": to_jsonable_python(recipe),
+            "recipe": recipe.as_json(),
             "code": code_digest,
+            **(recipe.made_of() if made_of is None else made_of),
         }
     )
 
@@ -94,8 +127,11 @@ def fit_candidate(
     code_digest: str,
     made_with: Mapping[str, Any] | None = None,
     fit: Fit = Recipe.fit,
+    chosen: ModelCard | None = None,
 ) -> Candidate:
     """Fit the contract's recipe on the training rows and measure it on the holdout rows.
+
+    If the contract lists candidates, one of their recipes is chosen on the training rows first.
 
     Args:
         contract: the contract.
@@ -104,22 +140,29 @@ def fit_candidate(
         made_with: the parts of that digest, to name what changed if the version cannot be
             reproduced.
         fit: fits the recipe.
+        chosen: the model card of a version whose recipe is taken, without searching for it.
 
     Raises:
-        DataError: the training or holdout rows have too few customers of one class.
+        DataError: the training or holdout rows have too few customers of one class, or no
+            recipe of the candidates could be fitted.
     """
     _check_two_classes(dataset.holdout_rows()[LABEL])
-    recipe = Recipe.of(contract)
+    asked = asked_for(contract)
     rows = dataset.training_rows()
     key = contract.entity.column
+    recipe, chosen_from = _recipe_and_choice(contract, asked, rows, chosen)
+    made_of = asked.made_of() if chosen is None else made_of_then(asked, chosen.made_from)
     model = fit(recipe, rows, rows[LABEL], rows[key])
+    if recipe.estimator is not None:
+        check_storable(model, rows.head(STORED_ROWS))
     metrics = holdout_metrics(contract, dataset, model)
     training = contract.policy.training
     origin = dataset.origin
+    of_own = {} if recipe.estimator is None else {"reasons_by": model.reasons_by}
     card = ModelCard(
-        digest=candidate_digest(dataset, recipe, code_digest),
+        digest=candidate_digest(dataset, asked, code_digest, made_of),
         model_name=contract.model_name,
-        algorithm=recipe.algorithm,
+        algorithm=recipe.fitted_by,
         as_of=dataset.window.training[-1].isoformat(),
         months=_iso(dataset.window.training),
         training_rows=len(rows),
@@ -134,16 +177,41 @@ def fit_candidate(
             contract, dataset.window.training[-1], tuple(contract.features)
         ).written(),
         made_from=MadeFrom(
-            recipe=to_jsonable_python(recipe),
+            recipe=recipe.as_json(),
             holdout=HoldoutSplit(salt=training.salt, fraction=training.holdout_fraction),
             slices=list(contract.slices),
             window={part: _iso(months) for part, months in vars(dataset.window).items()},
             known_at=None if origin is None else origin.known_at,
             tables={} if origin is None else dict(origin.tables),
-            fitted_with=dict(made_with or {}),
+            fitted_with={**(made_with or {}), **made_of, **recipe.made_of()},
+            **({"search": asked.as_json()} if isinstance(asked, Search) else {}),
         ),
+        **of_own,
+        **({} if chosen_from is None else {"chosen_from": chosen_from}),
     )
     return Candidate(model, card, entity_hashes(rows[key]))
+
+
+def _recipe_and_choice(
+    contract: Contract, asked: Recipe | Search, rows: pd.DataFrame, chosen: ModelCard | None
+) -> tuple[Recipe, ChosenFrom | None]:
+    """The recipe to fit, and which recipes it was chosen from, if there were several."""
+    if isinstance(asked, Recipe):
+        return asked, None
+    if chosen is not None:
+        return recipe_of(contract, chosen.made_from), chosen.chosen_from
+    entities = rows[contract.entity.column]
+    return choose_recipe(asked, TrainingRows(rows, rows[LABEL], entities, row_weights(rows)))
+
+
+def made_of_then(asked: Recipe | Search, made_from: MadeFrom | None) -> dict[str, Any]:
+    """`made_of` of what was asked for, of a search as a version recorded it: Optuna need not be
+    installed to make the version again.
+    """
+    if isinstance(asked, Recipe) or made_from is None:
+        return asked.made_of()
+    recorded = made_from.fitted_with.get("search")
+    return {} if recorded is None else {"search": recorded}
 
 
 def _check_two_classes(labels: pd.Series) -> None:
@@ -173,17 +241,22 @@ def holdout_metrics(contract: Contract, dataset: TrainingDataset, model: ChurnMo
 
 
 def forward_scores(
-    contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit
+    contract: Contract,
+    dataset: TrainingDataset,
+    fit: Fit = Recipe.fit,
+    recipe: Recipe | None = None,
 ) -> FloatArray | None:
     """Scores of the same recipe, fitted one month earlier, on the holdout rows.
 
-    None for the first month, and if the earlier month cannot be fitted.
+    None for the first month, and if the earlier month cannot be fitted. `recipe` is that of the
+    candidate if the contract lists several: it is not chosen again.
     """
     rows = dataset.forward_rows()
     if rows.empty:
         return None
     try:
-        older = fit(Recipe.of(contract), rows, rows[LABEL], rows[contract.entity.column])
+        recipe = recipe or Recipe.of(contract)
+        older = fit(recipe, rows, rows[LABEL], rows[contract.entity.column])
     except NotANumber:
         raise
     except DataError:
@@ -207,7 +280,10 @@ class ShuffledRefit:
 
 
 def shuffled_refit(
-    contract: Contract, dataset: TrainingDataset, fit: Fit = Recipe.fit
+    contract: Contract,
+    dataset: TrainingDataset,
+    fit: Fit = Recipe.fit,
+    recipe: Recipe | None = None,
 ) -> ShuffledRefit:
     """Refit the recipe on labels shuffled over all customers; score the holdout.
 
@@ -216,7 +292,7 @@ def shuffled_refit(
     in the training rows, there is no refit and the self-test fails with the reason.
     """
     key = contract.entity.column
-    recipe = Recipe.of(contract)
+    recipe = recipe or Recipe.of(contract)
     train = dataset.training_rows()
     holdout = dataset.holdout_rows()
     everyone = pd.concat([train, holdout])[[key, AS_OF, LABEL]].drop_duplicates([key, AS_OF])

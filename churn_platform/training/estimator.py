@@ -12,12 +12,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 from churn_platform.base.errors import DataError
 from churn_platform.contract.model import Dtype
-from churn_platform.contract.policy import Algorithm
-from churn_platform.evaluation.statistics import FloatArray
+from churn_platform.contract.recipes import Algorithm, Parameter
+from churn_platform.evaluation.statistics import FloatArray, IntArray
+from churn_platform.training.entry_point import EstimatorError, check_names
+from churn_platform.training.reasons import ReasonsBy, shapley_values
+from churn_platform.training.trees import fitted_trees
 
 FOLDS = 5
 NONE = "(none)"
@@ -41,13 +45,9 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: FloatArray, y: FloatArray, groups: FloatArray | None = None) -> Self:  # noqa: N803 - scikit-learn's names
         """Fit on X (rows, columns) and y (rows,) of 0/1; rows of one group stay in one fold."""
         labels = np.asarray(y, dtype=int)
-        scores = np.empty(len(labels))
         with _one_thread():
-            for fit_rows, score_rows in self._folds(labels, groups):
-                _check_two_classes(labels[fit_rows])
-                fold = self._fitted(X[fit_rows], labels[fit_rows])
-                scores[score_rows] = log_odds(fold.predict_proba(X[score_rows])[:, 1])
-            sigmoid = LogisticRegression(C=1e6).fit(scores[:, None], labels)
+            scores, _ = self._out_of_fold(X, labels, groups)
+            sigmoid = _sigmoid_of(scores, labels)
             self.estimator_ = self._fitted(X, labels)
         self.slope_ = float(sigmoid.coef_[0, 0])
         self.intercept_ = float(sigmoid.intercept_[0])
@@ -59,6 +59,25 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = X.shape[1]
         return self
 
+    def cross_validated(
+        self,
+        X: FloatArray,  # noqa: N803
+        y: FloatArray,
+        groups: FloatArray | None = None,
+    ) -> tuple[FloatArray, IntArray]:
+        """The calibrated probability of each row (rows,) by a classifier that has not seen its
+        group, and its fold (rows,). The sigmoid is fitted to the scores of the other folds.
+        """
+        labels = np.asarray(y, dtype=int)
+        probability = np.empty(len(labels))
+        with _one_thread():
+            scores, folds = self._out_of_fold(X, labels, groups)
+            for fold in np.unique(folds):
+                own = folds == fold
+                sigmoid = _sigmoid_of(scores[~own], labels[~own])
+                probability[own] = sigmoid.predict_proba(scores[own][:, None])[:, 1]
+        return probability, folds
+
     def predict_proba(self, X: FloatArray) -> FloatArray:  # noqa: N803
         """Calibrated probabilities (rows, 2) of staying and of churning."""
         with _one_thread():
@@ -69,16 +88,33 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """1 where the probability reaches the threshold."""
         return (self.predict_proba(X)[:, 1] >= self.threshold).astype(int)
 
-    def contributions(self, X: FloatArray) -> FloatArray:  # noqa: N803
+    @property
+    def reasons_by(self) -> ReasonsBy:
+        """How `contributions` measures."""
+        if fitted_trees(self.estimator_) is not None:
+            return "TreeSHAP"
+        if getattr(self, "own_", False):
+            return "Shapley sampling"
+        return "mean replacement"
+
+    def contributions(self, X: FloatArray, features: IntArray | None = None) -> FloatArray:  # noqa: N803
         """How far each column moves the log-odds of each row (rows, columns).
 
-        Exact SHAP values for LightGBM (its own `pred_contrib`); for the others the change in
-        log-odds when the column is set to its mean over the training rows, exact for a linear
-        model.
+        TreeSHAP where the library has it. For the other algorithms of the platform the change
+        in log-odds when the column is set to its mean over the training rows, exact for a linear
+        model. For estimators of the business Shapley values by sampling, by feature: its first
+        column has the value of all its columns.
+
+        Args:
+            X: prepared rows (rows, columns).
+            features: the number of the feature that each column belongs to (columns,).
         """
-        booster = getattr(self.estimator_, "booster_", None)
-        if booster is not None:
-            values = booster.predict(X, pred_contrib=True)[:, :-1]
+        trees = fitted_trees(self.estimator_)
+        if trees is not None:
+            values = trees.contributions(X)
+        elif self.reasons_by == "Shapley sampling" and features is not None:
+            with _one_thread():
+                values = shapley_values(self._log_odds, X, self.background_, features)
         else:
             with _one_thread():  # once: it looks at every loaded library, which takes 7 ms
                 base = self._log_odds(X)
@@ -86,6 +122,24 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     [base - self._without(X, column) for column in range(X.shape[1])]
                 )
         return np.asarray(values * self.slope_)
+
+    def _out_of_fold(
+        self,
+        X: FloatArray,  # noqa: N803
+        labels: IntArray,
+        groups: FloatArray | None,
+    ) -> tuple[FloatArray, IntArray]:
+        """The log-odds of each row (rows,) by a classifier that has not seen its group, and its
+        fold (rows,).
+        """
+        scores = np.empty(len(labels))
+        folds = np.empty(len(labels), dtype=np.int64)
+        for fold, (fit_rows, score_rows) in enumerate(self._folds(labels, groups)):
+            _check_two_classes(labels[fit_rows])
+            fitted = self._fitted(X[fit_rows], labels[fit_rows])
+            scores[score_rows] = _raw_scores(fitted, X[score_rows])
+            folds[score_rows] = fold
+        return scores, folds
 
     def _fitted(self, X: FloatArray, labels: FloatArray) -> Any:  # noqa: ANN401, N803 - whichever classifier was given
         # HistGradientBoosting cannot bin an empty column; it never splits on a constant.
@@ -98,12 +152,12 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._log_odds(changed)
 
     def _log_odds(self, X: FloatArray) -> FloatArray:  # noqa: N803
-        return log_odds(self.estimator_.predict_proba(X)[:, 1])
+        return _raw_scores(self.estimator_, X)
 
     def _probability(self, scores: FloatArray) -> FloatArray:
         return np.asarray(1 / (1 + np.exp(-(self.slope_ * scores + self.intercept_))))
 
-    def _folds(self, labels: FloatArray, groups: FloatArray | None) -> Any:  # noqa: ANN401 - a generator of index pairs
+    def _folds(self, labels: IntArray, groups: FloatArray | None) -> Any:  # noqa: ANN401 - a generator of index pairs
         folds = min(FOLDS, int(labels.sum()), int((1 - labels).sum()))
         if groups is None or len(np.unique(groups)) == len(groups):
             return StratifiedKFold(folds, shuffle=True, random_state=self.seed).split(
@@ -112,6 +166,38 @@ class SigmoidCalibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return StratifiedGroupKFold(folds, shuffle=True, random_state=self.seed).split(
             labels, labels, groups
         )
+
+
+def _raw_scores(fitted: Any, X: FloatArray) -> FloatArray:  # noqa: ANN401, N803 - any classifier
+    """Uncalibrated log-odds (rows,) of a fitted classifier."""
+    trees = fitted_trees(fitted)
+    if trees is not None:
+        return log_odds(trees.probability(X))
+    return log_odds(_checked(fitted.predict_proba(X), X))
+
+
+def _checked(probabilities: Any, X: FloatArray) -> FloatArray:  # noqa: ANN401, N803
+    """The probability of churn (rows,) in what `predict_proba` returned for X (rows, columns).
+
+    Raises:
+        EstimatorError: it is not one probability of each class for each row.
+    """
+    found = np.asarray(probabilities)
+    if found.shape != (len(X), 2):
+        raise EstimatorError(
+            f"predict_proba returned the shape {found.shape} for {len(X)} rows. It must return"
+            f" {(len(X), 2)}: the probabilities of class 0 and of class 1.",
+            code="ESTIMATOR_FAILED",
+        )
+    churn = np.asarray(found[:, 1], dtype=float)
+    valid = np.isfinite(churn) & (churn >= 0) & (churn <= 1)
+    if not valid.all():
+        raise EstimatorError(
+            f"predict_proba returned {churn[~valid][0]} for {int((~valid).sum())} of {len(X)}"
+            " rows, which is not a probability.",
+            code="ESTIMATOR_FAILED",
+        )
+    return churn
 
 
 def _check_two_classes(labels: FloatArray) -> None:
@@ -124,6 +210,11 @@ def _check_two_classes(labels: FloatArray) -> None:
             " months.",
             code="TOO_FEW_ROWS",
         )
+
+
+def _sigmoid_of(scores: FloatArray, labels: IntArray) -> LogisticRegression:
+    """Platt's sigmoid of log-odds (rows,)."""
+    return LogisticRegression(C=1e6).fit(scores[:, None], labels)
 
 
 def _one_thread() -> threadpool_limits:
@@ -158,14 +249,18 @@ class ReadRows(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def build_pipeline(
-    algorithm: Algorithm, features: tuple[tuple[str, str], ...], seed: int
+    algorithm: Algorithm | None,
+    features: tuple[tuple[str, str], ...],
+    seed: int,
+    classifier: Any = None,  # noqa: ANN401 - any classifier of scikit-learn's kind
 ) -> Pipeline:
     """An unfitted pipeline: one-hot categories, prepared numbers, a calibrated classifier.
 
     Args:
-        algorithm: one of the policy's.
+        algorithm: one of the policy's; None for an estimator of the business.
         features: (name, dtype) of each.
         seed: for all random draws of the fit.
+        classifier: the classifier; by default the algorithm with its own parameters.
     """
     categories = [name for name, dtype in features if dtype == "category"]
     numbers = [name for name, dtype in features if dtype != "category"]
@@ -175,21 +270,50 @@ def build_pipeline(
         max_categories=30,
         sparse_output=False,
     )
+    if classifier is None and algorithm is not None:
+        classifier = built_in(algorithm, seed)
     prepare = ColumnTransformer(
-        [("category", encoder, categories), ("number", _numbers(algorithm), numbers)]
+        [("category", encoder, categories), ("number", _numbers(algorithm, classifier), numbers)]
     )
-    classify = SigmoidCalibrated(_ALGORITHMS[algorithm](seed), seed)
+    classify = SigmoidCalibrated(classifier, seed)
     return Pipeline([("read", ReadRows(features)), ("prepare", prepare), ("classify", classify)])
 
 
-def _numbers(algorithm: Algorithm) -> Any:  # noqa: ANN401 - a transformer, or "passthrough"
+def built_in(
+    algorithm: Algorithm, seed: int, parameters: Mapping[str, Parameter] | None = None
+) -> BaseEstimator:
+    """An algorithm of the policy, with parameters of the contract in place of its own.
+
+    Raises:
+        EstimatorError: it has no such parameter.
+    """
+    made = _ALGORITHMS[algorithm](seed)
+    if parameters:
+        check_names(parameters, made.get_params(), algorithm)
+        made.set_params(**parameters)
+    return made
+
+
+def _numbers(algorithm: Algorithm | None, classifier: Any) -> Any:  # noqa: ANN401 - a transformer, or "passthrough"
     """Boosted trees read missing numbers themselves; the others get the median and a flag."""
-    if algorithm in ("lightgbm", "hist_gradient_boosting"):
+    if algorithm is None:
+        reads_missing = _allows_nan(classifier)
+    else:
+        reads_missing = algorithm in ("lightgbm", "hist_gradient_boosting")
+    if reads_missing:
         return "passthrough"
     impute = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     if algorithm == "logistic_regression":
         return Pipeline([("impute", impute), ("scale", StandardScaler())])
     return impute
+
+
+def _allows_nan(classifier: Any) -> bool:  # noqa: ANN401 - any classifier
+    """Whether a classifier says, by scikit-learn's tags, that it reads missing numbers."""
+    try:
+        return bool(get_tags(classifier).input_tags.allow_nan)
+    except (AttributeError, TypeError):  # it has no tags
+        return False
 
 
 def _lightgbm(seed: int) -> BaseEstimator:

@@ -20,6 +20,7 @@ from churn_platform.training.candidate import (
     Candidate,
     candidate_of,
 )
+from churn_platform.training.imported import IMPORTED_TYPES
 from churn_platform.training.mlflow_server import (
     MARKER,
     MlflowServer,
@@ -30,7 +31,7 @@ from churn_platform.training.mlflow_server import (
     relocate,
 )
 from churn_platform.training.model import TRUSTED_TYPES
-from churn_platform.training.release import PASSPORT
+from churn_platform.training.release import PASSPORT, ChosenFrom
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 CANDIDATE = "candidate"
+CHOICE = "chosen_from.json"
+"""Artifact of a run: the recipes that competed."""
 PRODUCTION = "production"
 
 
@@ -105,7 +108,7 @@ class ModelRegistry:
         run_id: str,
     ) -> int:
         """Log a candidate to an MLflow run, register it under the alias `candidate`, and return
-        the version.
+        the version. An imported one is no candidate, and gets no alias.
 
         Args:
             candidate: the fitted candidate.
@@ -117,7 +120,12 @@ class ModelRegistry:
         figures = {k: v for k, v in candidate.card.metrics.items() if isinstance(v, int | float)}
         for name, value in figures.items():
             client.log_metric(run_id, name, value)
-        parameters = candidate.model.pipeline.named_steps["classify"].estimator.get_params()
+        imported = candidate.card.imported
+        if imported is None:
+            fitted = candidate.model.pipeline.named_steps["classify"].estimator
+            parameters = fitted.get_params()
+        else:
+            parameters = {"class": imported.estimator}
         for name in (
             "algorithm",
             "as_of",
@@ -129,6 +137,8 @@ class ModelRegistry:
             client.log_param(run_id, name, getattr(candidate.card, name))
         for name, value in parameters.items():
             client.log_param(run_id, f"estimator.{name}", value)
+        if candidate.card.chosen_from is not None:
+            _log_choice(client, run_id, candidate.card.chosen_from)
         with tempfile.TemporaryDirectory() as folder, quiet():
             files = self._side_files(candidate, Path(folder))
             for name, png in plots.items():
@@ -137,7 +147,8 @@ class ModelRegistry:
             client.log_artifact(run_id, str(files[SCHEMA]))
             version = self._log_model(candidate, sample, files, run_id)
         self._tag(version, candidate, run_id)
-        self.set_alias(CANDIDATE, version)
+        if imported is None:
+            self.set_alias(CANDIDATE, version)
         return version
 
     def load(self, version: int) -> Candidate:
@@ -307,15 +318,17 @@ class ModelRegistry:
         # values itself.
         inputs = Schema([ColSpec(AnyType(), name) for name, _ in candidate.model.features])
         outputs = infer_signature(sample, candidate.model.pipeline.predict_proba(sample)).outputs
+        trusted = TRUSTED_TYPES if candidate.card.imported is None else IMPORTED_TYPES
         info = mlflow.sklearn.log_model(
             candidate.model.pipeline,
             name="model",
             signature=ModelSignature(inputs, outputs),
             serialization_format="skops",
-            skops_trusted_types=list(TRUSTED_TYPES),
+            skops_trusted_types=list(trusted),
             pyfunc_predict_fn="predict_proba",
             pip_requirements=[
-                f"{name}=={metadata.version(name)}" for name in (*FITTING, "churn-platform")
+                f"{name}=={metadata.version(name)}"
+                for name in dict.fromkeys((*FITTING, *candidate.card.libraries, "churn-platform"))
             ],
             extra_files=[str(path) for path in files.values()],
             registered_model_name=self.model_name,
@@ -360,3 +373,17 @@ class ModelRegistry:
             tags[f"sha256.{name}"] = hashlib.sha256(content).hexdigest()
         for name, value in {**tags, "digest": candidate.digest}.items():
             client.set_model_version_tag(self.model_name, str(version), name, value)
+
+
+def _log_choice(client: "MlflowClient", run_id: str, choice: ChosenFrom) -> None:
+    """Log which recipes competed: the chosen one and the fits as parameters, the figures of each
+    as metrics, everything as `chosen_from.json`.
+    """
+    for name in ("chosen", "best", "fits", "budget"):
+        client.log_param(run_id, f"recipes.{name}", getattr(choice, name))
+    for one in choice.candidates:
+        for figure in ("log_loss", "auc"):
+            value = getattr(one, figure)
+            if value is not None:
+                client.log_metric(run_id, f"recipes.{one.name}.{figure}", value)
+    client.log_dict(run_id, choice.as_json(), CHOICE)

@@ -6,15 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from churn_platform.base.digests import digest_of
 from churn_platform.base.stored import Stored
 from churn_platform.ledger.receipts import NonEmpty, Sha256, UtcTime
 
 MODEL_FILE = "model.skops"
-PASSPORT = "passport.json"
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
 PASSPORT = "passport.json"
 """The file of a version with its model card."""
+IMPORTED = "imported"
+"""The algorithm of a version that was trained elsewhere."""
 
 
 def iso_date(value: str) -> str:
@@ -76,6 +78,7 @@ class MadeFrom(Stored):
         known_at: The instant up to which the lake was read; None if it is unknown.
         tables: Table and month -> digest of its content.
         fitted_with: The code, the libraries and the machine that fitted.
+        search: The candidates that competed and their budget; None for a single recipe.
     """
 
     recipe: dict[str, Any]
@@ -85,6 +88,129 @@ class MadeFrom(Stored):
     known_at: str | None
     tables: dict[str, str]
     fitted_with: dict[str, Any] = Field(alias="with")
+    search: dict[str, Any] | None = None
+
+
+CHOICE_HEADS = ("recipe", "fitted by", "parameters", "log loss", "AUC", "fits", "why")
+
+
+def _shown(parameter: object) -> str:
+    return f"{parameter:.4g}" if isinstance(parameter, float) else str(parameter)
+
+
+def _figure(value: float | None, error: float | None = None) -> str:
+    if value is None:
+        return ""
+    if error is None:
+        return f"{value:.4f}"
+    return f"{value:.4f} ± {error:.4f}"
+
+
+class TriedRecipe(Stored):
+    """A recipe that competed for a version.
+
+    Without figures it could not be fitted; `why` then has the reason.
+
+    Attributes:
+        fitted_by: Algorithm or entry point.
+        parameters: Those that were set or tuned; the others have their defaults.
+        fits: How many fits of the estimator measured it.
+        log_loss: Of calibrated out-of-fold probabilities, in nats.
+        gap: How far `log_loss` is above that of the best recipe.
+        auc: The mean of the folds' AUC.
+        why: Why it was chosen or not, as a sentence.
+        tuned: Whether a tuned variant competed; None if no parameter was tuned.
+        trials: How many tuned variants were tried.
+        failed_trials: How many of them could not be fitted.
+    """
+
+    name: str
+    fitted_by: str
+    parameters: dict[str, Any]
+    fits: int
+    why: str
+    log_loss: float | None = None
+    log_loss_error: float | None = None
+    gap: float | None = None
+    gap_error: float | None = None
+    auc: float | None = None
+    fold_log_losses: list[float] | None = None
+    fold_aucs: list[float | None] | None = None
+    tuned: bool | None = None
+    trials: int | None = None
+    failed_trials: int | None = None
+
+
+class ChosenFrom(Stored):
+    """The recipes that competed for a version, in the order of the contract.
+
+    Attributes:
+        chosen: The name of the recipe that the version was fitted by.
+        best: The name of the recipe with the smallest log loss.
+        folds: Number of folds of the cross-validation, by customer.
+        fits: How many fits of an estimator measured the recipes and made the version.
+        budget: The policy's limit for `fits`.
+    """
+
+    chosen: str
+    best: str
+    folds: int
+    fits: int
+    budget: int
+    candidates: list[TriedRecipe]
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The recipes as rows of `CHOICE_HEADS`."""
+        return [
+            (
+                f"{one.name} (chosen)" if one.name == self.chosen else one.name,
+                one.fitted_by,
+                ", ".join(f"{name}={_shown(value)}" for name, value in one.parameters.items()),
+                _figure(one.log_loss, one.log_loss_error),
+                _figure(one.auc),
+                str(one.fits),
+                one.why,
+            )
+            for one in self.candidates
+        ]
+
+
+class Imported(Stored):
+    """Where an imported version comes from.
+
+    Attributes:
+        source: What the person named: a file, a folder or an address of MLflow.
+        file: The file of the model in it.
+        sha256: Of that file.
+        format: How that file was written.
+        estimator: The estimator's class.
+        reads: The features that it reads, in its order.
+        imported_on: The day of the import, UTC: it was trained before.
+        as_of: The newest month that it was trained on, as the person said; None if unknown.
+        customers: How many customers it was trained on, by the list; None without one.
+        sample: Rows of typical values, which are no customer's, for the golden predictions.
+        libraries: The libraries that read it, with their versions.
+    """
+
+    source: str
+    file: str
+    sha256: str
+    format: str
+    estimator: str
+    reads: list[str]
+    positive_class: JsonValue
+    imported_on: str
+    by: str
+    reason: str
+    as_of: str | None
+    customers: int | None
+    sample: list[dict[str, JsonValue]]
+    libraries: dict[str, str]
+
+    @property
+    def sentence(self) -> str:
+        """Where it comes from, for people."""
+        return f"It was imported from {self.source} by {self.by} on {self.imported_on}."
 
 
 class ModelCard(Stored):
@@ -92,12 +218,18 @@ class ModelCard(Stored):
 
     Attributes:
         digest: Its identity: the same data, recipe and code give the same digest.
-        as_of: The newest month of its training rows.
-        months: All months of its training rows.
-        metrics: Its metrics on the holdout rows.
-        made_from: What makes it again; None for a version of an earlier platform.
+        as_of: The newest month of its training rows; of an imported version the last day whose
+            rows may have trained it.
+        months: All months of its training rows; empty if they are unknown.
+        metrics: Its metrics on the holdout rows; empty for an imported version.
+        made_from: What makes it again; None for a version of an earlier platform, and for an
+            imported one.
+        reasons_by: How the reasons of an estimator of the business are measured; None for an
+            algorithm of the platform.
+        imported: Where it comes from; None for a version that the platform trained.
         contract: What it reads and predicts, as `Contract.written` of `of_version`; None for a
             version of an earlier platform.
+        chosen_from: The recipes that competed for it; None for a single recipe.
     """
 
     digest: str
@@ -115,6 +247,23 @@ class ModelCard(Stored):
     metrics: dict[str, Any]
     made_from: MadeFrom | None = None
     contract: dict[str, JsonValue] | None = None
+    chosen_from: ChosenFrom | None = None
+    reasons_by: str | None = None
+    imported: Imported | None = None
+
+    @property
+    def trained_as_of(self) -> str | None:
+        """The newest month that it was trained on; None if that is unknown."""
+        if self.imported is not None:
+            return self.imported.as_of
+        return self.as_of
+
+    @property
+    def libraries(self) -> list[str]:
+        """The packages that an estimator of the business is made of; empty without one."""
+        if self.made_from is None:
+            return []
+        return [*self.made_from.fitted_with.get("estimator", {}).get("libraries", {})]
 
 
 class GoldenPrediction(_Frozen):
@@ -140,6 +289,11 @@ class ReleaseManifest(_Frozen):
     golden: list[GoldenPrediction]
     candidate_digest: NonEmpty
     created_at: UtcTime
+
+
+def manifest_digest(manifest: ReleaseManifest) -> str:
+    """The digest of a release as receipts record it."""
+    return digest_of(manifest.model_dump(mode="json"))
 
 
 class Pointer(_Frozen):

@@ -19,6 +19,7 @@ from churn_platform.base.errors import IntegrityError
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.statistics import FloatArray
 from churn_platform.training.release import (
+    IMPORTED,
     MODEL_FILE,
     ModelCard,
     Pointer,
@@ -28,11 +29,18 @@ from churn_platform.training.releases import Releases
 from churn_platform.training.scorer import (
     BOOSTER_FILE,
     FORM_FILE,
+    Booster,
     FormScorer,
     ModelScorer,
     Scorer,
     ServingForm,
     check_golden,
+)
+from churn_platform.training.trees import (
+    CATBOOST_FILE,
+    XGBOOST_FILE,
+    CatBoostTrees,
+    XGBoostTrees,
 )
 from churn_platform.training.version_contracts import VersionContracts
 
@@ -146,6 +154,14 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+BOOSTERS: dict[str, Callable[[bytes], Booster]] = {
+    BOOSTER_FILE: LightGBMBooster,
+    XGBOOST_FILE: XGBoostTrees.load,
+    CATBOOST_FILE: CatBoostTrees.load,
+}
+"""The file of a booster in a release, and what loads it."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A verified release, ready to answer."""
@@ -161,6 +177,10 @@ class Loaded:
     """Whether the threshold was chosen by the costs that the contract gives."""
     contract: Contract
     """What it reads, in the contract in use."""
+    reasons_by: str | None = None
+    """How the reasons of an estimator of the business are measured."""
+    libraries: tuple[str, ...] = ()
+    """The packages that an estimator of the business is made of."""
 
 
 def load_release(releases: Releases, contract: Contract, version: int, pointer: Pointer) -> Loaded:
@@ -180,9 +200,14 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
     manifest = releases.verify(version)
     card = releases.card(version)
     own = VersionContracts(contract, releases).of(card)
-    scorer = _scorer(manifest, lambda name: releases.read(manifest, name))
-    check_golden(scorer, manifest.golden)
-    threshold_given = isinstance(card, ModelCard) and own.threshold_given(card.as_json())
+    scorer = load_scorer(releases, manifest)
+    threshold_given = False
+    reasons_by = None
+    libraries: list[str] = []
+    if isinstance(card, ModelCard):
+        threshold_given = own.threshold_given(card.as_json())
+        reasons_by = card.reasons_by
+        libraries = card.libraries
     return Loaded(
         manifest,
         scorer,
@@ -191,16 +216,28 @@ def load_release(releases: Releases, contract: Contract, version: int, pointer: 
         pointer.previous_version,
         threshold_given,
         own,
+        reasons_by,
+        tuple(libraries),
     )
+
+
+def load_scorer(releases: Releases, manifest: ReleaseManifest) -> Scorer:
+    """The scorer of a verified release, after it reproduced the golden predictions.
+
+    Raises:
+        IntegrityError: it cannot be loaded, or predicts something else.
+    """
+    scorer = _scorer(manifest, lambda name: releases.read(manifest, name))
+    check_golden(scorer, manifest.golden)
+    return scorer
 
 
 def _scorer(manifest: ReleaseManifest, read: Callable[[str], bytes]) -> Scorer:
     if FORM_FILE in manifest.files:
-        return FormScorer(
-            ServingForm.model_validate_json(read(FORM_FILE)),
-            LightGBMBooster(read(BOOSTER_FILE)),
-        )
+        file, load = next(one for one in BOOSTERS.items() if one[0] in manifest.files)
+        return FormScorer(ServingForm.model_validate_json(read(FORM_FILE)), load(read(file)))
     from churn_platform.training.model import load_model
 
     features = tuple((feature.name, feature.dtype) for feature in manifest.features)
-    return ModelScorer(load_model(read(MODEL_FILE), features))
+    imported = manifest.algorithm == IMPORTED
+    return ModelScorer(load_model(read(MODEL_FILE), features, imported=imported))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from churn_platform.base.digests import digest_of
-from churn_platform.base.errors import DataError, IntegrityError, UsageError
+from churn_platform.base.errors import ChurnError, DataError, IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file, write_json
 from churn_platform.ledger.receipts import GENESIS, first_fault
 from churn_platform.training.release import (
@@ -22,6 +22,7 @@ from churn_platform.training.release import (
     ModelCard,
     Pointer,
     ReleaseManifest,
+    manifest_digest,
 )
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -268,6 +269,14 @@ class Releases:
 
     def _remedy(self, version: int) -> str:
         return f"point at another version, or remove {self._folder(version)} and publish it again"
+
+
+def is_pinned(releases: Releases, version: int, digest: str) -> bool:
+    """Whether a version has the release of this manifest digest; a damaged one has not."""
+    try:
+        return manifest_digest(releases.manifest(version)) == digest
+    except (ChurnError, OSError):
+        return False
 
 
 def _put(target: Path, content: bytes | Path) -> str:

@@ -8,6 +8,11 @@ all.
 from churn_platform.promotion.criteria.base import Criterion, Outcome
 from churn_platform.promotion.evidence import Evidence
 
+IMPORT_AGAIN = (
+    "Import it again with the list of its customers (`churn import-model ... --trained-on FILE"
+    " --serve`), say in policy.promotion.incumbent_trained_before when it was trained, or override"
+    " with a reason."
+)
 WAY_OUT = "retrain production's recipe with this holdout, or override with a reason"
 
 
@@ -29,7 +34,12 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
     if weightless:
         seen += f"; {weightless:,} rows whose label a contact may have changed were left out"
     compared = f"{who} trained on any customer of the {left:,} holdout rows compared{seen}."
-    return "pass", compared + _features(evidence)
+    return "pass", compared + _features(evidence) + _imported(evidence)
+
+
+def _imported(evidence: Evidence) -> str:
+    """What is known of an imported production model, as a further sentence."""
+    return f" {evidence.imported}" if evidence.imported and evidence.compares else ""
 
 
 def _features(evidence: Evidence) -> str:
@@ -56,6 +66,11 @@ def _why_not(evidence: Evidence, gone: int, weightless: int) -> str:
         f"{evidence.churners:,} {evidence.effective}churners and"
         f" {evidence.stayers:,} {evidence.effective}others"
     )
+    if evidence.compares and evidence.production_saw is None and evidence.imported:
+        return (
+            f"Any of the {total:,} holdout rows may have trained production (version"
+            f" {evidence.production_version}): not comparable. {evidence.imported} {IMPORT_AGAIN}"
+        )
     if evidence.compares and evidence.production_saw is None:
         return (
             f"Production (version {evidence.production_version}) carries no digest of its"
@@ -83,6 +98,7 @@ def _why_not(evidence: Evidence, gone: int, weightless: int) -> str:
     return (
         f"{gone:,} of {total:,} holdout rows are of customers that {who} trained on; the rest"
         f" hold {remain}, where {wanted} of each are needed: not comparable; {way_out}."
+        f"{_imported(evidence)}"
     )
 
 

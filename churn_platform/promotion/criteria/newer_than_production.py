@@ -12,6 +12,14 @@ def rule(evidence: Evidence) -> tuple[Outcome, str]:
         return "not_applicable", "There is no production model to be newer than."
     ours = evidence.as_of
     theirs = evidence.production_as_of
+    if theirs is None and evidence.imported:
+        return (
+            "warn",
+            (
+                "Production was imported without the month that it was trained on, so nothing"
+                " shows that the candidate is newer."
+            ),
+        )
     if theirs is None:
         return (
             "fail",
