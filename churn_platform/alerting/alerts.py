@@ -3,96 +3,30 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from churn_platform.alerting import channels
+from churn_platform.alerting.alert_state import (
+    Delivered,
+    Notice,
+    State,
+    read_state,
+    write_state,
+)
+from churn_platform.alerting.channels import Attachment, Channel
 from churn_platform.alerting.messages import (
     MOST_TRIES,
     OLDEST,
     Message,
-    Severity,
     message_of,
-    next_try,
     repeats,
 )
+from churn_platform.alerting.report_mail import NoReports, ReportsToSend
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError
-from churn_platform.base.files import write_text
 from churn_platform.base.home import Home
 from churn_platform.lake.records import Records
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
-
-KEPT_NOTICES = 100
-
-
-class Delivered(BaseModel):
-    """What one channel was sent: receipts up to `sequence`, notices up to `notice`."""
-
-    sequence: int
-    notice: int = 0
-    sent: int = 0
-    lost: int = 0
-    failures: int = 0
-    tried: AwareDatetime | None = None
-    error: str = ""
-
-    @property
-    def next_try(self) -> dt.datetime | None:
-        """When the channel is tried again after a failure."""
-        if not self.failures or not self.tried:
-            return None
-        return next_try(self.failures, self.tried)
-
-
-class Notice(BaseModel):
-    """An event without a receipt: a daemon that stopped, a run that is not tried again."""
-
-    number: int
-    time: AwareDatetime
-    title: str
-    body: str
-    severity: Severity
-
-
-class State(BaseModel):
-    """The content of `alerts.json`."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    receivers: dict[str, Delivered] = {}
-    notices: list[Notice] = []
-    down: dict[str, AwareDatetime] = {}
-    """What was reported as down and not yet as back, and when."""
-    given_up: dict[str, str] = {}
-    """What was reported as given up -> the evidence it was tried on."""
-
-    def notify(self, message: Message, now: dt.datetime) -> None:
-        """Add a notice; the newest `KEPT_NOTICES` are kept."""
-        new = Notice(number=self.last_notice + 1, time=now, **vars(message))
-        self.notices = [*self.notices, new][-KEPT_NOTICES:]
-
-    @property
-    def last_notice(self) -> int:
-        """Number of the newest notice."""
-        if self.notices:
-            return self.notices[-1].number
-        return 0
-
-
-def read_state(file: Path) -> State:
-    """The state; a new one, without the past, if the file is missing or damaged."""
-    try:
-        return State.model_validate_json(file.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return State()
-
-
-def write_state(file: Path, state: State) -> None:
-    """Write the state atomically."""
-    write_text(file, state.model_dump_json(indent=2) + "\n")
 
 
 @dataclass(frozen=True)
@@ -143,22 +77,28 @@ class Alerts:
     """The alerts of one home; without channels in the settings it does nothing."""
 
     def __init__(
-        self, home: Home, business: Callable[[], str], ledger: LedgerStore, records: Records
+        self,
+        home: Home,
+        business: Callable[[], str],
+        ledger: LedgerStore,
+        records: Records,
+        reports: ReportsToSend | None = None,
     ) -> None:
         self.home = home
         self.business = business
         """The contract's name; read late, because `churn doctor` also runs without a contract."""
         self.ledger = ledger
         self.records = records
+        self.reports = reports or NoReports()
         self.file = home.folder / "alerts.json"
 
-    def channels(self) -> dict[str, str]:
-        """Names without secrets -> URLs.
+    def channels(self) -> dict[str, Channel]:
+        """Names without secrets -> channels.
 
         Raises:
             UsageError: the file with the URLs cannot be read.
         """
-        return channels.names(self.home.settings.alert_receivers())
+        return channels.named(self.home.settings.alert_receivers())
 
     def begin(self) -> None:
         """Start new channels at the present, without the past."""
@@ -175,10 +115,12 @@ class Alerts:
         """
         done = Sent()
 
-        def send_all(state: State, found: dict[str, str]) -> None:
+        def send_all(state: State, found: dict[str, Channel]) -> None:
             items = self._new_items(state, list(found))
-            for name, url in found.items():
-                self._send(name, url, state, items, done, anyway=anyway)
+            for name, channel in found.items():
+                sending = Sending(name, channel, state, self, done, anyway=anyway)
+                if sending.send_items(items):
+                    sending.send_reports(channels.receives(found, name))
 
         self._round(send_all, done)
         return done
@@ -189,15 +131,16 @@ class Alerts:
         Raises:
             UsageError: the file with the URLs cannot be read.
         """
-        body = (
-            f"Alerts of {self.home.folder.name} arrive here. This is a test, sent by `churn"
-            " alert --test`."
-        )
-        message = Message(f"{self.business()}: a test", body, "info")
-        return [
-            {"receiver": name, "error": channels.send(url, message) or ""}
-            for name, url in self.channels().items()
-        ]
+        answers = []
+        for name, channel in self.channels().items():
+            what = "Alerts" if channel.takes_alerts else "Monthly reports"
+            body = (
+                f"{what} of {self.home.folder.name} arrive here. This is a test, sent by `churn"
+                " alert --test`."
+            )
+            message = Message(f"{self.business()}: a test", body, "info")
+            answers.append({"receiver": name, "error": channels.send(channel, message) or ""})
+        return answers
 
     def seen(self, what: str, *, up: bool, sentence: str, sign: dt.datetime | None = None) -> None:
         """Notice that something has stopped or runs again, once each; the next `send` sends it.
@@ -210,7 +153,7 @@ class Alerts:
                 down proves nothing.
         """
 
-        def keep(state: State, _: dict[str, str]) -> None:
+        def keep(state: State, _: dict[str, Channel]) -> None:
             since = state.down.get(what)
             stale = up and sign is not None and since is not None and sign <= since
             if up == (since is None) or stale:
@@ -245,13 +188,13 @@ class Alerts:
         if "the contract" not in read_state(self.file).given_up:
             return
 
-        def keep(state: State, _: dict[str, str]) -> None:
+        def keep(state: State, _: dict[str, Channel]) -> None:
             state.given_up.pop("the contract", None)
 
         self._round(keep, wait=5.0)
 
     def _notice_once(self, what: str, evidence: str, title: str, sentence: str) -> None:
-        def keep(state: State, _: dict[str, str]) -> None:
+        def keep(state: State, _: dict[str, Channel]) -> None:
             if state.given_up.get(what) != evidence:
                 state.given_up = {**state.given_up, what: evidence}
                 message = Message(f"{self.business()}: {title}", sentence, "failure")
@@ -272,7 +215,10 @@ class Alerts:
         answers = []
         for name in found:
             channel = state.receivers.get(name) or self._new(state)
-            unsent = [item for item in items if item.message and item.is_new_to(channel)]
+            unsent: list[object] = []
+            if found[name].takes_alerts:
+                unsent += [item for item in items if item.message and item.is_new_to(channel)]
+            unsent += self.unsent_reports(channel, channels.receives(found, name))
             again = channel.next_try
             answers.append(
                 ChannelStatus(
@@ -307,7 +253,8 @@ class Alerts:
                 repeats(receipt, other) for other in refused if other.sequence < receipt.sequence
             ):
                 decision = decisions.get(str(receipt.evidence.get("decision")))
-                message = message_of(receipt, self.business(), decision)
+                why = self._why_performance_fell(receipt)
+                message = message_of(receipt, self.business(), decision, why)
             time = dt.datetime.fromisoformat(receipt.time)
             found.append(Item(receipt.sequence, time, message, of_ledger=True))
         for notice in notices:
@@ -315,9 +262,19 @@ class Alerts:
             found.append(Item(notice.number, notice.time, message, of_ledger=False))
         return found
 
+    def _why_performance_fell(self, receipt: Receipt) -> str:
+        """What the month's record gives as the cause of a fall; empty where it gives none."""
+        if receipt.act not in ("retraining requested", "retraining skipped"):
+            return ""
+        fields = self.records.read("performance", dt.date.fromisoformat(receipt.subject)) or {}
+        for entry in fields.get("evaluated", ()):
+            if entry.get("fall"):
+                return str(entry["fall"]["sentence"])
+        return ""
+
     def _round(
         self,
-        work: Callable[[State, dict[str, str]], None],
+        work: Callable[[State, dict[str, Channel]], None],
         done: Sent | None = None,
         wait: float = 0.0,
     ) -> None:
@@ -332,7 +289,7 @@ class Alerts:
             with FileLock(self.home.folder / "alerts.lock", timeout=wait):
                 state = read_state(self.file)
                 before = state.model_copy(deep=True)
-                self._enter(state, list(found))
+                self._enter(state, found)
                 work(state, found)
                 if state != before:
                     write_state(self.file, state)
@@ -341,12 +298,30 @@ class Alerts:
         except (ChurnError, OSError) as error:
             problems.append(f"Alerts are not sent: {error}")
 
-    def _enter(self, state: State, found: Sequence[str]) -> None:
+    def unsent_reports(self, channel: Delivered, audiences: Sequence[str]) -> list[str]:
+        """The audiences whose newest report a channel was not sent; not those that it was not
+        sent any before, because a channel starts at the present.
+        """
+        newest = self.reports.newest()
+        wanted = set(audiences).intersection(self.reports.audiences())
+        return [
+            one for one in audiences if one in wanted and channel.reports.get(one, newest) < newest
+        ]
+
+    def _enter(self, state: State, found: dict[str, Channel]) -> None:
         """Add new channels, remove old ones, follow a ledger that was restored from a backup."""
         state.receivers = {name: state.receivers.get(name) or self._new(state) for name in found}
         head = self._head()
-        for channel in state.receivers.values():
+        newest = self.reports.newest()
+        wanted = self.reports.audiences()
+        for name, channel in state.receivers.items():
             channel.sequence = min(channel.sequence, head)
+            if not found[name].takes_alerts:
+                channel.sequence = head
+                channel.notice = state.last_notice
+            for audience in channels.receives(found, name):
+                if audience in wanted:
+                    channel.reports.setdefault(audience, newest)
 
     def _new(self, state: State) -> Delivered:
         return Delivered(sequence=self._head(), notice=state.last_notice)
@@ -357,49 +332,79 @@ class Alerts:
             return 0
         return head.sequence
 
-    def _send(
-        self,
-        name: str,
-        url: str,
-        state: State,
-        items: Sequence[Item],
-        done: Sent,
-        *,
-        anyway: bool,
-    ) -> None:
-        """Send one channel what is new to it, up to the first failure."""
-        channel = state.receivers[name]
-        now = self.home.now()
-        for item in items:
-            if not item.is_new_to(channel):
-                continue
-            if item.message is not None and now - item.time > OLDEST:
-                channel.lost += 1
-            elif item.message is not None:
-                again = channel.next_try
-                if again is not None and now < again and not anyway:
-                    return
-                channel.tried = now
-                write_state(self.file, state)  # before: a full disk must not repeat messages
-                channel.error = channels.send(url, item.message) or ""
-                if channel.error:
-                    channel.failures += 1
-                    done.problems.append(
-                        f"An alert did not reach {name}: it {channel.error}. It is tried again"
-                        " later."
-                    )
-                    if channel.failures < MOST_TRIES:
-                        return
-                    channel.lost += 1
-                else:
-                    channel.sent += 1
-                    done.sent += 1
-                channel.failures = 0
-            item.mark_sent_to(channel)
-
     def _new_items(self, state: State, found: Sequence[str]) -> list[Item]:
         """Everything that is new to at least one channel."""
         known = [state.receivers[name].sequence for name in found if name in state.receivers]
         if not known:
             return []
         return self.items(min(known), state.notices)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """Sends one channel what is new to it, in one round."""
+
+    name: str
+    channel: Channel
+    state: State
+    alerts: Alerts
+    done: Sent
+    anyway: bool
+
+    @property
+    def delivered(self) -> Delivered:
+        """What the channel was sent."""
+        return self.state.receivers[self.name]
+
+    def send_items(self, items: Sequence[Item]) -> bool:
+        """Send the alerts up to the first failure; False if one waits."""
+        now = self.alerts.home.now()
+        for item in items:
+            if not item.is_new_to(self.delivered):
+                continue
+            if item.message is not None and now - item.time > OLDEST:
+                self.delivered.lost += 1
+            elif item.message is not None and not self._send(item.message):
+                return False
+            item.mark_sent_to(self.delivered)
+        return True
+
+    def send_reports(self, audiences: Sequence[str]) -> None:
+        """Send the newest report to each audience, once its month's run is complete."""
+        for audience in self.alerts.unsent_reports(self.delivered, audiences):
+            if self._waits():
+                return
+            mail = self.alerts.reports.mail(audience)
+            if mail is None:
+                return
+            if not self._send(mail.message, mail.attachments):
+                return
+            self.delivered.reports[audience] = mail.as_of
+            write_state(self.alerts.file, self.state)  # at once: a kill must not repeat it
+
+    def _waits(self) -> bool:
+        again = self.delivered.next_try
+        return again is not None and self.alerts.home.now() < again and not self.anyway
+
+    def _send(self, message: Message, attachments: Sequence[Attachment] = ()) -> bool:
+        """Send a message, or give it up after its last try; False if it waits."""
+        if self._waits():
+            return False
+        delivered = self.delivered
+        delivered.tried = self.alerts.home.now()
+        write_state(self.alerts.file, self.state)  # before: a full disk must not repeat messages
+        delivered.error = channels.send(self.channel, message, attachments) or ""
+        if delivered.error:
+            delivered.failures += 1
+            self.done.problems.append(
+                f"An alert did not reach {self.name}: it {delivered.error}. It is tried again"
+                " later."
+            )
+            if delivered.failures < MOST_TRIES:
+                return False
+            delivered.lost += 1
+        else:
+            delivered.sent += 1
+            self.done.sent += 1
+        delivered.failures = 0
+        return True

@@ -4,8 +4,14 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, get_args
 
 from churn_platform.alerting.messages import Message
+from churn_platform.contract.policy import Audience
+
+if TYPE_CHECKING:
+    from apprise import AppriseAttachment
 
 SECONDS = 10.0
 """How long one channel may take; the loop waits for it."""
@@ -13,13 +19,72 @@ LOGGERS = ("apprise", "urllib3", "requests_oauthlib")
 """At level DEBUG they log complete URLs."""
 
 
-def names(urls: Sequence[str]) -> dict[str, str]:
-    """A name for each URL without its secrets, such as "slack 1" -> the URL."""
-    return {f"{_scheme(url)} {place}": url for place, url in enumerate(urls, start=1)}
+ALERTS = "alerts"
+AUDIENCES: tuple[Audience, ...] = get_args(Audience)
+TAGGED = re.compile(r"(\w+(?:,\w+)*)=(?=\w+://)")
+"""Apprise's own notation: `team,manager=mailto://...`."""
 
 
-def send(url: str, message: Message) -> str | None:
+@dataclass(frozen=True)
+class Channel:
+    """One receiver: its URL, and the tags that say what it is sent."""
+
+    url: str = field(repr=False)
+    tags: tuple[str, ...] = ()
+
+    @property
+    def takes_alerts(self) -> bool:
+        """Whether it is sent alerts: a channel without tags is, and one whose tags are wrong
+        fails with them.
+        """
+        return not self.tags or ALERTS in self.tags or self.fault is not None
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with its tags."""
+        if set(self.tags) <= {ALERTS, *AUDIENCES}:
+            return None
+        known = ", ".join((ALERTS, *AUDIENCES))
+        return f"has a tag that is none of {known}"
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file that goes with a message; channels that take no files are sent the text alone."""
+
+    name: str
+    content: bytes
+    media_type: str
+
+
+def named(urls: Sequence[str]) -> dict[str, Channel]:
+    """A name for each URL without its secrets, such as "slack 1" -> the channel."""
+    found = {}
+    for place, written in enumerate(urls, start=1):
+        tagged = TAGGED.match(written)
+        tags = () if tagged is None else tuple(tagged[1].split(","))
+        url = written if tagged is None else written[tagged.end() :]
+        found[f"{_scheme(url)} {place}"] = Channel(url, tags)
+    return found
+
+
+def receives(channels: dict[str, Channel], name: str) -> tuple[str, ...]:
+    """The audiences whose report a channel is sent: those of its tags, and as a channel of alerts
+    also those that no channel is tagged with.
+    """
+    channel = channels[name]
+    tagged = {tag for other in channels.values() for tag in other.tags}
+    return tuple(
+        audience
+        for audience in AUDIENCES
+        if audience in channel.tags or (channel.takes_alerts and audience not in tagged)
+    )
+
+
+def send(channel: Channel, message: Message, attachments: Sequence[Attachment] = ()) -> str | None:
     """Send a message; None if it was accepted, else why not, without the URL's secrets."""
+    if channel.fault is not None:
+        return channel.fault
     import apprise
 
     asset = apprise.AppriseAsset(
@@ -29,19 +94,34 @@ def send(url: str, message: Message) -> str | None:
     with _silent():
         try:
             receiver = apprise.Apprise(asset=asset)
-            if not receiver.add(url):
+            if not receiver.add(channel.url):
                 return "is not a URL that Apprise knows"
             result = receiver.notify(
                 title=message.title,
                 body=message.body,
                 notify_type=message.severity,
                 body_format="text",
+                attach=_attached(attachments),
             )
             if result:
                 return None
             return _why(result)
         except Exception as error:  # noqa: BLE001 - none of over a hundred plugins may stop the loop
             return f"made Apprise fail ({type(error).__name__})"
+
+
+def _attached(attachments: Sequence[Attachment]) -> "AppriseAttachment | None":
+    """The attachments as Apprise takes them; from memory, because a file may name customers."""
+    from apprise import AppriseAttachment
+    from apprise.attachment.memory import AttachMemory
+
+    if not attachments:
+        return None
+    found = AppriseAttachment()
+    for one in attachments:
+        file = AttachMemory(one.content, one.name, one.media_type)  # type: ignore[no-untyped-call]
+        found.add(file)
+    return found
 
 
 def _why(result: object) -> str:

@@ -75,10 +75,18 @@ RULES = {
     "stand-down ended": Rule(
         "{subject} no longer stands down", "success", "Its scores can be used again."
     ),
+    "canary completed": Rule(
+        "the canary {subject} passed its last step",
+        "info",
+        "Promote it or end it: `churn canary` shows its figures.",
+    ),
     "warnings raised": Rule(
         "warnings about {subject}",
         "warning",
         "Nothing was stopped. `churn status` shows the warnings.",
+    ),
+    "test ended": Rule(
+        "{subject} of two versions is over", "info", "`churn test` shows its looks."
     ),
     "recovery": Rule("recovered: {subject}", "warning", "Nothing to do."),
 }
@@ -104,6 +112,24 @@ OF_CAMPAIGNS = {
     ),
 }
 """What of an act `campaign effect changed` sends an alert: what it is about, and its state."""
+OF_CANARIES = {
+    "stopped": Rule(
+        "the canary {subject} was stopped",
+        "failure",
+        "Production answers every customer. `churn canary` shows the figures.",
+    ),
+    "production changed": Rule(
+        "the canary {subject} ended with the change of production",
+        "warning",
+        "Production answers every customer. `churn canary` starts another one.",
+    ),
+    "release changed": Rule(
+        "the canary {subject} ended, its release was changed",
+        "failure",
+        "Production answers every customer. Find out who changed the release: `churn verify`.",
+    ),
+}
+"""The ends of a canary that send an alert; those that a person decided do not."""
 SHOWN = {"pass": "pass", "fail": "FAIL", "warn": "warn"}
 
 
@@ -117,7 +143,7 @@ class Message:
 
 
 def message_of(
-    receipt: Receipt, business: str, decision: Mapping[str, Any] | None
+    receipt: Receipt, business: str, decision: Mapping[str, Any] | None, explained: str = ""
 ) -> Message | None:
     """The message of one receipt; None if it needs no alert.
 
@@ -125,6 +151,7 @@ def message_of(
         receipt: the receipt.
         business: the contract's name.
         decision: the record of the decision that the receipt's evidence names, if any.
+        explained: why the realised performance of the month fell, if it did.
     """
     found = _rule(receipt, decision)
     if found is None:
@@ -137,7 +164,10 @@ def message_of(
     when = receipt.time[:19].replace("T", " ")
     signed = f"Alert {code}, receipt {receipt.sequence}, {when} UTC, by {receipt.actor}."
     # A blank line between paragraphs: Teams joins lines that only a line break separates.
-    body = "\n\n".join([receipt.reason, rule.action, *results, signed])
+    reasons = [receipt.reason]
+    if explained and code == "PERFORMANCE_FELL":
+        reasons.append(explained)
+    body = "\n\n".join([*reasons, rule.action, *results, signed])
     return Message(f"{business}: {title}", body, rule.severity)
 
 
@@ -181,14 +211,33 @@ def _rule(receipt: Receipt, decision: Mapping[str, Any] | None) -> tuple[str, Ru
     if act == "retraining skipped" and evidence.get("fallen"):
         action = f"No candidate can be trained yet. {PRODUCTION_STAYS}"
         return "PERFORMANCE_FELL", Rule("performance fell", "failure", action)
-    if act == "campaign effect changed":
-        about = (str(evidence.get("about")), str(evidence.get("state")))
-        if about not in OF_CAMPAIGNS:
-            return None
-        return f"CAMPAIGN_{'_'.join(about)}".upper(), OF_CAMPAIGNS[about]
+    if act in ("campaign effect changed", "canary ended"):
+        return _rule_of_state(act, evidence)
+    if act in ("promotion proposed", "rollback proposed") and evidence.get("test"):
+        title = RULES[act].title
+        return _code(act), Rule(title, "info", "`churn test` shows the figures and the command.")
     if act not in RULES:
         return None
-    return re.sub("[ -]", "_", act).upper(), RULES[act]
+    return _code(act), RULES[act]
+
+
+def _code(act: str) -> str:
+    return re.sub("[ -]", "_", act).upper()
+
+
+def _rule_of_state(act: str, evidence: Mapping[str, Any]) -> tuple[str, Rule] | None:
+    """The code and the rule of an act that some of its states alone make an alert."""
+    if act == "canary ended":
+        outcome = str(evidence.get("outcome"))
+        code = f"CANARY_{outcome.replace(' ', '_')}"
+        rule = OF_CANARIES.get(outcome)
+    else:
+        about = (str(evidence.get("about")), str(evidence.get("state")))
+        code = f"CAMPAIGN_{'_'.join(about)}"
+        rule = OF_CAMPAIGNS.get(about)
+    if rule is None:
+        return None
+    return code.upper(), rule
 
 
 def _kept(receipt: Receipt) -> str:

@@ -5,19 +5,27 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from churn_platform.alerting.alerts import Alerts
+from churn_platform.alerting.record_metrics import (
+    contacts_metrics,
+    drift_metrics,
+    estimate_metrics,
+    experiment_metrics,
+    gauge,
+    performance_metrics,
+    stamp,
+)
 from churn_platform.audit.checks import CheckResult
 from churn_platform.base.errors import StoreDown
 from churn_platform.base.files import read_json
 from churn_platform.contacts.campaign import CampaignRecord
 from churn_platform.contacts.effect import EffectState
 from churn_platform.contract.model import Contract
-from churn_platform.drift.result import DriftResult
+from churn_platform.experiments.files import read_running
 from churn_platform.ingestion.month_warnings import recorded
 from churn_platform.lake.lake import Lake, instant
 from churn_platform.lake.records import Records
@@ -26,11 +34,9 @@ from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import auc_interval
 from churn_platform.monitoring.drift import drift_record
-from churn_platform.monitoring.performance import (
-    ContactsInLabels,
-    MeasuredMetrics,
-    PerformanceRecord,
-)
+from churn_platform.monitoring.estimate_history import EstimateHistory
+from churn_platform.monitoring.performance import PerformanceRecord
+from churn_platform.training.release import IMPORTED
 from churn_platform.training.releases import Releases
 
 DAEMON_SILENT_SECONDS = 180.0
@@ -92,16 +98,6 @@ def daemon_metrics(state: DagsterState, now: float) -> Iterator[Metric]:
             if (when := getattr(found, name)) is not None:
                 ended.add_metric([job], when)
         yield ended
-
-
-def gauge(name: str, said: str, value: Any) -> Metric:  # noqa: ANN401 - whatever float takes
-    """A gauge without labels."""
-    return GaugeMetricFamily(name, said, value=float(value))
-
-
-def stamp(name: str, said: str, when: dt.datetime) -> Metric:
-    """A time, under a name with its unit."""
-    return gauge(f"{name}_timestamp_seconds", said, when.timestamp())
 
 
 Source = Callable[[], Iterable[Metric]]
@@ -198,25 +194,33 @@ class HomeMetrics:
             "Time since the training month of the version in production.",
             age,
         )
-        low, high = auc_interval(manifest.metrics)
-        yield gauge(
-            "churn_promoted_auc",
-            "AUC of the version in production at its decision.",
-            manifest.metrics["auc"],
-        )
-        yield gauge("churn_promoted_auc_low", "Lower end of that AUC's 95% interval.", low)
-        yield gauge("churn_promoted_auc_high", "Upper end of that AUC's 95% interval.", high)
+        if manifest.algorithm != IMPORTED:  # no decision measured an imported version
+            low, high = auc_interval(manifest.metrics)
+            yield gauge(
+                "churn_promoted_auc",
+                "AUC of the version in production at its decision.",
+                manifest.metrics["auc"],
+            )
+            yield gauge("churn_promoted_auc_low", "Lower end of that AUC's 95% interval.", low)
+            yield gauge("churn_promoted_auc_high", "Upper end of that AUC's 95% interval.", high)
+        yield from experiment_metrics(read_running(self.releases.folder))
 
     def drift(self) -> Iterator[Metric]:
         """The newest drift report with a result."""
         for month in reversed(self.records.months("drift_report")):
             record = drift_record(self.records, month)
             if record.result is not None:
-                yield from _drift_metrics(month, record.result, len(record.alarms))
+                yield from drift_metrics(month, record.result, len(record.alarms))
                 return
 
     def performance(self) -> Iterator[Metric]:
-        """The newest realised performance of the version in production."""
+        """The newest realised performance of the version in production, and the estimate of a
+        month whose labels have not arrived.
+        """
+        yield from self._realised()
+        yield from self._estimate()
+
+    def _realised(self) -> Iterator[Metric]:
         pointer = self.releases.pointer()
         if pointer is None:
             return
@@ -227,10 +231,17 @@ class HomeMetrics:
             own = [entry for entry in record.evaluated if entry.version == pointer.version]
             for entry in reversed(own):
                 if entry.metrics is not None:
-                    yield from _performance_metrics(entry.as_of, entry.metrics)
+                    yield from performance_metrics(entry.as_of, entry.metrics)
                     if entry.contacts is not None:
-                        yield from _contacts_metrics(entry.contacts)
+                        yield from contacts_metrics(entry.contacts)
                     return
+
+    def _estimate(self) -> Iterator[Metric]:
+        pointer = self.releases.pointer()
+        found = EstimateHistory(self.records).newest()
+        if pointer is None or found is None or found.version != pointer.version:
+            return
+        yield from estimate_metrics(found)
 
     def campaign(self) -> Iterator[Metric]:
         """What contacting was worth, by the newest record. A figure that is withheld or not
@@ -370,59 +381,3 @@ class HomeMetrics:
             for receipt in self.receipts.since(self._state.receipts):
                 self._state.take(receipt)
             return self._state
-
-
-def _drift_metrics(month: dt.date, result: DriftResult, alarms: int) -> Iterator[Metric]:
-    yield stamp("churn_drift_as_of", "The month of the newest drift report.", instant(month))
-    yield gauge(
-        "churn_drift_share",
-        "Share of the features that drifted since training.",
-        result.share,
-    )
-    yield gauge(
-        "churn_drift_share_threshold",
-        "The share above which drift requests a candidate.",
-        result.share_threshold,
-    )
-    yield gauge("churn_drift_alarms", "Drift figures above their threshold.", alarms)
-    if result.target_drift is not None:
-        yield gauge("churn_drift_target", "Drift of the target.", result.target_drift)
-    if result.prediction_drift is not None:
-        yield gauge("churn_drift_prediction", "Drift of the prediction.", result.prediction_drift)
-
-
-def _performance_metrics(as_of: str, metrics: MeasuredMetrics) -> Iterator[Metric]:
-    month = instant(dt.date.fromisoformat(as_of))
-    low, high = metrics.auc_interval
-    yield stamp("churn_realised_as_of", "The newest month that production was measured on.", month)
-    yield gauge(
-        "churn_realised_auc", "AUC of the version in production on that month.", metrics.auc
-    )
-    yield gauge("churn_realised_auc_low", "Lower end of its 95% interval.", low)
-    yield gauge("churn_realised_auc_high", "Upper end of its 95% interval.", high)
-
-
-def _contacts_metrics(contacts: ContactsInLabels) -> Iterator[Metric]:
-    """The same month by the labels as they arrived, and what contacts did to them."""
-    if contacts.naive_auc is not None:
-        yield gauge(
-            "churn_naive_auc",
-            "AUC on that month's labels as they arrived, not corrected for contacts.",
-            contacts.naive_auc,
-        )
-    if contacts.bounds is not None:
-        yield gauge(
-            "churn_realised_auc_lowest",
-            "Smallest AUC that labels of customers contacted without a plan allow.",
-            contacts.bounds[0],
-        )
-        yield gauge("churn_realised_auc_highest", "The largest such AUC.", contacts.bounds[1])
-    customers = GaugeMetricFamily(
-        "churn_realised_customers",
-        "Customers of that month by what contacts did to their labels.",
-        labels=["contacts"],
-    )
-    customers.add_metric(["assigned"], contacts.assigned)
-    customers.add_metric(["untouched"], contacts.untouched)
-    customers.add_metric(["outside a plan"], contacts.outside)
-    yield customers

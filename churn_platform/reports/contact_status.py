@@ -30,6 +30,7 @@ class ContactStatus(Stored):
         untouched_contacted: untouched customers who were contacted although they should not be.
         list_file: the list as CSV; None without a plan.
         excel_file: the list as Excel.
+        test: the test of two versions that the month belongs to; only where one does.
     """
 
     as_of: str
@@ -45,6 +46,7 @@ class ContactStatus(Stored):
     untouched_contacted: int
     list_file: str | None
     excel_file: str | None
+    test: str | None = None
 
 
 def asked_month(
@@ -124,7 +126,7 @@ class ContactStatuses:
         record = self.plans.record(month) or ContactPlanRecord()
         csv = contact_list(self.reports, month) if record.digest else None
         contacted, untouched_contacted = self._contacted(month, record)
-        return ContactStatus(
+        found = ContactStatus(
             as_of=month.isoformat(),
             note=record.note,
             waiting=record.waiting,
@@ -139,6 +141,9 @@ class ContactStatuses:
             list_file=str(csv) if csv else None,
             excel_file=str(csv.with_suffix(".xlsx")) if csv else None,
         )
+        if record.test is not None:
+            found = found.model_copy(update={"test": record.test})
+        return found
 
     def _contacted(self, month: dt.date, record: ContactPlanRecord) -> tuple[int, int]:
         """How many assigned and how many untouched customers were contacted before the label

@@ -13,6 +13,7 @@ from churn_platform.ingestion.month_warnings import (
     of_checks,
     of_decision,
     of_drift,
+    of_estimate,
     of_label_count,
     of_labels,
     of_performance,
@@ -26,6 +27,7 @@ from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.progress import Progress
+from churn_platform.monitoring.estimate_history import EstimateHistory
 from churn_platform.monitoring.stand_down import PerformanceHistory
 from churn_platform.training.releases import Releases
 
@@ -54,6 +56,7 @@ class MonthWarnings:
             *of_checks(training.get("failed_checks", {})),
             *self._of_drift(as_of, progress),
             *of_performance(entry.as_json() for entry in self.history.measured_by(as_of)),
+            *self._of_estimate(as_of),
             *of_scores(self.records.read("scores", as_of)),
             *self._of_decision(as_of, progress),
         ]
@@ -90,6 +93,15 @@ class MonthWarnings:
         if not self.lake.has_labels(as_of):
             return []
         return of_label_count(self.lake.label_count(as_of), self.contract.policy.ingestion)
+
+    def _of_estimate(self, as_of: dt.date) -> list[MonthWarning]:
+        """Until the labels are there: then the realised figure counts."""
+        if self.lake.has_labels(as_of):
+            return []
+        shown = EstimateHistory(self.records).newest(as_of)
+        if shown is None or shown.as_of != as_of.isoformat():
+            return []
+        return of_estimate(shown.as_json())
 
     def _of_drift(self, as_of: dt.date, progress: Progress) -> list[MonthWarning]:
         record = self.records.read("drift_report", as_of)

@@ -15,18 +15,24 @@ from churn_platform.base.home import Home
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import parse_as_of
 from churn_platform.contract.model import Contract
+from churn_platform.events.derived_tables import DerivedTables
+from churn_platform.events.held_events import held_events
+from churn_platform.experiments.model_test_status import ModelTestStatus
+from churn_platform.experiments.registered import Experiments
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
-from churn_platform.lake.tables import feature_frame
+from churn_platform.lake.tables import feature_frame, unknown_customer
 from churn_platform.ledger.state import Request
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import Proposal
 from churn_platform.loop.progress import Progress
+from churn_platform.monitoring.estimate_history import EstimateHistory
 from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.promotion.approvals import how_to_answer
 from churn_platform.promotion.decision import newest_value
+from churn_platform.promotion.shadow_evidence import shadow_sentence
 from churn_platform.reports.campaign_status import CampaignStatus
 from churn_platform.reports.contact_status import ContactStatus
 from churn_platform.reports.contract_status import contract_status
@@ -41,7 +47,12 @@ from churn_platform.reports.status_record import (
     WaitingCandidate,
 )
 from churn_platform.scoring.ranking import reasons
-from churn_platform.scoring.scoring import ScoresRecord, list_file, scores_record
+from churn_platform.scoring.scoring import (
+    ScoresRecord,
+    list_file,
+    scores_record,
+    why_arms_outdated,
+)
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.releases import Releases
 from churn_platform.training.version_contracts import VersionContracts
@@ -55,6 +66,8 @@ class ExplainingModel(Stored):
     as_of: str
     algorithm: str
     stand_down: bool
+    reasons_by: str | None = Field(exclude_if=lambda value: value is None)
+    """How the reasons of an estimator of the business are measured."""
 
 
 class Explanation(Stored):
@@ -109,6 +122,7 @@ class Status:
     contract: Contract
     contract_path: Path
     lake: Lake
+    derived: DerivedTables
     records: Records
     releases: Releases
     ledger: LedgerStore
@@ -123,6 +137,8 @@ class Status:
     contacts: Callable[[], ContactStatus | None]
     campaign: Callable[[], CampaignStatus | None]
     released: Callable[[int], Candidate]
+    experiments: Callable[[], Experiments]
+    model_test: Callable[[], ModelTestStatus | None]
 
     def now(self) -> HomeStatus:
         """The state of the home."""
@@ -141,6 +157,7 @@ class Status:
         if progress.published:
             quarantine = self.quarantine(progress.published[-1])
         state = self.ledger.state()
+        experiments = self.experiments()
         return HomeStatus(
             home=str(self.home.folder),
             contract=self.contract.name,
@@ -148,22 +165,33 @@ class Status:
             months=[month.isoformat() for month in progress.published],
             production=self.production(),
             newest_list=self.newest_list(),
+            events=held_events(self.lake, self.derived),
             contacts=self.contacts(),
-            pending=self._pending(),
+            pending=self.pending(),
             blocked=state.blocked,
             decisions=[AnsweredDecision.of(one, state) for one in progress.decisions],
             quarantine=quarantine,
             warnings=self.warnings.of_months(),
             performance=self.history.all(),
             answered=self.history.served(),
+            estimated=EstimateHistory(self.records).newest(),
             campaign=self.campaign(),
             proposal=self.proposal(),
+            shadows=list(experiments.state().shadows) or None,
+            canary=experiments.canary_report().running,
+            test=self._test(),
             next=due,
             reason=reason,
             alerts=self._alerts(),
         )
 
-    def _pending(self) -> WaitingCandidate | None:
+    def _test(self) -> str | None:
+        """What the test that runs shows; None without one."""
+        running = self.model_test()
+        return None if running is None else running.sentence
+
+    def pending(self) -> WaitingCandidate | None:
+        """The candidate that waits, or waited, for an approval."""
         found = self.waiting()
         if found is None:
             return None
@@ -173,6 +201,7 @@ class Status:
             lapsed=lapsed,
             how=how_to_answer(request.version),
             contact_value=newest_value(self.progress().decisions, request.version),
+            shadow=shadow_sentence(self.records, request.version),
         )
 
     def proposal(self) -> Proposal | None:
@@ -215,7 +244,7 @@ class Status:
         return ProductionStatus(
             version=manifest.version,
             as_of=manifest.training_as_of,
-            auc=manifest.metrics["auc"],
+            auc=manifest.metrics.get("auc"),
             stand_down=reason is not None,
             stand_down_reason=reason,
             algorithm=manifest.algorithm,
@@ -234,16 +263,20 @@ class Status:
                 return NewestList(
                     as_of=month.isoformat(),
                     version=record.version,
-                    outdated=self._outdated(record.version),
+                    outdated=self._outdated(record, record.version),
                 )
         return None
 
-    def _outdated(self, version: int) -> str | None:
-        """That another version is in production than made a list."""
+    def _outdated(self, record: ScoresRecord, version: int) -> str | None:
+        """That another version is in production than made a list, or that the canary has other
+        arms.
+        """
         pointer = self.releases.pointer()
-        if pointer is None or pointer.version == version:
+        if pointer is None:
             return None
-        return f"The list is of version {version}; version {pointer.version} is in production."
+        if pointer.version != version:
+            return f"The list is of version {version}; version {pointer.version} is in production."
+        return why_arms_outdated(record, self.experiments().state().canary) or None
 
     def decision(self, as_of: str | None) -> AnsweredDecision:
         """The newest decision, or the newest one of a month.
@@ -270,7 +303,12 @@ class Status:
             UsageError: an unknown month or customer, or a month that was not scored.
             ContractError: the contract lacks what the version reads.
         """
-        month, record, number = self._scored_month(as_of)
+        month, record, number = self.scored_month(as_of)
+        stands_down = record.stand_down is not None
+        canary = record.canary
+        if canary is not None and self._listed_as(month, entity)["version"] == canary.version:
+            number = canary.version
+            stands_down = canary.stand_down is not None
         version = self.released(number)
         try:
             contract = self.version_contracts.of(version.card)
@@ -282,11 +320,7 @@ class Status:
         key = contract.entity.column
         row = rows[rows[key].astype(str) == entity].reset_index(drop=True)
         if row.empty:
-            raise UsageError(
-                f"There is no customer {entity!r} in the snapshot of {month}."
-                f" {contract.advice_on_key(entity)}",
-                code="CUSTOMER_UNKNOWN",
-            )
+            raise unknown_customer(contract, entity, month)
         sentences = reasons(contract, row, version.model, contract.policy.scoring.reasons)
         probability = float(version.model.probability(row)[0])
         listed = self._listed_as(month, entity)
@@ -308,7 +342,8 @@ class Status:
                 version=version.version,
                 as_of=version.card.as_of,
                 algorithm=version.card.algorithm,
-                stand_down=record.stand_down is not None,
+                stand_down=stands_down,
+                reasons_by=version.card.reasons_by,
             ),
         )
 
@@ -318,7 +353,7 @@ class Status:
         Raises:
             UsageError: nothing was scored yet.
         """
-        month, record, number = self._scored_month(None)
+        month, record, number = self.scored_month(None)
         path = list_file(self.home.reports, month).with_suffix(".parquet")
         frame = pd.read_parquet(path).head(top)
         rows = [
@@ -333,7 +368,7 @@ class Status:
             key=key,
             record=record,
             production_version=None if pointer is None else pointer.version,
-            outdated=self._outdated(number),
+            outdated=self._outdated(record, number),
             not_scored=self.version_contracts.why_not_scored() or None,
             rows=rows,
         )
@@ -342,10 +377,10 @@ class Status:
         """What the month's list has of one customer."""
         frame = self.records.frame("scores", month)
         row = frame[frame[self.contract.entity.column].astype(str) == entity]
-        names = ("rank", "decile", "expected_loss", "already_left", "trained_on")
+        names = ("rank", "decile", "expected_loss", "already_left", "trained_on", "version")
         return _first_row(row.head(1).reset_index(drop=True).reindex(index=[0], columns=names))
 
-    def _scored_month(self, as_of: str | None) -> tuple[dt.date, ScoresRecord, int]:
+    def scored_month(self, as_of: str | None) -> tuple[dt.date, ScoresRecord, int]:
         """The newest scored month, or the asked one, with its record and its version.
 
         Raises:

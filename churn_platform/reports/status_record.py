@@ -5,10 +5,13 @@ from pydantic import Field
 from churn_platform.alerting.alerts import ChannelStatus
 from churn_platform.base.digests import digest_of
 from churn_platform.base.stored import Stored
+from churn_platform.events.held_events import HeldEvents
+from churn_platform.experiments.canary_status import CanaryStatus
 from churn_platform.lake.deliveries import QuarantineRecord
 from churn_platform.ledger.state import ProductionState, RequestRecord, Signature
 from churn_platform.ledger.version_acts import Proposal
 from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
+from churn_platform.monitoring.track_record import ShownEstimate
 from churn_platform.promotion.contact_value import ContactValue
 from churn_platform.promotion.decision import Decision
 from churn_platform.reports.campaign_status import CampaignStatus
@@ -31,11 +34,13 @@ class AnsweredDecision(Decision):
 
 
 class ProductionStatus(Stored):
-    """The version in production; its AUC is the one on the holdout at its decision."""
+    """The version in production; its AUC is the one on the holdout at its decision, None if it
+    was imported.
+    """
 
     version: int
     as_of: str
-    auc: float
+    auc: float | None
     stand_down: bool
     stand_down_reason: str | None
     algorithm: str
@@ -64,6 +69,8 @@ class WaitingCandidate(Stored):
     how: str
     contact_value: ContactValue | None = Field(exclude_if=lambda value: value is None)
     """What its contacts and those of production would be worth."""
+    shadow: str | None = Field(None, exclude_if=lambda value: value is None)
+    """What it showed as a shadow; absent if it was none."""
 
 
 class QuarantineStatus(Stored):
@@ -100,6 +107,8 @@ class HomeStatus(Stored):
     months: list[str]
     production: ProductionStatus | None
     newest_list: NewestList | None
+    events: list[HeldEvents] | None = Field(None, exclude_if=lambda value: value is None)
+    """What the logs hold; absent where the contract names no event table."""
     contacts: ContactStatus | None = Field(exclude_if=lambda value: value is None)
     """The newest contact plan; absent where the contract names no contacts."""
     pending: WaitingCandidate | None
@@ -109,9 +118,17 @@ class HomeStatus(Stored):
     warnings: list[dict[str, str]]
     performance: list[VersionPerformance]
     answered: list[ServedPerformance]
+    estimated: ShownEstimate | None = Field(exclude_if=lambda value: value is None)
+    """Production on the newest month, whose labels have not arrived; absent where they have."""
     campaign: CampaignStatus | None = Field(exclude_if=lambda value: value is None)
     """What contacting was worth; absent where the contract names no contacts."""
     proposal: Proposal | None
+    shadows: list[str] | None = Field(None, exclude_if=lambda value: value is None)
+    """The shadows that run; absent without one."""
+    canary: CanaryStatus | None = Field(None, exclude_if=lambda value: value is None)
+    """The canary that runs; absent without one."""
+    test: str | None = Field(None, exclude_if=lambda value: value is None)
+    """What the test of two versions that runs shows; absent without one."""
     next: DueStep | None
     reason: str
     alerts: list[ChannelStatus]

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from churn_platform.alerting.alerts import (
+from churn_platform.alerting.alert_state import (
     KEPT_NOTICES,
     Delivered,
     State,

@@ -204,10 +204,10 @@ def test_a_kill_between_two_messages_repeats_none_that_was_counted(watched, rece
     class Killed(BaseException):
         pass
 
-    def dies(url, message):
+    def dies(*message):
         if receiver.got:
             raise Killed
-        return sound(url, message)
+        return sound(*message)
 
     sound = channels.send
     alerter = watched(receiver.url)

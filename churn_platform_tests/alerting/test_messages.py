@@ -81,6 +81,7 @@ def test_a_promotion_is_one_message_of_the_four_receipts_that_it_writes():
         ("drop refused", {}, "the drop of version 2 is refused", "failure"),
         ("training refused", {}, "no candidate can be trained for version 2", "warning"),
         ("stand-down began", {}, "version 2 stands down", "failure"),
+        ("canary completed", {}, "the canary version 2 passed its last step", "info"),
         ("stand-down ended", {}, "version 2 no longer stands down", "success"),
         ("warnings raised", {}, "warnings about version 2", "warning"),
         ("rollback done", {"after": "version 1"}, "rolled back to version 1", "warning"),
@@ -105,6 +106,11 @@ def test_each_event_of_the_list_has_its_message(act, fields, title, severity):
         ("retraining requested", {"trigger": "performance"}, None, "PERFORMANCE_FELL"),
         ("retraining skipped", {"fallen": None}, None, None),
         ("retraining skipped", {"fallen": "It fell."}, None, "PERFORMANCE_FELL"),
+        ("canary ended", {"outcome": "stopped"}, None, "CANARY_STOPPED"),
+        ("canary ended", {"outcome": "release changed"}, None, "CANARY_RELEASE_CHANGED"),
+        ("canary ended", {"outcome": "production changed"}, None, "CANARY_PRODUCTION_CHANGED"),
+        ("canary ended", {"outcome": "promoted"}, None, None),
+        ("canary ended", {"outcome": "ended"}, None, None),
     ],
 )
 def test_some_acts_are_news_only_with_their_evidence(act, evidence, decision, code):

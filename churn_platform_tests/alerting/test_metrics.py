@@ -87,6 +87,16 @@ def test_production_has_its_version_its_age_and_its_auc_at_the_decision(january)
     assert found["churn_production_since_timestamp_seconds"] == pytest.approx(since)
 
 
+def test_a_canary_and_shadows_have_metrics_only_while_they_run(february_copy):
+    names = {"churn_canary_version", "churn_canary_share", "churn_shadows"}
+    assert names.isdisjoint(values(february_copy.metrics.production()))
+    experiments = february_copy.experiments
+    experiments.start_canary(1, (0.05,), dt.timedelta(days=1), "Ann", "To see it.")
+    experiments.start_shadow(None, "hours < 3", "Ann", "To see it.")
+    found = values(february_copy.metrics.production())
+    assert [found[name] for name in sorted(names)] == [0.05, 1, 1]
+
+
 def test_realised_performance_is_that_of_the_version_in_production(february_decided):
     found = values(february_decided.metrics.performance())
     [entry] = [
