@@ -658,7 +658,7 @@ def main() -> None:
     if "month" in parts:
         print_month(1_500 if quick else CUSTOMERS, 3 if quick else 4)
     if "naive" in parts:
-        print_naive(asked.seeds or (3 if quick else 200), users)
+        print_naive(asked.seeds or (1 if quick else 200), users)
     if "training" in parts:
         print_training(asked.seeds or (1 if quick else 20), 2 if quick else MONTHS, users)
     if "quiet" in parts:

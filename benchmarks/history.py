@@ -26,9 +26,9 @@ GOAL = 1.3
 MONTHS = 24
 CUSTOMERS = 7_000
 MIDDLE = (11, 12, 13)
-QUICK_MONTHS = 5
+QUICK_MONTHS = 4
 QUICK_CUSTOMERS = 1_500
-QUICK_MIDDLE = (3, 4)
+QUICK_MIDDLE = (3,)
 
 
 def _open(folder: Path) -> Services:

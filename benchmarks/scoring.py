@@ -58,7 +58,7 @@ def _ours(options: argparse.Namespace, clock: harness.Clock) -> dict[str, Any]:
     key = CONTRACT.entity.column
     policy = CONTRACT.policy.scoring
     with clock.running():
-        ranked = rank(CONTRACT, rows, model)
+        ranked = rank(CONTRACT, rows, model.probability(rows))
         chosen = rows.set_index(key).loc[ranked[key].head(policy.listed)].reset_index()
         said = reasons(CONTRACT, chosen, model, policy.reasons)
     by_row = ranked.set_index(key)["probability"].reindex(rows[key])

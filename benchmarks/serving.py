@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import psutil
@@ -35,6 +36,8 @@ from churn_platform_tests.stores import PostgresServer, RedisServer
 ROUNDS = 3
 CONNECTIONS = (1, 16)
 CUSTOMERS = 1000
+WARM_UP = 0.5
+"""Seconds of load before a measurement counts."""
 STORES = ("SQLite", "Redis", "Postgres")
 FLOOR = """
 import sys, uvicorn
@@ -102,7 +105,15 @@ def _load(
     return asyncio.run(run()), times
 
 
+@contextmanager
+def client() -> Iterator[Pool]:
+    """The process that sends the requests; its imports take seconds, so one serves all cases."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        yield pool
+
+
 def measure(
+    pool: Pool,
     server: psutil.Process,
     port: int,
     bodies: list[bytes],
@@ -111,11 +122,10 @@ def measure(
     seconds: float,
 ) -> Measured:
     """One case on one server."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pool.apply(_load, (port, bodies, path, connections, 0.5))  # warm
-        before = _cpu(server)
-        took, times = pool.apply(_load, (port, bodies, path, connections, seconds))
-        used = _cpu(server) - before
+    pool.apply(_load, (port, bodies, path, connections, min(WARM_UP, seconds)))
+    before = _cpu(server)
+    took, times = pool.apply(_load, (port, bodies, path, connections, seconds))
+    used = _cpu(server) - before
     times.sort()
     return Measured(
         len(times) / took,
@@ -231,6 +241,7 @@ def pairs(home: Services, rounds: int) -> None:
     asked = [case for case in cases(home) if case[0] in names]
     servers = commands({"SQLite": home.folder})
     with ExitStack() as stack:
+        pool = stack.enter_context(client())
         running = {}
         for name in ("floor", "SQLite"):
             command, port = servers[name]
@@ -239,7 +250,7 @@ def pairs(home: Services, rounds: int) -> None:
             for name, server, path, bodies in asked:
                 port = servers[server][1]
                 found[name, CONNECTIONS[-1]].append(
-                    measure(running[server], port, bodies, path, CONNECTIONS[-1], 1.0)
+                    measure(pool, running[server], port, bodies, path, CONNECTIONS[-1], 1.0)
                 )
     _show_table(found)
 
@@ -256,6 +267,7 @@ def run(home: Services, seconds: float, rounds: int) -> None:
             name: on_store(home, addresses[name.lower()], folder / name) for name in STORES[1:]
         }
         servers = commands(homes)
+        pool = stack.enter_context(client())
         running = {}
         boot = {}
         for name, (command, port) in servers.items():
@@ -264,9 +276,8 @@ def run(home: Services, seconds: float, rounds: int) -> None:
         for _ in range(rounds):
             for name, server, path, bodies in asked:
                 for connections in CONNECTIONS:
-                    made = measure(
-                        running[server], servers[server][1], bodies, path, connections, seconds
-                    )
+                    port = servers[server][1]
+                    made = measure(pool, running[server], port, bodies, path, connections, seconds)
                     found.setdefault((name, connections), []).append(made)
         memory = max(one.memory_full_info().pss for one in _family(running["SQLite"])) / 1e6
     _show(found)
@@ -374,8 +385,9 @@ def main() -> None:
         home = asked.home or Path(folder) / "home"
         if asked.home is None:
             churn = str(Path(sys.executable).parent / "churn")
+            users = "2500" if asked.quick else "7000"
             subprocess.run(
-                [churn, "demo", "--home", home, "--users", "7000", "--months", "2", "--json"],
+                [churn, "demo", "--home", home, "--users", users, "--months", "2", "--json"],
                 check=True,
                 capture_output=True,
             )
@@ -384,7 +396,7 @@ def main() -> None:
         if asked.pairs:
             pairs(opened, asked.pairs)
         else:
-            run(opened, 0.5 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
+            run(opened, 0.1 if asked.quick else asked.seconds, 1 if asked.quick else ROUNDS)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The composition root: every store and service of one home, built when first used."""
 
-from collections.abc import Callable, Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,11 @@ from churn_platform.audit.verifying import Verification
 from churn_platform.base.files import write_json
 from churn_platform.base.home import FOLDERS, LAYOUT, VERSION_FILE, Home
 from churn_platform.base.provenance import provenance
-from churn_platform.contacts.campaign import Campaigns
+from churn_platform.contacts.campaign import CampaignRecord, Campaigns
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plans import ContactPlans
+from churn_platform.contacts.tested_plan import DrawnFrom
 from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import (
     chosen_contract_path,
@@ -23,6 +25,15 @@ from churn_platform.contract.reading import (
     read_contract,
 )
 from churn_platform.drafting.home_update import ContractUpdates
+from churn_platform.events.derived_tables import DerivedTables
+from churn_platform.experiments.model_test_forecast import ModelTestForecasts
+from churn_platform.experiments.model_tests import ModelTests
+from churn_platform.experiments.month import ExperimentsMonth
+from churn_platform.experiments.registered import Experiments
+from churn_platform.experiments.shadow_acts import ShadowActs
+from churn_platform.experiments.shadow_monitor import ShadowMonitor
+from churn_platform.experiments.shadow_scorer import canonical_rule
+from churn_platform.experiments.shadow_scores import ShadowScoring
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.online.address import (
     OnlineAddress,
@@ -37,6 +48,8 @@ from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
+from churn_platform.ledger.acts import PlannedTest
+from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.loop.home_run import HomeMonth, RunStart
 from churn_platform.loop.progress import Progress
@@ -53,6 +66,7 @@ from churn_platform.monitoring.stand_down import PerformanceHistory, StandDown
 from churn_platform.monitoring.versions import Versions
 from churn_platform.promotion.approvals import Approvals
 from churn_platform.promotion.deciding import DecisionMaker
+from churn_platform.promotion.model_imports import ModelImports
 from churn_platform.promotion.promotions import Decisions, Promotions, released
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.promotion.rollbacks import Rollbacks
@@ -60,6 +74,10 @@ from churn_platform.replay.home_replay import Scoreboard
 from churn_platform.reports.campaign_status import CampaignStatuses
 from churn_platform.reports.contact_status import ContactStatuses
 from churn_platform.reports.month_warnings import MonthWarnings
+from churn_platform.reports.monthly.checking import ReportChecks
+from churn_platform.reports.monthly.gathering import Gathering
+from churn_platform.reports.monthly.mailing import ReportMails
+from churn_platform.reports.monthly.making import MonthlyReports
 from churn_platform.reports.status import Status
 from churn_platform.scoring.contact_planning import ContactPlanning
 from churn_platform.scoring.scoring import Scoring
@@ -106,7 +124,13 @@ class Services(Home):
             self.ledger,
             self.drop_digests,
             self.contract_history,
+            self.derived,
         )
+
+    @cached_property
+    def derived(self) -> DerivedTables:
+        """Window tables and labels that are made from logs."""
+        return DerivedTables(self.lake)
 
     @cached_property
     def contract_history(self) -> ContractHistory:
@@ -202,6 +226,15 @@ class Services(Home):
         )
 
     @cached_property
+    def model_imports(self) -> ModelImports:
+        """Imports models that were trained elsewhere."""
+        return ModelImports(
+            self, self.contract, self.lake, self.ledger, self.releases, self.registry,
+            self.ingestion, self.promotions, self.complete_cut_off,
+            self.approvals.record_lapse,
+        )  # fmt: skip
+
+    @cached_property
     def rollbacks(self) -> Rollbacks:
         """Rollbacks of production."""
         return Rollbacks(
@@ -282,7 +315,7 @@ class Services(Home):
         return PerformanceMonitor(
             self.labels, self.records, self.ledger, self.versions, self.stand_down,
             approve=self.approvals.approve, roll_back=self.rollbacks.roll_back,
-            predictions=self.predictions, now=self.now,
+            predictions=self.predictions, shadows=self.shadows, now=self.now,
         )  # fmt: skip
 
     @cached_property
@@ -291,6 +324,56 @@ class Services(Home):
         return Scoring(
             self.contract, self.labels, self.records, self.versions, self.stand_down,
             self.version_contracts, self.reports,
+            canary=self.experiments.settled_canary,
+        )  # fmt: skip
+
+    @cached_property
+    def experiments(self) -> Experiments:
+        """Shadows and canaries."""
+        return Experiments(
+            self, self.ledger, self.releases, self.publisher, self.promotions,
+            self.version_contracts, check_rule=lambda rule: canonical_rule(rule, self.contract),
+        )  # fmt: skip
+
+    @cached_property
+    def shadow_scoring(self) -> ShadowScoring:
+        """Scores months with shadows."""
+        return ShadowScoring(
+            self.contract, self.labels, self.records, self.releases,
+            state=self.experiments.state,
+        )  # fmt: skip
+
+    @cached_property
+    def shadow_monitor(self) -> ShadowMonitor:
+        """Compares shadows with production."""
+        return ShadowMonitor(
+            self.contract, self.labels, self.records, self.releases, self.versions,
+            self.shadow_scoring, self.reports,
+            predictions=self.predictions, shadow_log=self.shadows, now=self.now,
+        )  # fmt: skip
+
+    @cached_property
+    def shadow_acts(self) -> ShadowActs:
+        """What people do with shadows."""
+        return ShadowActs(
+            self, self.contract, self.lake, self.records, self.experiments, self.experiments_month
+        )
+
+    @cached_property
+    def experiments_month(self) -> ExperimentsMonth:
+        """Measures experiments."""
+        return ExperimentsMonth(self.records, self.shadow_monitor, self.model_tests)
+
+    @cached_property
+    def model_tests(self) -> ModelTests:
+        """Tests of two versions on the customers that their lists save."""
+        forecasts = ModelTestForecasts(
+            self.contract, self.ledger, self.records, self.campaigns, self.versions,
+            drawn_from=self._drawn_from, now=self.now,
+        )  # fmt: skip
+        return ModelTests(
+            self.contract, self.ledger, self.campaigns, self.releases, self.publisher,
+            self.promotions, self.version_contracts, forecasts,
         )  # fmt: skip
 
     @cached_property
@@ -326,8 +409,14 @@ class Services(Home):
             self.reports,
             retraining_due=lambda as_of: self.progress().retraining(as_of).trigger is not None,
             newest_drop=lambda: newest_drop(self.drops, self.contract),
+            tests=self.model_tests,
             now=self.now,
         )  # fmt: skip
+
+    def _drawn_from(
+        self, as_of: dt.date, known_at: dt.datetime, test: PlannedTest | None
+    ) -> DrawnFrom:  # a plan asks for the test of its month, and a test for what plans draw from
+        return self.contact_planning.drawn_from(as_of, known_at, test)
 
     @cached_property
     def contact_recording(self) -> ContactRecording:
@@ -361,8 +450,13 @@ class Services(Home):
         completions: list[Callable[[], object]] = [
             self.mlflow_move.finish,
             self.promotions.recover,
+            self.model_imports.finish,
             self.erasure.finish,
+            self._derive_from_logs,
             self._finish_contact_plans,
+            self.experiments.settle,
+            self.model_tests.settle,
+            self._finish_report,
         ]
         return RunStart(
             self.contract,
@@ -373,9 +467,20 @@ class Services(Home):
             self.approvals.record_lapse,
         )
 
+    def complete_cut_off(self) -> None:
+        """Do what every run does first; the caller holds the home."""
+        self.run_start.complete()
+
+    def _derive_from_logs(self) -> None:
+        if self.contract.logs:
+            self.ingestion.derive()
+
     def _finish_contact_plans(self) -> None:
         if self.contact_plans.months():  # most homes have none, and need no more than the ledger
             self.contact_planning.finish()
+
+    def _finish_report(self) -> None:
+        self.monthly_reports.complete()
 
     @cached_property
     def candidate_training(self) -> CandidateTraining:
@@ -402,12 +507,18 @@ class Services(Home):
             performance=self.performance_monitor.measure,
             scores=self.scoring.score,
             contact_plan=self.contact_planning.make,
-            campaign_effect=self.campaigns.measure,
+            campaign_effect=self._campaign_effect,
+            experiments=self.experiments_month.measure,
             retraining=lambda as_of: self.progress().retraining(as_of),
             candidate=self.candidate_training.train,
             decision=self.decision_maker.decide,
             production=self.decision_maker.carry_out,
         )
+
+    def _campaign_effect(self, as_of: dt.date) -> CampaignRecord | None:
+        record = self.campaigns.measure(as_of)
+        self.model_tests.look(as_of)
+        return record
 
     def scoreboard(self) -> Scoreboard:
         """Judges past decisions on the labels that matured since."""
@@ -424,7 +535,10 @@ class Services(Home):
     @cached_property
     def alerts(self) -> Alerts:
         """The alerts to send."""
-        return Alerts(self, lambda: self.contract.name, self.ledger, self.records)
+        reports = ReportMails(
+            self, self.records, lambda: self.contract, lambda: self.monthly_reports, self.progress
+        )
+        return Alerts(self, lambda: self.contract.name, self.ledger, self.records, reports)
 
     @cached_property
     def verification(self) -> Verification:
@@ -438,7 +552,12 @@ class Services(Home):
             self.lake,
             self.contract_history,
             lambda: self.contact_planning,
+            lambda: self.shadow_monitor,
+            self._check_reports,
         )
+
+    def _check_reports(self, receipts: Sequence[Receipt], deep: bool) -> Iterator[CheckResult]:  # noqa: FBT001 - as Verification calls it
+        return ReportChecks(self.monthly_reports, receipts, self.is_free).found(deep=deep)
 
     @cached_property
     def reproduction(self) -> Reproduction:
@@ -477,6 +596,16 @@ class Services(Home):
         )
 
     @cached_property
+    def monthly_reports(self) -> MonthlyReports:
+        """The monthly report for the team, the manager and the approver."""
+        gathering = Gathering(
+            self.contract, self.labels, self.records, self.reports, self.contact_log,
+            self.campaigns, self.what_if, self.performance_history, self.month_warnings,
+            self.status, experiments=lambda: self.experiments, now=self.now,
+        )  # fmt: skip
+        return MonthlyReports(self, gathering, self.records, self.ledger)
+
+    @cached_property
     def status(self) -> Status:
         """What the home knows about itself."""
         return Status(
@@ -484,6 +613,7 @@ class Services(Home):
             self.contract,
             self.contract_path,
             self.lake,
+            self.derived,
             self.records,
             self.releases,
             self.ledger,
@@ -498,13 +628,19 @@ class Services(Home):
             contacts=self.contact_statuses.newest,
             campaign=self.campaign_statuses.newest,
             released=lambda version: released(self.releases, version),
+            experiments=lambda: self.experiments,
+            model_test=lambda: self.model_tests.running(),  # noqa: PLW0108 - built late
         )
 
     @cached_property
     def backup(self) -> Backup:
         """Backing up and restoring."""
         return Backup(
-            self, self.ledger, self.releases, lambda folder: self.with_settings(home=folder).backup
+            self,
+            self.ledger,
+            self.releases,
+            lambda: self.experiments,
+            lambda folder: self.with_settings(home=folder).backup,
         )
 
     @cached_property
@@ -518,6 +654,7 @@ class Services(Home):
             self.releases,
             self.registry,
             self.ledger,
+            self.monthly_reports,
             count_online_rows=lambda key: count_rows(self.feature_store, key),
             delete_online_rows=lambda key: delete_rows(self.feature_store, key),
         )
@@ -566,6 +703,8 @@ class Services(Home):
             erasure=lambda: self.erasure,
             mlflow_move=lambda: self.mlflow_move,
             contact_planning=lambda: self.contact_planning,
+            experiments=lambda: self.experiments,
+            monthly_reports=lambda: self.monthly_reports,
         )
 
     @cached_property

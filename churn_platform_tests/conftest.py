@@ -4,6 +4,7 @@ A home is built once and read by many tests. A test that changes one takes a `..
 """
 
 import contextlib
+import gc
 import os
 import sqlite3
 
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from churn_platform.base.settings import Settings, prepare_environment
+from churn_platform.training import mlflow_server
 from churn_platform_tests.drafted_businesses import laundry, phone  # noqa: F401 - fixtures
 from churn_platform_tests.gym import (  # noqa: F401 - fixtures
     candidate,
@@ -23,7 +25,7 @@ from churn_platform_tests.gym import (  # noqa: F401 - fixtures
     two_months,
 )
 from churn_platform_tests.real_months import february_home, january_home, real_data  # noqa: F401 - fixtures
-from churn_platform_tests.shared_homes import made_once
+from churn_platform_tests.shared_homes import copied_store, made_once
 from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures
 
 MOST_PROCESSES = 4
@@ -45,12 +47,26 @@ def pytest_xdist_auto_num_workers(config):
     return 0
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Imports leave little garbage: looking for it took a quarter of the time, and later more."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
     """No telemetry, no network look-ups, and no test that writes into the folder it was started in."""
     kept = dict(os.environ)
     prepare_environment(Settings(home=tmp_path_factory.mktemp("environment")))
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)  # nothing has to survive a power cut
+        make = copied_store(tmp_path_factory, mlflow_server.client_of)
+        patch.setattr(mlflow_server, "client_of", make)
+        yield
     os.environ.clear()
     os.environ.update(kept)
 
@@ -69,6 +85,23 @@ def small_contract():
     from churn_platform_tests.small_business import declared as small
 
     return small()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """Four published months of a shop that has nothing but logs. Read only."""
+    from churn_platform_tests.logged_business import NOW, published_shop
+    from churn_platform_tests.small_business import open_home
+
+    return open_home(made_once(tmp_path_factory, "shop", published_shop), lambda: NOW)
+
+
+@pytest.fixture
+def shop_copy(shop, tmp_path):
+    """A copy of the shop."""
+    from churn_platform_tests.logged_business import copied_shop
+
+    return copied_shop(shop, tmp_path / "shop")
 
 
 @pytest.fixture(scope="session")
@@ -260,12 +293,24 @@ def planned(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def worked(tmp_path_factory):
-    """The gym in March: February's plan was worked, its labels are known, the effect is shown."""
-    from churn_platform_tests.contacts_business import LATER, worked_home
+def to_work(tmp_path_factory):
+    """The gym with contacts: February's plan before anybody has worked it. Read only."""
+    from churn_platform_tests.contacts_business import NOW, home_to_work
     from churn_platform_tests.small_business import open_home
 
-    folder = made_once(tmp_path_factory, "worked", worked_home)
+    return open_home(made_once(tmp_path_factory, "to_work", home_to_work), lambda: NOW)
+
+
+@pytest.fixture(scope="session")
+def worked(to_work, tmp_path_factory):
+    """The gym in March: February's plan was worked, its labels are known, the effect is shown."""
+    from churn_platform_tests.contacts_business import LATER, worked_home
+    from churn_platform_tests.small_business import copied, open_home
+
+    def make(folder):
+        worked_home(copied(to_work, folder).folder)
+
+    folder = made_once(tmp_path_factory, "worked", make)
     return open_home(folder, lambda: LATER)
 
 

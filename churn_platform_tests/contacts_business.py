@@ -75,20 +75,20 @@ def planned_home(folder: Path, contract: Mapping[str, Any] | None = None) -> Ser
     return home
 
 
-def worked_home(
-    folder: Path, *, saved: float = 0.6, mailed: int = 2, share: float = 0.3
-) -> Services:
-    """A home in March whose plan of February was worked and has matured labels.
+def home_to_work(folder: Path) -> Services:
+    """A home whose plan of February has 400 contacts and leaves many customers untouched."""
+    contract = declared(budget=400, untouched_share=0.3, months=1, contact_cost=2, incentive=5)
+    return planned_home(folder, contract)
+
+
+def worked_home(folder: Path, *, saved: float = 0.6) -> Services:
+    """The home in March, once its plan of February was worked and has matured labels.
 
     Args:
-        folder: of the home.
+        folder: a copy of `home_to_work`.
         saved: share of the assigned leavers who stay; below 0 the share of the assigned stayers
             who leave because of the contact.
-        mailed: untouched customers who were contacted all the same.
-        share: of customers who are left untouched.
     """
-    contract = declared(budget=400, untouched_share=share, months=1, contact_cost=2, incentive=5)
-    planned_home(folder, contract)
     home = open_home(folder, lambda: LATER)
     rows = home.contact_plans.rows(FEBRUARY)
     assigned = set(rows.loc[rows["arm"].isin(["contact", "explore"]), "member"])
@@ -104,7 +104,7 @@ def worked_home(
     deliver(home, FEBRUARY, tables)
     monthly(home, FEBRUARY)
     home = open_home(folder, lambda: LATER)
-    called = sorted(assigned)[: int(0.8 * len(assigned))] + untouched[:mailed]
+    called = sorted(assigned)[: int(0.8 * len(assigned))] + untouched[:2]
     calls = {
         "member": called,
         "Called on": "2024-03-10",

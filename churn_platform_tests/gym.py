@@ -3,21 +3,23 @@
 Whoever pays much and comes seldom leaves; every tenth `autopay` and every ninth `minutes` is null.
 """
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Callable
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from churn_platform.contract.model import Contract
-from churn_platform.features.training_dataset import TrainingDataset, assemble
-from churn_platform.lake.window import Classes, choose_window
-from churn_platform.ledger.receipts import append
-from churn_platform.training.candidate import Candidate, fit_candidate
+# The functions import the package: every run of pytest imports this file, each mutant's too.
+if TYPE_CHECKING:
+    from churn_platform.contract.model import Contract
+    from churn_platform.features.training_dataset import TrainingDataset
+    from churn_platform.training.candidate import Candidate
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
 DECLARED: dict[str, Any] = {
@@ -79,6 +81,8 @@ def declared() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def declare() -> Callable[..., Contract]:
     """The gym's contract with some of its top-level parts replaced."""
+    from churn_platform.contract.model import Contract
+
     return lambda **changes: Contract.model_validate({**DECLARED, **changes})
 
 
@@ -133,6 +137,9 @@ def dataset_of() -> Callable[..., TrainingDataset]:
 
 
 def _dataset_of(contract: Contract, *months: pd.DataFrame) -> TrainingDataset:
+    from churn_platform.features.training_dataset import assemble
+    from churn_platform.lake.window import Classes, choose_window
+
     rows = pd.concat(months, ignore_index=True)
     window = choose_window(
         {dt.date.fromisoformat(m): Classes(1000, 1000) for m in rows["as_of"].unique()},
@@ -151,6 +158,8 @@ def two_months(gym) -> TrainingDataset:
 @pytest.fixture(scope="session")
 def candidate(gym, two_months) -> Candidate:
     """Fitted on February's training rows."""
+    from churn_platform.training.candidate import fit_candidate
+
     return fit_candidate(gym, two_months, "code")
 
 
@@ -161,6 +170,8 @@ class Written:
         self.fields = fields
 
     def receipt(self, head, time, actor="tester", made_by=None):
+        from churn_platform.ledger.receipts import append
+
         evidence = {**(made_by or {}), **self.fields.get("evidence", {})}
         fields = {"actor": actor, "reason": "It is so."} | self.fields | {"evidence": evidence}
         return append(head, time=time, **fields)

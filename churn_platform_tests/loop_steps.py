@@ -16,7 +16,9 @@ def train(home: Services, as_of: dt.date) -> object:
 def retrain(home: Services, as_of: dt.date, trigger: Trigger) -> None:
     """The job `retraining`."""
     run_month.retrain(home.month, as_of, trigger)
-    open_home(home.folder, home.now).month.contact_plan(as_of)
+    home = open_home(home.folder, home.now)
+    home.month.contact_plan(as_of)
+    home.month.experiments(as_of)
 
 
 def run(home: Services) -> list[str]:
@@ -33,6 +35,7 @@ def run(home: Services) -> list[str]:
             else:
                 home.month.scores(step.as_of)
                 home.month.contact_plan(step.as_of)
+                home.month.experiments(step.as_of)
             ran.append(f"{step.kind} {step.as_of}")
             home = open_home(home.folder, home.now)
     return ran

@@ -1,14 +1,20 @@
 """Fixtures: the loop run once on the two real months, through Dagster, shared by every test that only reads it."""
 
+from __future__ import annotations
+
 import datetime as dt
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from churn_platform.base.settings import Settings, prepare_environment
-from churn_platform.services import Services
 from churn_platform_tests.shared_homes import made_once
+
+# Imported where it is used: every run of pytest imports this file, each mutant's too.
+if TYPE_CHECKING:
+    from churn_platform.services import Services
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "streamflow"
 JANUARY, FEBRUARY = dt.date(2024, 1, 31), dt.date(2024, 2, 29)
@@ -19,6 +25,8 @@ def open_home(folder: Path, **settings: object) -> Services:
 
     The contract is named: an earlier test's own would be read from the environment and refuse every candidate.
     """
+    from churn_platform.services import Services
+
     made = Settings(home=folder, quiet_seconds=0, actor="tester", **{"contract": None, **settings})
     prepare_environment(made)
     return Services(made)

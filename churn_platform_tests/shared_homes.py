@@ -21,8 +21,38 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     if "PYTEST_XDIST_WORKER" not in os.environ:
         make(own)
         return own
-    # The parent of a worker's folder is the run's own.
-    shared = factory.getbasetemp().parent / "homes" / name
+    shutil.copytree(_shared(factory, name, make), own, symlinks=True)
+    relocate(own / "mlflow.db", own / "artifacts")
+    return own
+
+
+def copied_store(
+    factory: pytest.TempPathFactory, client_of: Callable[[str], object]
+) -> Callable[[str], object]:
+    """`client_of`, with a copy of one new MLflow store where there is none yet.
+
+    MLflow takes a second of CPU to migrate an empty database to its newest schema.
+    """
+
+    def new(folder: Path) -> None:
+        folder.mkdir()
+        client_of(f"sqlite:///{folder / 'mlflow.db'}")
+
+    def client(uri: str) -> object:
+        store = Path(uri.removeprefix("sqlite:///"))
+        if uri.startswith("sqlite:///") and not store.exists():
+            shutil.copyfile(_shared(factory, "mlflow", new) / "mlflow.db", store)
+        return client_of(uri)
+
+    return client
+
+
+def _shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """What `make` makes once in a run of pytest, for every process; nobody changes it."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # a worker's folder is in the run's own
+    shared = base / "homes" / name
     shared.mkdir(parents=True, exist_ok=True)
     complete = shared / "complete"
     with FileLock(shared / "lock"):
@@ -30,6 +60,4 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             shutil.rmtree(shared / "home", ignore_errors=True)
             make(shared / "home")
             complete.touch()
-    shutil.copytree(shared / "home", own, symlinks=True)
-    relocate(own / "mlflow.db", own / "artifacts")
-    return own
+    return shared / "home"

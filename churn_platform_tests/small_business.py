@@ -183,6 +183,7 @@ def monthly(home: Services, as_of: dt.date) -> None:
     home.scoring.score(as_of)
     home.month.contact_plan(as_of)
     home.month.campaign_effect(as_of)
+    home.month.experiments(as_of)
 
 
 def candidate(home: Services, as_of: dt.date, code: str | None = None) -> int:

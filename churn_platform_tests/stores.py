@@ -1,5 +1,7 @@
 """Real servers for the tests of online stores: Redis and Postgres, each started once a session, a database a user."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import datetime as dt
@@ -11,18 +13,22 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.errors import StoreDown
-from churn_platform.features.feature_store import FeatureStore
-from churn_platform.features.online.reader import open_online_reader, read_month
-from churn_platform.features.online.rows import Key, OnlineRow
+
+# Imported where it is used: every run of pytest imports this file, each mutant's too.
+if TYPE_CHECKING:
+    from churn_platform.features.feature_store import FeatureStore
+    from churn_platform.features.online.rows import Key, OnlineRow
 
 
 def online(store: FeatureStore, key: Key) -> dict | None:
     """A customer's features of the newest online month; None where it has none."""
+    from churn_platform.features.online.reader import open_online_reader
+
     reader = open_online_reader(store.folder, store.contract, store.address.password)
     try:
         [row] = asyncio.run(reader.read([key]))
@@ -35,6 +41,9 @@ def online(store: FeatureStore, key: Key) -> dict | None:
 
 def read_by_feast(store: FeatureStore, *keys: Key) -> list[OnlineRow | None]:
     """The customers' rows as Feast's SDK reads them."""
+    from churn_platform.features.online.reader import read_month
+    from churn_platform.features.online.rows import OnlineRow
+
     features = list(store.contract.features)
     views = store.contract.feature_views
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -63,6 +72,8 @@ class RedisServer:
     """A Redis on 127.0.0.1 that can be stopped and started again with what it held."""
 
     def __init__(self, folder: Path, *options: str) -> None:
+        from churn_platform.alerting.dagster_ui import free_port
+
         self.folder, self.port, self.options = folder, free_port(), options
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None

@@ -37,7 +37,7 @@ def commands() -> dict[str, set[str]]:
 
 
 def test_every_command_has_a_row_and_every_row_is_a_command():
-    named = set(re.findall(r"^\| `churn ([a-z]+(?: [a-z]+)*)", COMMANDS, flags=re.MULTILINE))
+    named = set(re.findall(r"^\| `churn ([a-z-]+(?: [a-z]+)*)", COMMANDS, flags=re.MULTILINE))
     assert named == set(commands())
 
 

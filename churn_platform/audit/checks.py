@@ -19,7 +19,8 @@ from churn_platform.base.errors import ChurnError, IntegrityError, StoreDown
 from churn_platform.base.files import as_json, read_json, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.base.text import counted
-from churn_platform.lake.arrow_tables import table_digest
+from churn_platform.experiments.assignment import CANARY, canary_keys
+from churn_platform.lake.arrow_tables import STAMPS, table_digest
 from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, OF_EVERY_MONTH, Records
@@ -28,6 +29,7 @@ from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import DELIVERED, Anchor, Break, Receipt, version_of
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
+from churn_platform.scoring.scoring import ScoresRecord
 from churn_platform.training.candidate import FILES
 from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases
@@ -35,7 +37,6 @@ from churn_platform.training.releases import Releases
 RESTORE = "restore it from a backup"
 ANSWERED = ("retraining requested", "retraining skipped")
 """Receipts that are written once a month has all its records."""
-STAMPS = ["event_timestamp", "created_timestamp"]
 
 
 @dataclass
@@ -285,9 +286,26 @@ def check_records(
         recorded = (records.read("scores", as_of) or {}).get("list")
         if recorded is not None:
             faults += _list_faults(reports / as_of.isoformat() / "at_risk.csv", recorded)
+        faults += _arm_faults(records, as_of)
     yield from (broken("records", fault) for fault in faults)
     if not faults:
         yield holds("records", f"{count} records with their rows", count)
+
+
+def _arm_faults(records: Records, as_of: dt.date) -> Iterator[str]:
+    """The arms of a month's list against those that its record draws again."""
+    canary = ScoresRecord.read(records.read("scores", as_of), f"The scores of {as_of}").canary
+    if canary is None or records.broken("scores", as_of) is not None:
+        return
+    scored = records.frame("scores", as_of)
+    drawn = canary_keys(scored.iloc[:, 0], canary.salt, canary.experiment, canary.share)
+    in_arm = (scored["arm"] == CANARY).to_numpy(dtype=bool)
+    answered = (scored["version"] == canary.version).to_numpy(dtype=bool)
+    # Production scores a customer of the arm whom the canary's version cannot score.
+    other = int(((drawn != in_arm) | (answered & ~drawn)).sum())
+    if other:
+        customers = counted(other, "customer")
+        yield f"the list of {as_of} has {customers} in another arm than the draw of its canary"
 
 
 def _missing(records: Records, receipts: Sequence[Receipt]) -> Iterator[str]:
@@ -418,5 +436,5 @@ def file_faults(
 
 def _content(path: Path) -> str:
     return table_digest(
-        pq.ParquetFile(path).read().drop_columns(STAMPS).replace_schema_metadata(None)
+        pq.ParquetFile(path).read().drop_columns(list(STAMPS)).replace_schema_metadata(None)
     )

@@ -16,16 +16,23 @@ from churn_platform.base.text import counted
 from churn_platform.contacts.plan import (
     ARM,
     ARMS,
+    STRATA,
     UNTOUCHED,
     ContactPlan,
-    plan,
     share_of_keys,
 )
 from churn_platform.contacts.plans import KIND, REGISTERED, ContactPlanRecord, ContactPlans
+from churn_platform.contacts.tested_plan import PROBABILITIES, DrawnFrom
 from churn_platform.contract.contacts import ContactPolicy
 from churn_platform.contract.model import Contract
+from churn_platform.experiments.state import ExperimentState
 from churn_platform.lake.contract_history import recorded_contract
-from churn_platform.ledger.acts import ContactPlanRegistered, ContractChanged, PolicyChanged
+from churn_platform.ledger.acts import (
+    ContactPlanRegistered,
+    ContractChanged,
+    PlannedTest,
+    PolicyChanged,
+)
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.scoring.contact_list import EXCEL_ROWS, ContactList
 from churn_platform.scoring.contact_planning import ContactPlanning, list_files
@@ -159,7 +166,7 @@ class PlanChecks:
         registered = ContactPlanRegistered.of(receipt)
         key = self.plans.contract.entity.column
         named = f"the contact plan of {receipt.subject}"
-        above = rows[rows["stratum"] >= 0]
+        above = rows[rows["stratum"].between(0, STRATA - 1)]
         drawn = share_of_keys(
             above[key], registered.salt, registered.experiment, registered.untouched_share
         )
@@ -173,13 +180,21 @@ class PlanChecks:
             explore_share=registered.explore_share,
             salt=registered.salt,
         )
+        if registered.test is not None and not self._is_registered(registered.test):
+            return f"{named}: it belongs to {registered.test.name}, which no receipt registers"
         nobody = pd.Series(None, index=rows.index, dtype=object)
-        ranked_by = ("probability", "value", "effect")
+        ranked_by = ("probability", "value", "effect", *PROBABILITIES)
         customers = rows[[key, *(name for name in ranked_by if name in rows)]]
-        again = plan(policy, registered.experiment, key, customers, nobody)
+        drawn_from = DrawnFrom(customers, nobody)
+        again = drawn_from.plan(policy, registered.experiment, key, registered.test)
         if not _same(again, rows):
             return f"{named}: its order, arms or strata are not those that its rows give"
         return ""
+
+    def _is_registered(self, planned: PlannedTest) -> bool:
+        """Whether a receipt registers the test that a plan belongs to."""
+        known = ExperimentState.from_receipts(self.receipts).tests.get(planned.name)
+        return known is not None and known.planned == planned
 
     def _from_inputs(
         self, as_of: dt.date, receipt: Receipt, rows: pd.DataFrame
@@ -219,7 +234,8 @@ def made_again(
         return None, "its policy is not recorded in the ledger"
     then = replace(planning, contract=contract)
     try:
-        found = then.drawn_from(as_of, dt.datetime.fromisoformat(receipt.time))
+        instant = dt.datetime.fromisoformat(receipt.time)
+        found = then.drawn_from(as_of, instant, registered.test)
     except (ChurnError, KeyError, OSError) as error:
         return None, f"its inputs are gone ({error!r})"
     if found.digest != registered.inputs:
@@ -229,7 +245,7 @@ def made_again(
         )
     key = contract.entity.column
     policy = contract.policy.contacts
-    return plan(policy, registered.experiment, key, found.customers, found.excluded), ""
+    return found.plan(policy, registered.experiment, key, registered.test), ""
 
 
 def why_damaged(planning: ContactPlanning, as_of: dt.date) -> str | None:

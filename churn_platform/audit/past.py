@@ -110,7 +110,7 @@ def _sentence(found: InProduction) -> str:
 
 
 def _decision(records: Records, change: Receipt) -> DecisionBehind | None:
-    if "decision" not in change.evidence:
+    if "decision" not in change.evidence or "imported" in change.evidence:
         return None
     digest = str(change.evidence["decision"])
     for record in records.decisions():

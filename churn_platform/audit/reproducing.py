@@ -10,6 +10,7 @@ from churn_platform.audit.checks import file_faults
 from churn_platform.audit.reproduction import (
     Compared,
     changed_code,
+    changed_estimator,
     changed_policy,
     changed_tables,
     check_recipe,
@@ -28,6 +29,7 @@ from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.training_datasets import join
 from churn_platform.lake.contract_history import recorded_contract
 from churn_platform.lake.lake import Lake
+from churn_platform.lake.past import PastLake, manifests_of
 from churn_platform.lake.records import Records
 from churn_platform.lake.window import Window
 from churn_platform.ledger.acts import ContractChanged
@@ -36,7 +38,10 @@ from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.promotion.promotions import released
 from churn_platform.training.candidate import Candidate, fit_candidate
+from churn_platform.training.choosing import asked_for
+from churn_platform.training.entry_point import EstimatorError
 from churn_platform.training.registry import ModelRegistry
+from churn_platform.training.release import MadeFrom, ModelCard
 from churn_platform.training.releases import Releases
 from churn_platform.training.version_contracts import VersionContracts
 
@@ -68,9 +73,14 @@ class Reproduction:
     registry: ModelRegistry
     releases: Releases
 
-    def reproduce(self, version: int) -> Reproduced:
+    def reproduce(self, version: int, *, deep: bool = False) -> Reproduced:
         """Make a version again and compare: dataset digest, identity, figures, and every prediction
         bit for bit.
+
+        Args:
+            version: its number.
+            deep: choose its recipe again, too, if several competed. Otherwise the recorded one
+                is fitted.
 
         Raises:
             UsageError: there is no such version.
@@ -80,29 +90,28 @@ class Reproduction:
         recorded = self.registry.load(version)
         made_from = recorded.card.made_from
         if made_from is None or made_from.known_at is None:
-            raise DataError(
-                f"Version {version} does not record what it was made from: an older version of"
-                " the platform registered it, or a person. Train it again.",
-                code="VERSION_NOT_REPRODUCIBLE",
-            )
+            raise DataError(_why_never(version, recorded.card), code="VERSION_NOT_REPRODUCIBLE")
         noted = [
             f"{change} (it is made again with its own)"
             for change in changed_policy(self.contract, made_from)
         ]
-        if made_from.fitted_with:
-            code = changed_code(made_from.fitted_with, made_with())
-        elif recorded.card.code_digest != code_digest():
-            code = [f"the code that fitted it (digest {recorded.card.code_digest[:12]})"]
-        else:
-            code = []
+        code = _changed_since(recorded.card.code_digest, made_from)
         try:
             read, fitted = self._contracts_then(version, recorded)
             contract = contract_as_then(read, made_from)
             recipe = contract_as_then(fitted, made_from)
             check_recipe(recipe, made_from)
+            searched = deep and made_from.search is not None
+            if searched:
+                now = {**made_with(), **asked_for(recipe).made_of()}
+                code = changed_code(made_from.fitted_with, now)
         except ContractError as error:
             return _result(version, [], [str(error), *code], noted)
-        lake = Lake(self.lake.folder, contract)
+        if made_from.search is not None and not searched:
+            noted.append(
+                "Its recipe is the recorded one of several; `churn reproduce --deep` chooses it"
+                " again."
+            )
         window = Window(
             **{
                 part: tuple(dt.date.fromisoformat(month) for month in months)
@@ -110,6 +119,7 @@ class Reproduction:
             }
         )
         known_at = dt.datetime.fromisoformat(made_from.known_at)
+        lake = self._lake_then(contract, known_at)
         if changed := self._changed_lake(lake, window, known_at, made_from.tables):
             return _result(version, [], [*changed, *code], noted)
         with tempfile.TemporaryDirectory() as folder:
@@ -119,11 +129,15 @@ class Reproduction:
             dataset = join(labels, FeatureStore(Path(folder), contract), window, known_at)
         found = [compared("training dataset", recorded.card.dataset_digest, dataset.digest)]
         if found[0].same:
-            again = fit_candidate(recipe, dataset, code_digest(), made_with())
+            chosen = None if deep else recorded.card
+            try:
+                again = fit_candidate(recipe, dataset, code_digest(), made_with(), chosen=chosen)
+            except EstimatorError as error:
+                return _result(version, [], list(dict.fromkeys([*code, str(error)])), noted)
             release = None
             if version in self.releases.versions():
                 release = released(self.releases, version)
-            found += compare(recipe, dataset, recorded, again, release)
+            found += compare(recipe, dataset, recorded, again, release, searched=searched)
         return _result(version, found, code, noted)
 
     def _contracts_then(self, version: int, recorded: Candidate) -> tuple[Contract, Contract]:
@@ -161,6 +175,20 @@ class Reproduction:
         read = with_versions(in_use, released)
         return read, for_version(read, versions.own(recorded.card))
 
+    def _lake_then(self, contract: Contract, known_at: dt.datetime) -> Lake:
+        """The lake with the contract of a version.
+
+        A window that was added later is in tables that count as known earlier, so what arrived
+        later is left out.
+        """
+        if not contract.logs:
+            return Lake(self.lake.folder, contract)
+        past = {}
+        for as_of, manifest in manifests_of(self.lake).items():
+            arrived = [one for one in manifest.deliveries if one.arrived <= known_at]
+            past[as_of] = manifest.first(len(arrived))
+        return PastLake(self.lake.folder, contract, past)
+
     def _changed_lake(
         self, lake: Lake, window: Window, known_at: dt.datetime, recorded: Mapping[str, str]
     ) -> list[str]:
@@ -189,6 +217,29 @@ class Reproduction:
                 if month in files:
                     changed += file_faults(lake, self.folder, *named[files[month]])
         return changed
+
+
+def _why_never(version: int, card: ModelCard) -> str:
+    """Why a version can never be made again."""
+    if card.imported is not None:
+        return (
+            f"Version {version} was trained elsewhere, so it cannot be made again here."
+            f" {card.imported.sentence} `churn verify --deep` compares its files."
+        )
+    return (
+        f"Version {version} does not record what it was made from: an older version of the"
+        " platform registered it, or a person. Train it again."
+    )
+
+
+def _changed_since(digest: str, made_from: MadeFrom) -> list[str]:
+    """What of the code that fitted a version has changed."""
+    if made_from.fitted_with:
+        own = changed_estimator(made_from)
+        return [*changed_code(made_from.fitted_with, made_with()), *own]
+    if digest != code_digest():
+        return [f"the code that fitted it (digest {digest[:12]})"]
+    return []
 
 
 def _result(

@@ -26,10 +26,18 @@ from churn_platform.audit.checks import (
 from churn_platform.audit.contact_plans import CHECK as CONTACT_PLANS
 from churn_platform.audit.contact_plans import PlanChecks
 from churn_platform.audit.contracts import check_contracts
+from churn_platform.audit.event_tables import EVENT_TABLES, check_event_tables
+from churn_platform.audit.experiments import (
+    EXPERIMENTS,
+    check_experiments,
+    check_shadow_log,
+)
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.base.stored import Stored
+from churn_platform.experiments.files import RUNNING_FILE
+from churn_platform.experiments.shadow_monitor import ShadowMonitor
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
@@ -87,6 +95,9 @@ class Verification:
     lake: Lake
     contracts: ContractHistory
     contact_planning: Callable[[], ContactPlanning]
+    shadow_monitor: Callable[[], ShadowMonitor]
+    monthly_reports: Callable[[Sequence[Receipt], bool], Iterator[CheckResult]]
+    """The results of the monthly reports against these receipts; with `True` those of `deep`."""
 
     def verify(self, anchor: str | None = None, *, deep: bool = False) -> list[CheckResult]:
         """Every result, in the order of the checks; one that cannot run is a result of its own,
@@ -116,6 +127,10 @@ class Verification:
             if deep:
                 yield from checks.drawn_again()
 
+        def experiments() -> Iterator[CheckResult]:
+            if chain.valid:
+                yield from self._experiments(chain, deep=deep)
+
         checks: dict[str, Check] = {
             "chain": lambda: self._chain(chain),
             "anchors": lambda: self._anchors(chain, anchor),
@@ -131,6 +146,7 @@ class Verification:
                     self.contracts, self.registry, self.releases, chain.receipts
                 ),
                 "lake": lambda: check_lake(self.lake, self.home.folder, chain.receipts),
+                EVENT_TABLES: lambda: check_event_tables(self.lake, chain.receipts),
                 "records": lambda: check_records(self.records, self.home.reports, chain.receipts),
             }
         else:
@@ -139,7 +155,18 @@ class Verification:
                 "releases": lambda: _if_valid(chain, "releases", releases),
             }
         checks[CONTACT_PLANS] = contact_plans
+        checks[EXPERIMENTS] = experiments
+        checks["monthly reports"] = lambda: self._reports(chain, deep=deep)
         return [one for name, check in checks.items() for one in self._settled(chain, name, check)]
+
+    def _experiments(self, chain: Chain, *, deep: bool) -> Iterator[CheckResult]:
+        yield from check_experiments(self.releases, chain.receipts)
+        if deep and (self.releases.folder / RUNNING_FILE).exists():
+            yield from check_shadow_log(self.shadow_monitor().replays())
+
+    def _reports(self, chain: Chain, *, deep: bool) -> Iterator[CheckResult]:
+        if chain.valid:
+            yield from self.monthly_reports(chain.receipts, deep)
 
     def summary(self, found: Sequence[CheckResult]) -> Verified:
         """The results of a verification in one answer."""

@@ -47,6 +47,14 @@ ERROR_CODES = {
         "No backup was found at this path.",
         "Check the path.",
     ),
+    "CANARY_AT_LAST_STEP": ErrorCode(
+        "The canary answers the share of its last step and cannot be raised further.",
+        "Promote its version, or end it with `churn canary --end`.",
+    ),
+    "COLUMN_MISSING": ErrorCode(
+        "Python: a frame lacks a column that the version reads.",
+        "Take the rows from `home.features()`, or add the column that the message names.",
+    ),
     "CONTACTS_NOT_DECLARED": ErrorCode(
         "The contract names no table of contacts, or one that is read from a database.",
         "Add `contacts` to the contract, or record the contacts in the database.",
@@ -84,6 +92,11 @@ ERROR_CODES = {
         "The key cannot be a key of this contract.",
         "Give the key as it is written in the drops.",
     ),
+    "CUSTOMER_LIST_INVALID": ErrorCode(
+        "The list of customers that a model was trained on cannot be used: it has no column with"
+        " the key, no customer, or keys that are written in another way than in the drops.",
+        "Export the keys as the drops have them, one column. Without a list, leave it out.",
+    ),
     "CUSTOMER_UNKNOWN": ErrorCode(
         "No customer has this key.",
         "Check the key and the month.",
@@ -117,6 +130,43 @@ ERROR_CODES = {
         "Fix the faults in `reports/<as_of>/drop.html`, then run again. [drops.md](drops.md)"
         " explains each fault.",
     ),
+    "DURATION_INVALID": ErrorCode(
+        "A duration is not written as a number with a unit.",
+        "Write it as 30m, 12h, 1d or 1w.",
+    ),
+    "ESTIMATOR_FAILED": ErrorCode(
+        "The estimator of the contract raises an error, or gives something that is not a"
+        " probability.",
+        "Correct its code or its parameters. `churn contract check` tries it.",
+    ),
+    "ESTIMATOR_INVALID": ErrorCode(
+        "The entry point does not give a classifier that scikit-learn can fit and clone.",
+        "Return a classifier with `fit`, `predict_proba`, `get_params` and `set_params`.",
+    ),
+    "ESTIMATOR_NOT_FOUND": ErrorCode(
+        "There is no module, or no function or class, as `policy.training.estimator` names it.",
+        "Put the module next to the contract, install it, or correct the name.",
+    ),
+    "ESTIMATOR_NOT_STORABLE": ErrorCode(
+        "The fitted estimator contains a type that cannot be stored without code.",
+        "Use the classes that [your-own-model.md](your-own-model.md#what-can-be-stored) lists.",
+    ),
+    "ESTIMATOR_PARAMETER_UNKNOWN": ErrorCode(
+        "The algorithm or the estimator has no such parameter.",
+        "Correct the name in `policy.training.parameters`.",
+    ),
+    "EVENT_VALUE_TOO_LARGE": ErrorCode(
+        "A number of an event is too large to be summed exactly.",
+        "Give the column a `min` and `max` in the contract, so that such values are quarantined.",
+    ),
+    "EXPERIMENT_RUNNING": ErrorCode(
+        "The version or rule is a shadow already, or another canary or test runs.",
+        "End the one that runs: `churn shadow --end`, `churn canary --end`, `churn test --end`.",
+    ),
+    "EXPERIMENT_UNKNOWN": ErrorCode(
+        "There is no such shadow, canary or test.",
+        "`churn shadow`, `churn canary` and `churn test` list what runs.",
+    ),
     "FAILED": ErrorCode(
         "A command failed.",
         READ,
@@ -132,6 +182,10 @@ ERROR_CODES = {
     "FILE_UNREADABLE": ErrorCode(
         "A file cannot be read as what it should be.",
         f"Correct the file. If it belongs to the home: `churn verify --deep` names it. {RESTORE}",
+    ),
+    "HEADER_MISSING": ErrorCode(
+        "A file has no line with the names of its columns.",
+        "Add one above the other lines.",
     ),
     "HOME_BUSY": ErrorCode(
         "Another process works on this home.",
@@ -181,6 +235,51 @@ ERROR_CODES = {
         "A model's files are not the ones that were decided on.",
         "`churn doctor --fix` rebuilds the release. Otherwise train again with `churn retrain`.",
     ),
+    "MODEL_NOT_FITTING": ErrorCode(
+        "A model that is imported reads other columns than the contract has, gives no"
+        " probabilities, or cannot score a month.",
+        "Make it read the contract's features, with its own preprocessing inside it.",
+    ),
+    "MODEL_RUNS_CODE": ErrorCode(
+        "A model file is a pickle: reading it runs the code in it.",
+        "Save the model as skops, or use `--trust-code` if you trust whoever made the file.",
+    ),
+    "MODEL_SOURCE_UNREADABLE": ErrorCode(
+        "There is no model at this path or address, or none in a format that is read.",
+        "Name a model file, the folder of an MLflow model, or models:/NAME/VERSION.",
+    ),
+    "MODEL_TEST_BUDGET": ErrorCode(
+        "The budget of a test is larger than that of `policy.contacts`, or not above 0.",
+        "Name a smaller budget, or raise `policy.contacts.budget` before the test.",
+    ),
+    "MODEL_TEST_HOPELESS": ErrorCode(
+        "The planned months of a test cannot show the difference that is to be expected.",
+        "Plan more months or a larger budget. `--anyway` starts it all the same.",
+    ),
+    "MODEL_TEST_LISTS_AGREE": ErrorCode(
+        "Both versions list the same customers, so there is nothing to test.",
+        "Compare them in shadow: `churn shadow`.",
+    ),
+    "MODEL_TEST_MONTHS": ErrorCode(
+        "The months of a test, or the difference that it is planned for, cannot be used.",
+        "Plan 1 to 24 months, and a difference above 0.",
+    ),
+    "MODEL_TEST_SAME_VERSION": ErrorCode(
+        "A and B are the same version.",
+        "Name two versions.",
+    ),
+    "MODEL_TEST_SCORES": ErrorCode(
+        "A version gave no score for a customer, so its list cannot be made.",
+        "End the test: `churn test --end`.",
+    ),
+    "MODEL_TEST_WITHOUT_PRODUCTION": ErrorCode(
+        "Neither version of a test is in production.",
+        "Name the version in production as A or B.",
+    ),
+    "MODEL_TYPES_NOT_ALLOWED": ErrorCode(
+        "A model file names types that cannot be stored and loaded without code.",
+        "Use scikit-learn's own steps in their place, or `policy.training.estimator`.",
+    ),
     "MODEL_UNREADABLE": ErrorCode(
         "A model cannot be loaded.",
         "`churn doctor --fix` rebuilds the release.",
@@ -209,6 +308,10 @@ ERROR_CODES = {
         "A score, a label or a metric is NaN.",
         "Check the model and the data that the message names.",
     ),
+    "NOT_MEASURED": ErrorCode(
+        "Python: no run has measured this yet.",
+        "The message names what is missing. Run `churn run` once it is there.",
+    ),
     "NO_PRODUCTION": ErrorCode(
         "No model is in production.",
         "Run `churn run` until a version is promoted.",
@@ -216,6 +319,10 @@ ERROR_CODES = {
     "OPTIONS_CONFLICT": ErrorCode(
         "Two options exclude each other, or one needs another.",
         "`churn COMMAND --help` explains the options.",
+    ),
+    "OPTION_INVALID": ErrorCode(
+        "An option has a value that it cannot have.",
+        "Use a value that the message names.",
     ),
     "PACKAGE_MISSING": ErrorCode(
         "A package that this setting needs is not installed.",
@@ -229,6 +336,10 @@ ERROR_CODES = {
         "`CHURN_PROFILE` names a file that does not exist.",
         "Correct the path.",
     ),
+    "RECIPES_FAILED": ErrorCode(
+        "None of the recipes in `policy.training.candidates` could be fitted.",
+        "Correct the recipes; the message has the reason of each.",
+    ),
     "RELEASE_MISSING": ErrorCode(
         "The files of a version that serves are missing.",
         "`churn doctor --fix` rebuilds the release.",
@@ -236,6 +347,10 @@ ERROR_CODES = {
     "RETRAINING_NOT_NEEDED": ErrorCode(
         "A retraining would change nothing, or one is requested already.",
         "Deliver new data or change the policy, then ask again.",
+    ),
+    "RULE_INVALID": ErrorCode(
+        "A rule is not an expression over the contract's features.",
+        "Write it as the message says, for example `months_since_order > 2`.",
     ),
     "SCENARIO_UNKNOWN": ErrorCode(
         "No scenario has this name.",
@@ -257,6 +372,10 @@ ERROR_CODES = {
         "The profile sets something that is not a setting.",
         "Correct the name. [commands.md](commands.md) lists the settings.",
     ),
+    "SHADOWS_FULL": ErrorCode(
+        "Three shadows score already.",
+        "End one with `churn shadow --end`.",
+    ),
     "SOURCE_FAILED": ErrorCode(
         "The contract's database does not answer, refuses the query or gives other rows.",
         "Check the source in the contract and the database.",
@@ -264,6 +383,10 @@ ERROR_CODES = {
     "STEP_FAILED": ErrorCode(
         "A step of `churn run` failed. Finished steps are kept.",
         "Fix what the message names, then run `churn run` again.",
+    ),
+    "STEPS_INVALID": ErrorCode(
+        "The steps of a canary, or the duration of a step, cannot be used.",
+        "Write percentages that ascend, as `--steps 1,5,25,50 --every 1d`.",
     ),
     "STORE_DOWN": ErrorCode(
         "A store does not answer, or contains no month yet.",
@@ -276,6 +399,10 @@ ERROR_CODES = {
     "SYSTEM_FAILED": ErrorCode(
         "The operating system refused a file or a connection.",
         READ,
+    ),
+    "TABLE_UNKNOWN": ErrorCode(
+        "Python: the month has no table of this name.",
+        "Name a table that the message lists.",
     ),
     "TARGET_EXISTS": ErrorCode(
         "The file or folder to write exists or is not allowed.",

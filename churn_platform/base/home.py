@@ -50,6 +50,13 @@ class Home:
         return self.settings.prediction_log or self.folder / "predictions"
 
     @property
+    def shadows(self) -> Path:
+        """The shadow log of the API."""
+        if self.settings.prediction_log is None:
+            return self.folder / "shadows"
+        return self.settings.prediction_log / "shadows"
+
+    @property
     def option(self) -> str:
         """` --home FOLDER` for a command that a person types; empty for the usual home."""
         if self.settings.home == type(self.settings).model_fields["home"].default:

@@ -150,6 +150,18 @@ def sentence_of(error: BaseException) -> str:
     )
 
 
+def as_churn_error(error: Exception) -> ChurnError | None:
+    """An error of ours, or that of a known library or of the disk as one of ours, with the
+    sentence and the code of the terminal; None for any other.
+    """
+    if isinstance(error, ChurnError):
+        return error
+    if not isinstance(error, OSError) and _known(error) is UNEXPECTED:
+        return None
+    sentence, _, code = sentence_of(error).rpartition(" [")
+    return ChurnError(sentence, code=code.removesuffix("]"))
+
+
 def _denied(path: Path) -> str:
     """What this user may not do with a file; the error itself does not say what was tried."""
     if not os.access(path.parent, os.X_OK):

@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,11 @@ RETIRED = frozenset({"CHURN_OFFLINE_STORE", "CHURN_OFFLINE_PASSWORD"})
 """Settings of earlier versions; they have no effect, so a profile that still has them is read.
 """
 KeyDigests = Annotated[str, Field(pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})*)?$")]
+
+
+def environment_of(names: Iterable[str]) -> dict[str, str]:
+    """The variables of these names that are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _read_by_dagster(url: SecretStr) -> SecretStr:
@@ -252,9 +258,11 @@ def load_settings(home: Path | None = None) -> Settings:
             return Settings()
         return Settings(home=home)
     except ValidationError as error:
-        raise UsageError(
-            "; ".join(_said(fault) for fault in error.errors()), code="SETTING_INVALID"
-        ) from None
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> UsageError:
+    return UsageError("; ".join(_said(fault) for fault in error.errors()), code="SETTING_INVALID")
 
 
 def _said(fault: ErrorDetails) -> str:
@@ -272,21 +280,60 @@ def _said(fault: ErrorDetails) -> str:
     )
 
 
+def read_only_settings(home: Path | None = None, contract: Path | None = None) -> Settings:
+    """As `load_settings`, for a process of the user's own: the environment stays as it is.
+
+    Args:
+        home: over the environment's.
+        contract: over the environment's.
+
+    Raises:
+        UsageError: as `load_settings`.
+    """
+    given: dict[str, object] = {
+        name.removeprefix("CHURN_").lower(): value
+        for name, value in _profile_values().items()
+        if name.startswith("CHURN_") and name not in os.environ
+    }
+    if home is not None:
+        given["home"] = home
+    if contract is not None:
+        given["contract"] = contract
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
 def _read_profile() -> None:
     """Set the profile's values that the environment does not set, so libraries and child
     processes see it too.
+
+    Raises:
+        UsageError: as `_profile_values`.
+    """
+    for name, value in _profile_values().items():
+        os.environ.setdefault(name, value)
+    if os.environ.get(PROFILE):
+        # Child processes run in the home.
+        os.environ[PROFILE] = str(Path(os.environ[PROFILE]).expanduser().resolve())
+
+
+def _profile_values() -> dict[str, str]:
+    """The values of the profile; none without one.
 
     Raises:
         UsageError: there is no such file, or it sets a CHURN_ variable that is not a setting.
     """
     named = os.environ.get(PROFILE)
     if not named:
-        return
+        return {}
     path = Path(named).expanduser().resolve()
     if not path.is_file():
         raise UsageError(f"{PROFILE} is {named!r}: there is no such file.", code="PROFILE_MISSING")
     known = {f"CHURN_{name.upper()}" for name in Settings.model_fields}
     values = dotenv_values(path, interpolate=False)
+    found = {}
     for name, value in values.items():
         if name in RETIRED:
             continue
@@ -296,8 +343,8 @@ def _read_profile() -> None:
                 code="SETTING_UNKNOWN",
             )
         if value is not None:
-            os.environ.setdefault(name, value)
-    os.environ[PROFILE] = str(path)  # child processes run in the home
+            found[name] = value
+    return found
 
 
 def expand(text: str) -> str:

@@ -12,15 +12,20 @@ import typer
 from churn_platform.base.errors import ChurnError, UsageError
 from churn_platform.base.text import counted, parse_as_of
 from churn_platform.cli import (
+    canary,
     contacts,
     contract,
     effect,
+    imports,
     ledger,
     maintenance,
+    model_test,
     promotion,
     replay,
+    report,
     scores,
     serving,
+    shadow,
     status,
 )
 from churn_platform.cli import demo as demonstration
@@ -145,13 +150,17 @@ for command in (
     scores.explain,
     contacts.plan,
     effect.campaign,
+    report.report,
     replay.replay,
     replay.scoreboard,
+    imports.import_model,
     promotion.approve,
     promotion.reject,
     promotion.rollback,
     promotion.unblock,
     promotion.retrain,
+    shadow.shadow,
+    canary.canary,
     maintenance.backup,
     maintenance.restore,
     maintenance.move,
@@ -164,5 +173,6 @@ for command in (
     maintenance.doctor,
 ):
     app.command()(command)
+app.command("test")(model_test.model_test)
 app.add_typer(contract.app, name="contract")
 app.add_typer(contacts.app, name="contacts")

@@ -121,6 +121,12 @@ def show_plan(console: "Console", found: "ContactStatus") -> None:
         f"Scored by version {found.version}. The budget is {counted(found.budget, 'customer')};"
         f" {found.explore:,} of the list were drawn at random below the cut."
     )
+    if found.test is not None:
+        console.print(
+            f"The month belongs to {found.test}: half of the customers on the list of one version"
+            " alone are left untouched. `churn test` shows it.",
+            soft_wrap=True,
+        )
     if found.excluded:
         excluded = table("Excluded", "reason", "customers", numbers=("customers",))
         for reason, count in found.excluded.items():

@@ -112,6 +112,7 @@ def check(
     from churn_platform.contract.reading import read_contract
     from churn_platform.drafting.check import CheckLine, check_contract, check_files
     from churn_platform.services import Services
+    from churn_platform.training.recipe_check import check_recipes
 
     path = file or Services(load_settings(home)).contract_path
     try:
@@ -119,12 +120,16 @@ def check(
         if files:
             lines = check_files(found, files)
         else:
-            lines = check_contract(found)
+            lines = [*check_contract(found), *check_recipes(found, path)]
     except ContractError as error:
         lines = [CheckLine("fail", None, "contract", said) for said in str(error).splitlines()]
     faults = sum(line.state == "fail" for line in lines)
     if as_json:
-        answer = {"contract": path, "ok": not faults, "lines": [asdict(line) for line in lines]}
+        rows = [asdict(line) for line in lines]
+        for row in rows:
+            if row["code"] is None:
+                del row["code"]
+        answer = {"contract": path, "ok": not faults, "lines": rows}
         print_json(answer)
     else:
         _show_check(path, lines, faults)
@@ -203,7 +208,12 @@ def make_draft(
     """
     from churn_platform.base.files import write_text
     from churn_platform.contract.reading import read_contract
-    from churn_platform.drafting.contract_file import CONFIRM, as_yaml, draft_from
+    from churn_platform.drafting.contract_file import (
+        CONFIRM,
+        as_yaml,
+        draft_from,
+        drops_to_ingest,
+    )
     from churn_platform.drafting.words import valid_name
     from churn_platform.ingestion.drop import source_folder
 
@@ -228,6 +238,8 @@ def make_draft(
             label=label,
         )
         files = given.named_as(drop)
+        drops = drops_to_ingest(given.folder, drop, drafted)
+        named_drops = [(given.named_as(path), day) for path, day in drops]
     text = as_yaml(drafted)
     home.create()
     write_text(own, text)
@@ -239,7 +251,7 @@ def make_draft(
         contract=own,
         drop=files[0],
         entity=contract.entity.column,
-        label=f"{contract.label.table}.{contract.label.column}",
+        label=contract.label.in_words,
         churn_rate=drafted.churn_rate,
         as_of=drafted.as_of,
         cadence=contract.cadence,
@@ -248,7 +260,7 @@ def make_draft(
         left_out=[LeftOutColumn(o.table, o.column, o.reason) for o in drafted.left_out],
         doubts=[Doubt(".".join(place), doubt) for place, doubt in drafted.doubts.items()],
         confirm=text.count(f"{CONFIRM}:"),
-        next=_next(home, files, drafted.as_of),
+        next=_next(home, files, named_drops),
     )
 
 
@@ -302,14 +314,18 @@ def show_draft(console: "Console", found: Drafted) -> None:
         console.print(f"  {command}", soft_wrap=True)
 
 
-def _next(home: "Services", named: Sequence[Path], as_of: dt.date | None) -> list[str]:
+def _next(
+    home: "Services",
+    named: Sequence[Path],
+    drops: Sequence[tuple[Sequence[Path], dt.date | None]],
+) -> list[str]:
     """The commands to type next, ready to paste into a shell."""
-    files = shlex.join(map(str, named))
-    return [
-        f"churn contract check {files}{home.option}",
-        f"churn ingest {files} --as-of {as_of or 'DATE'}{home.option}",
-        f"churn run{home.option}",
+    ingests = [
+        f"churn ingest {shlex.join(map(str, files))} --as-of {day or 'DATE'}{home.option}"
+        for files, day in drops
     ]
+    check = f"churn contract check {shlex.join(map(str, named))}{home.option}"
+    return [check, *ingests, f"churn run{home.option}"]
 
 
 def _show_check(path: Path, lines: list["CheckLine"], faults: int) -> None:

@@ -321,7 +321,10 @@ def _what_next(console: "Console", home: "Services", found: dict[str, Any]) -> N
             state = f"AUC {production['auc']:.3f} at its decision"
         console.print(f"\nIn production: version {production['version']}, {state}.")
     newest = found["months"][-1] if found["months"] else ""
-    console.print(f"Reports: {home.reports / newest} (drift.html, at_risk.csv)")
+    console.print(
+        f"Reports: {home.reports / newest} (report_manager.html, drift.html, at_risk.csv)"
+    )
+    console.print(f"Read:    churn report{shown}")
     console.print(f"Why:     churn decision{shown}")
     console.print(f"Who:     churn scores{shown}")
     console.print(f"Browse:  churn ui{shown}")

@@ -117,11 +117,14 @@ def verify(
 
 def reproduce(
     version: Annotated[int, typer.Argument(min=1, help="Reproduce this version.")],
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Choose its recipe again if several competed.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a version again from the data known then; exit 1 if it differs."""
-    found = open_home(home).reproduction.reproduce(version).as_json()
+    found = open_home(home).reproduction.reproduce(version, deep=deep).as_json()
     if as_json:
         print_json(found)
     else:

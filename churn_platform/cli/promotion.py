@@ -36,7 +36,7 @@ def approve(
     """Promote a candidate that waits for approval, or a refused one with --override."""
     opened = open_home(home)
     said = opened.approvals.approve(version, by, reason, override=override)
-    _say_and_score(opened, version, said, as_json=as_json)
+    say_and_score(opened, version, said, as_json=as_json)
 
 
 def reject(
@@ -47,7 +47,9 @@ def reject(
     as_json: JsonOption = False,
 ) -> None:
     """Reject a candidate that waits for approval."""
-    _say(version, open_home(home).approvals.reject(version, by, reason), as_json=as_json)
+    opened = open_home(home)
+    said = opened.approvals.reject(version, by, reason)
+    _say(version, " ".join([said, *_settle(opened)]), as_json=as_json)
 
 
 def rollback(
@@ -65,7 +67,7 @@ def rollback(
     said = opened.rollbacks.roll_back(by, reason, to)
     pointer = opened.releases.pointer()
     version = None if pointer is None else pointer.version
-    _say_and_score(opened, version, said, as_json=as_json)
+    say_and_score(opened, version, said, as_json=as_json)
 
 
 def unblock(
@@ -93,11 +95,14 @@ def retrain(
         typer.echo(said)
 
 
-def _say_and_score(home: "Services", version: int | None, said: str, *, as_json: bool) -> None:
-    """Describe the change of production, then make the newest list again."""
+def say_and_score(home: "Services", version: int | None, said: str, *, as_json: bool) -> None:
+    """Describe the change of production, then settle the experiments that it ends, and make the
+    newest list again.
+    """
+    said = " ".join([said, *_settle(home)])
     if not as_json:
         typer.echo(said)
-    scored, sentence = _score(home, quiet=as_json)
+    scored, sentence = score_newest_list(home, quiet=as_json)
     if as_json:
         says = f"{said} {sentence}".rstrip()
         print_json({"version": version, "says": says, "scored": scored})
@@ -105,7 +110,15 @@ def _say_and_score(home: "Services", version: int | None, said: str, *, as_json:
         typer.echo(sentence)
 
 
-def _score(home: "Services", *, quiet: bool) -> tuple[dt.date | None, str]:
+def _settle(home: "Services") -> list[str]:
+    """What the change of production ended."""
+    try:
+        return home.experiments.settle()
+    except Exception as error:  # noqa: BLE001 - production has changed, whatever this meets
+        return [f"The experiments were not settled; `churn run` tries again. {sentence_of(error)}"]
+
+
+def score_newest_list(home: "Services", *, quiet: bool) -> tuple[dt.date | None, str]:
     """Score the newest month where no run is active; the month, and what was done."""
     from churn_platform.cli.progress import RunProgress
     from churn_platform.defs.runner import score_newest

@@ -44,6 +44,8 @@ def scores(
     # The list itself shows that it is of the past.
     show_warnings(console, [one for one in warnings if one["code"] != "LIST_OF_THE_PAST"])
     show_scores(console, month.isoformat(), record, found.rows, found.key)
+    if found.record.canary is not None:
+        console.print(found.record.canary.sentence, soft_wrap=True)
     if opened.contract.contacts is not None:
         console.print(
             "[yellow]This list holds customers who are left untouched at random.[/] Contact those"
@@ -141,6 +143,8 @@ def show_explanation(console: "Console", found: Mapping[str, Any], key: str) -> 
         console.print("[red]The model stands down: do not act on this.[/]")
     for number, reason in enumerate(found["reasons"], start=1):
         console.print(f"  {number}. {reason}")
+    if model.get("reasons_by"):
+        console.print(f"[dim]Reasons by {model['reasons_by']} of {model['algorithm']}.[/]")
     made = table("Features as known then", "feature", "value")
     for name, value in found["features"].items():
         made.add_row(name, "(none)" if value is None else str(value))

@@ -15,6 +15,7 @@ from churn_platform.cli.base import (
     print_json,
     table,
 )
+from churn_platform.experiments.canary_status import CanaryStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,8 +62,11 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
     """Print the state of a home on one screen."""
     console.print(f"[bold]{found['contract']}[/] in {found['home']}")
     console.print(f"Months      {_span(found['months'])}")
+    for log in found.get("events", ()):
+        console.print(f"Events      {log['sentence']}", soft_wrap=True, markup=False)
     show_contract(console, found["contract_changes"])
     show_production(console, found)
+    show_experiments(console, found)
     if planned := found.get("contacts"):
         console.print(
             f"Contacts    {planned['as_of']}: {planned_sentence(planned)}", soft_wrap=True
@@ -82,6 +86,7 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
             f"[yellow]Quarantine[/]  {aside['as_of']}: {aside['sentence']} Reasons: {aside['page']}"
         )
     show_realised(console, found)
+    show_estimated(console, found)
     for one in found["answered"]:
         console.print(f"Answered    {_answered(one)}")
     for receiver in found["alerts"]:
@@ -117,6 +122,17 @@ def show_production(console: "Console", found: Mapping[str, Any]) -> None:
         )
 
 
+def show_experiments(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print the canary, the shadows and the test that run; nothing without one."""
+    if canary := found.get("canary"):
+        sentence = CanaryStatus.model_validate(canary).sentence
+        console.print(f"Canary      {sentence}", soft_wrap=True)
+    if shadows := found.get("shadows"):
+        console.print(f"Shadows     {'; '.join(shadows)}", soft_wrap=True, markup=False)
+    if test := found.get("test"):
+        console.print(f"Test        {test}", soft_wrap=True, markup=False)
+
+
 def planned_sentence(planned: Mapping[str, Any]) -> str:
     """How many are to be contacted and how many were, or why nobody is."""
     if planned["note"]:
@@ -144,6 +160,26 @@ def show_realised(console: "Console", found: Mapping[str, Any]) -> None:
     if own:
         newest = max(own, key=lambda one: str(one["as_of"]))
         console.print(f"Realised    {realised_sentence(newest)}", soft_wrap=True)
+
+
+def show_estimated(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print the estimate of a month without labels, and why a realised figure fell."""
+    from rich.markup import escape
+
+    if one := found.get("estimated"):
+        console.print(f"Expected    {escape(one['sentence'])}", soft_wrap=True)
+    fallen = [
+        one
+        for one in found.get("performance", ())
+        if one.get("state") == "production" and one.get("fall")
+    ]
+    if fallen:
+        newest = max(fallen, key=lambda one: str(one["as_of"]))
+        production = found.get("production") or {}
+        if newest["version"] == production.get("version"):
+            console.print(
+                f"[yellow]Fell[/]        {escape(newest['fall']['sentence'])}", soft_wrap=True
+            )
 
 
 def realised_sentence(one: Mapping[str, Any]) -> str:
@@ -231,6 +267,8 @@ def show_people(console: "Console", found: Mapping[str, Any]) -> None:
             console.print(
                 f"[cyan]Waiting[/]     {value_sentence(waits['contact_value'])}", soft_wrap=True
             )
+        if waits.get("shadow"):
+            console.print(f"[cyan]Waiting[/]     {waits['shadow']}", soft_wrap=True)
     for version, who in found["blocked"].items():
         console.print(
             f"[yellow]Blocked[/]     Version {version}, rolled back by {who['by']}: {who['reason']}"
@@ -273,6 +311,8 @@ def _span(months: list[str]) -> str:
 def _production(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "no model yet"
+    if found["auc"] is None:
+        return f"version {found['version']}, imported; trained no later than {found['as_of']}"
     return (
         f"version {found['version']} ({found['algorithm']}), trained on {found['as_of']}, "
         f"AUC {found['auc']:.3f} on the holdout at its decision"
@@ -343,6 +383,22 @@ def show_decision(console: "Console", d: Mapping[str, Any]) -> None:
     console.print(made)
     if d.get("contact_value"):
         console.print(value_sentence(d["contact_value"]), soft_wrap=True)
+    if d.get("chosen_from"):
+        console.print(choice_table(d["chosen_from"]))
+    if d.get("shadow"):
+        console.print(d["shadow"], soft_wrap=True, markup=False)
+
+
+def choice_table(choice: Mapping[str, Any]) -> "Table":
+    """The recipes that competed for a candidate."""
+    from churn_platform.training.release import CHOICE_HEADS, ChosenFrom
+
+    found = ChosenFrom.model_validate(choice)
+    title = f"Recipes, by cross-validation on the training rows ({found.fits} fits)"
+    made = table(title, *CHOICE_HEADS, numbers=("AUC", "fits"))
+    for row in found.table():
+        made.add_row(*row)
+    return made
 
 
 def value_sentence(value: Mapping[str, Any]) -> str:

@@ -58,7 +58,14 @@ class CampaignRecord(Stored):
         """What contacting was worth, for the retention team."""
         if self.effect is None:
             return self.note or NOTHING
-        return f"{_verdict(self.effect)} {_basis(self.effect)}"
+        return f"{self.verdict} {_basis(self.effect)}"
+
+    @property
+    def verdict(self) -> str:
+        """The first part of the sentence: the effect without what it is based on."""
+        if self.effect is None:
+            return self.note or NOTHING
+        return _verdict(self.effect)
 
     @property
     def state(self) -> EffectState:

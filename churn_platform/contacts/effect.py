@@ -209,6 +209,15 @@ class Comparison:
         parts = (self.parts(self.rows.churned) - value * reach_parts) / reach
         return _estimate(value, self.standard_error(parts), critical)
 
+    def like_assigned(self) -> "Comparison":
+        """The cells weighted by the customers who are expected to be assigned. With one
+        probability these are the same weights.
+        """
+        if np.unique(self.rows.probability).size == 1:
+            return self
+        expected = np.bincount(self.cells, weights=self.rows.probability)
+        return Comparison(self.rows, self.cells, expected / expected.sum())
+
     @property
     def large_enough(self) -> bool:
         """Whether enough untouched customers churned and enough stayed."""
@@ -251,8 +260,9 @@ def effect_of(months: Sequence[AssignedMonth], critical: float) -> Effect | None
         treated = int(assigned.sum())
         effect = whole.estimate(rows.churned, critical)
         complier_effect = whole.complier_effect(critical)
-        saved = _scaled(effect, treated, critical)
-        kept = whole.estimate(rows.churned * rows.value, critical)
+        of_assigned = whole.like_assigned()
+        saved = _scaled(of_assigned.estimate(rows.churned, critical), treated, critical)
+        kept = of_assigned.estimate(rows.churned * rows.value, critical)
         money = _scaled(kept, treated, critical, less=spent)
     return Effect(
         months=tuple(sorted({month.as_of for month in months})),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from churn_platform.base.digests import distinct_key_hashes, frame_digest
@@ -25,6 +26,8 @@ BELOW: Final = "below"
 ARMS: Final = (CONTACT, UNTOUCHED, EXPLORE, BELOW)
 ASSIGNED: Final = (CONTACT, EXPLORE)
 """The arms whose customers are on the list for the team."""
+LIST: Final = "list"
+"""The column that only plans with a test have: on which list the customer is."""
 STRATA: Final = 10
 LEAST_IN_STRATUM: Final = 50
 HASHES: Final = 2.0**64
@@ -75,6 +78,18 @@ def plan(
     Raises:
         DataError: a value is missing, not finite or below 0.
     """
+    require_values(customers, key)
+    rows = _ranked(customers[excluded.isna().to_numpy()], key)
+    budget = contacts_of(policy, len(customers))
+    return ContactPlan(
+        rows=_arms(policy, experiment, key, rows, budget),
+        excluded=counted_reasons(excluded),
+        budget=budget,
+    )
+
+
+def require_values(customers: pd.DataFrame, key: str) -> None:
+    """Raise DataError if a customer's value is missing, not finite or below 0."""
     values = customers["value"].to_numpy(dtype=float, na_value=np.nan)
     wrong = customers[~(np.isfinite(values) & (values >= 0))]
     if len(wrong):
@@ -83,23 +98,26 @@ def plan(
             f" {wrong[key].iloc[0]}: check policy.contacts.value.",
             code="CONTACT_VALUE",
         )
+
+
+def counted_reasons(excluded: pd.Series) -> dict[str, int]:
+    """Reason -> number of customers who are in no arm because of it."""
     reasons = excluded.dropna().value_counts(sort=False)
-    rows = _ranked(customers[excluded.isna().to_numpy()], key)
-    budget = contacts_of(policy, len(customers))
-    return ContactPlan(
-        rows=_arms(policy, experiment, key, rows, budget),
-        excluded={str(reason): int(count) for reason, count in sorted(reasons.items())},
-        budget=budget,
-    )
+    return {str(reason): int(count) for reason, count in sorted(reasons.items())}
 
 
 def plan_digest(rows: pd.DataFrame, key: str) -> str:
-    """Digest over key, arm and probability of every row, in their order."""
+    """Digest over key, arm and probability of every row, in their order; with a test also over
+    its lists and strata, by which the customers are compared.
+    """
     registered = {
         key: rows[key].astype(str).astype(object),
         ARM: rows[ARM].astype(str).astype(object),
         PROBABILITY: rows[PROBABILITY].astype(float),
     }
+    if LIST in rows:
+        registered[LIST] = rows[LIST].astype(str).astype(object)
+        registered["stratum"] = rows["stratum"].astype(float)
     return frame_digest(pd.DataFrame(registered), values_repeat=False)
 
 
@@ -111,7 +129,12 @@ def contacts_of(policy: ContactPolicy, customers: int) -> int:
 
 
 def _ranked(rows: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The rows by probability x value, then probability, then key.
+    """The rows, the most valuable first."""
+    return rows.iloc[order_of(rows, key)].reset_index(drop=True)
+
+
+def order_of(rows: pd.DataFrame, key: str) -> npt.NDArray[np.intp]:
+    """The places of the rows by probability x value, then probability, then key.
 
     Only rows of equal rank are sorted by all three: that takes 15 times as long.
     """
@@ -125,7 +148,7 @@ def _ranked(rows: pd.DataFrame, key: str) -> pd.DataFrame:
         columns = ["expected", "probability", key]
         tied = tied.sort_values(columns, ascending=[False, False, True])
         order[equal] = tied["place"].to_numpy()
-    return rows.iloc[order].reset_index(drop=True)
+    return order
 
 
 def _arms(
@@ -136,7 +159,7 @@ def _arms(
     untouched = _untouched(policy, experiment, rows[key], budget - explored)
     cut = len(untouched)
     above = np.arange(len(rows)) < cut
-    chosen = _explored(rows[key].iloc[cut:], policy.salt, experiment, explored)
+    chosen = explored_keys(rows[key].iloc[cut:], policy.salt, experiment, explored)
     arms = np.full(len(rows), BELOW, dtype=object)
     arms[:cut] = np.where(untouched, UNTOUCHED, CONTACT)
     arms[cut:][chosen] = EXPLORE
@@ -144,12 +167,17 @@ def _arms(
     probability = np.where(
         above, 1 - policy.untouched_share, chosen.sum() / below if below else 0.0
     )
-    parts = int(np.clip(cut // LEAST_IN_STRATUM, 1, STRATA))
-    stratum = np.where(above, np.arange(len(rows)) * parts // max(cut, 1), -1)
+    stratum = np.where(above, strata_of(np.arange(len(rows)), cut), -1)
     return rows.assign(
         **{ARM: arms, PROBABILITY: probability, "stratum": stratum},
         rank=np.arange(1, len(rows) + 1),
     )
+
+
+def strata_of(places: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.intp]:
+    """The tenth of the top `size` rows in which each place is; fewer parts if rows are few."""
+    parts = int(np.clip(size // LEAST_IN_STRATUM, 1, STRATA))
+    return places * parts // max(size, 1)
 
 
 def _untouched(policy: ContactPolicy, experiment: str, keys: pd.Series, contacts: int) -> BoolArray:
@@ -171,7 +199,7 @@ def share_of_keys(keys: pd.Series, salt: str, experiment: str, share: float) -> 
     """Which keys (rows,) are among a share that is drawn at random for an experiment; a larger
     share contains a smaller one.
     """
-    return _drawn(keys, salt, experiment) < share
+    return drawn_numbers(keys, salt, experiment) < share
 
 
 def _cut(untouched: BoolArray, contacts: int) -> int:
@@ -184,15 +212,22 @@ def _cut(untouched: BoolArray, contacts: int) -> int:
     return int(places[contacts - 1]) + 1 if contacts else 0
 
 
-def _explored(keys: pd.Series, salt: str, experiment: str, count: int) -> BoolArray:
+def explored_keys(keys: pd.Series, salt: str, experiment: str, count: int) -> BoolArray:
     """Which of the keys below the cut are drawn to be contacted as well."""
+    return so_many_keys(keys, salt, f"{experiment}|explore", count)
+
+
+def so_many_keys(keys: pd.Series, salt: str, experiment: str, count: int) -> BoolArray:
+    """Which `count` of the keys (rows,) are drawn at random for an experiment; all if there are
+    fewer.
+    """
     chosen = np.zeros(len(keys), dtype=bool)
     if count and len(keys):
-        numbers = _drawn(keys, salt, f"{experiment}|explore")
+        numbers = drawn_numbers(keys, salt, experiment)
         chosen[np.argpartition(numbers, min(count, len(keys)) - 1)[:count]] = True
     return chosen
 
 
-def _drawn(keys: pd.Series, salt: str, experiment: str) -> FloatArray:
+def drawn_numbers(keys: pd.Series, salt: str, experiment: str) -> FloatArray:
     """A number in [0, 1) for each key (rows,), the same in every process."""
     return distinct_key_hashes(keys, f"{salt}|{experiment}|") / HASHES

@@ -28,7 +28,7 @@ from churn_platform.contacts.plan import (
 )
 from churn_platform.contract.model import Contract
 from churn_platform.lake.records import Records
-from churn_platform.ledger.acts import ContactPlanRegistered, Recovered
+from churn_platform.ledger.acts import ContactPlanRegistered, PlannedTest, Recovered
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.ledger.store import LedgerStore
@@ -63,6 +63,8 @@ class ContactPlanRecord(Stored):
     explore_share: float = 0.0
     ranked_by: Literal["risk", "effect"] = "risk"
     """Recorded where the effect of a contact ranks the list."""
+    test: str | None = None
+    """Recorded where two versions are tested."""
     list_digest: str | None = None
     """Of the list for the team as CSV."""
 
@@ -183,7 +185,23 @@ class ContactPlans:
                 found.append(RegisteredPlan(month.isoformat(), rows))
         return found
 
-    def register(self, as_of: dt.date, made: ContactPlan, version: int, inputs: str) -> str:
+    def tested_months(self, test: str) -> list[dt.date]:
+        """The months whose plan belongs to a test of two versions, oldest first."""
+        registrations = self._registrations()
+        return sorted(
+            month
+            for month, receipt in registrations.items()
+            if (named := ContactPlanRegistered.of(receipt).test) is not None and named.name == test
+        )
+
+    def register(
+        self,
+        as_of: dt.date,
+        made: ContactPlan,
+        version: int,
+        inputs: str,
+        test: PlannedTest | None = None,
+    ) -> str:
         """Record a plan in the ledger, before its file exists; once for each content.
 
         Args:
@@ -191,6 +209,7 @@ class ContactPlans:
             made: the plan.
             version: the version that ranked the customers.
             inputs: digest of what the plan was drawn from.
+            test: the test of two versions that the plan belongs to.
 
         Returns:
             The digest of the plan.
@@ -200,13 +219,21 @@ class ContactPlans:
         if digest == self.registered_digest(as_of):
             return digest
         listed = made.count(*ASSIGNED)
+        reason = (
+            f"{listed:,} customers are to be contacted; {made.count(UNTOUCHED):,} are left"
+            " untouched at random."
+        )
+        belongs_to = {}
+        if test is not None:
+            belongs_to["test"] = test
+            reason += (
+                f" The month belongs to {test.name} of version {test.version_a} (A) and version"
+                f" {test.version_b} (B)."
+            )
         self.ledger.append(
             ContactPlanRegistered(
                 month=as_of,
-                reason=(
-                    f"{listed:,} customers are to be contacted; {made.count(UNTOUCHED):,} are"
-                    " left untouched at random."
-                ),
+                reason=reason,
                 digest=digest,
                 inputs=inputs,
                 experiment=experiment_of(as_of),
@@ -221,6 +248,7 @@ class ContactPlans:
                 excluded=made.excluded,
                 version=version,
                 policy=self.contract.policy_hash,
+                **belongs_to,
             )
         )
         return digest
@@ -253,6 +281,8 @@ class ContactPlans:
         )
         if "effect" in rows:
             record = record.model_copy(update={"ranked_by": "effect"})
+        if registered.test is not None:
+            record = record.model_copy(update={"test": registered.test.name})
         self.records.complete(KIND, as_of, record.as_json())
         return record
 

@@ -46,38 +46,6 @@ class SaveRate:
         """The expected save rate, in (0, 1)."""
         return self.alpha / (self.alpha + self.beta)
 
-    @property
-    def standard_deviation(self) -> float:
-        """Of the distribution."""
-        total = self.alpha + self.beta
-        return math.sqrt(self.alpha * self.beta / (total * total * (total + 1)))
-
-
-def save_rate_from_counts(
-    saves: float,
-    failures: float,
-    *,
-    prior: SaveRate | None = None,
-    least_churners: float = LEAST_ASSIGNED_CHURNERS,
-) -> SaveRate:
-    """The posterior Beta(6 + saves, 14 + failures); the prior below `least_churners` of both.
-
-    Args:
-        saves: assigned customers who would have churned and stayed, >= 0.
-        failures: assigned customers who would have churned and did, >= 0.
-        prior: Beta(6, 14) unless given.
-        least_churners: saves + failures needed before the data replace the prior.
-
-    Raises:
-        DataError: a count is negative, NaN or infinite.
-    """
-    prior = prior or SaveRate()
-    if not (0 <= saves < math.inf and 0 <= failures < math.inf):
-        raise DataError(f"{saves} saves and {failures} failures: counts are finite and at least 0")
-    if saves + failures < least_churners:
-        return prior
-    return SaveRate(prior.alpha + saves, prior.beta + failures, measured=True)
-
 
 def save_rate_from_effect(
     rate: float,
@@ -135,29 +103,6 @@ class Profit:
     save_rate: SaveRate
     customer_value: float
     averaged: bool
-
-
-def maximum_profit(
-    labels: LabelArray,
-    scores: FloatArray,
-    *,
-    value: float | FloatArray = 200.0,
-    incentive: float = 10.0,
-    contact_cost: float = 1.0,
-    save_rate: SaveRate | None = None,
-    weights: FloatArray | None = None,
-) -> Profit:
-    """The largest profit per customer at the mean save rate (MPC, Verbraken et al. 2013).
-
-    Arguments and errors as `expected_maximum_profit`.
-    """
-    rate = save_rate or SaveRate()
-    curve = _ProfitCurve.of(labels, scores, value, incentive, contact_cost, weights)
-    profits = rate.mean * curve.saved - curve.spent
-    best = int(np.argmax(profits))
-    return Profit(
-        float(profits[best]), float(curve.contacted[best]), rate, curve.value, np.ndim(value) > 0
-    )
 
 
 def expected_maximum_profit(

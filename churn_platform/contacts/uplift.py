@@ -374,8 +374,3 @@ def why_not_rank(test: UpliftTest | TooFew) -> WhyNot | None:
     if not test.interval.above(0):
         return WhyNot.NOT_ABOVE_RISK
     return None
-
-
-def may_rank(test: UpliftTest | TooFew) -> bool:
-    """Whether uplift may rank the list."""
-    return why_not_rank(test) is None

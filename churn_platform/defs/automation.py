@@ -9,10 +9,12 @@ import dagster as dg
 from churn_platform.base.errors import ChurnError
 from churn_platform.base.text import parse_as_of
 from churn_platform.defs.contacts import campaign_effect, contact_plan
+from churn_platform.defs.experiments import experiments
 from churn_platform.defs.features import feature_views, training_dataset
 from churn_platform.defs.ingestion import snapshot
 from churn_platform.defs.monitoring import drift_report, performance
 from churn_platform.defs.promotion import candidate_model, production_model, promotion_decision
+from churn_platform.defs.reports import monthly_report
 from churn_platform.defs.resources import (
     GONE,
     HomeResource,
@@ -50,7 +52,12 @@ REMEDY = (
     "Check its last run in Dagster and fix the problem, then type `churn run` or start the job"
     " there."
 )
-LIST = [dg.AssetKey("scores"), dg.AssetKey("contact_plan")]
+LIST = [
+    dg.AssetKey("scores"),
+    dg.AssetKey("contact_plan"),
+    dg.AssetKey("experiments"),
+    dg.AssetKey("monthly_report"),
+]
 """What is made again when production changed and no month is due."""
 SERVERS = {"retraining": "The MLflow server", "monthly": "The database of Feast"}
 """The server that a step waits for while it does not answer."""
@@ -67,16 +74,25 @@ monthly = dg.define_asset_job(
         campaign_effect,
         scores,
         contact_plan,
+        experiments,
+        monthly_report,
     ),
     description=(
         "For every drop, in order of as_of: publish it, join the training dataset, report drift,"
-        " measure performance and the effect of contacts, score, plan contacts."
+        " measure performance and the effect of contacts, score, plan contacts, compare shadows,"
+        " write the monthly report."
     ),
 )  # fmt: skip
 retraining = dg.define_asset_job(
     "retraining",
     selection=dg.AssetSelection.assets(
-        candidate_model, promotion_decision, production_model, scores, contact_plan
+        candidate_model,
+        promotion_decision,
+        production_model,
+        scores,
+        contact_plan,
+        experiments,
+        monthly_report,
     ),
     description=(
         "When the policy asks: fit a candidate, decide, promote it or keep production, score again."
@@ -129,6 +145,24 @@ def alert_sensor(home: HomeResource) -> dg.SkipReason:
         return dg.SkipReason("No alert channels are configured (CHURN_ALERT_URLS).")
     done = opened.alerts.send()
     return dg.SkipReason(" ".join([f"{done.sent} sent.", *done.problems]))
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Raises a canary to its next step when it is due, and ends it when a guardrail stopped it"
+        " or its versions changed. Requests no run."
+    ),
+)
+def experiments_sensor(home: HomeResource) -> dg.SkipReason:
+    """It holds no home: a run may be active meanwhile."""
+    experiments = home.open().experiments
+    said = experiments.settle()
+    running = experiments.canary_report().running
+    if running is not None:
+        said.append(running.sentence)
+    return dg.SkipReason(" ".join(said) or "No canary runs.")
 
 
 @dg.schedule(

@@ -1,5 +1,6 @@
 """Ingestion: a drop becomes a snapshot."""
 
+import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
@@ -11,10 +12,12 @@ from churn_platform.defs.resources import (
     markdown_table,
     month_of,
 )
+from churn_platform.events.derived_changes import made_from_logs
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import MonthWarning
 from churn_platform.ingestion.validation import DropRefused
 from churn_platform.lake.deliveries import Publication, QuarantineRecord, quarantined_in
+from churn_platform.ledger.receipts import DELIVERED, Receipt
 from churn_platform.reports.contract_status import changes_with
 from churn_platform.services import Services
 
@@ -48,6 +51,7 @@ def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
     """
     opened = home.open()
     as_of = month_of(context)
+    head = opened.ledger.head()
     try:
         publication = opened.ingestion.publish(as_of)
     except DropRefused as refusal:
@@ -59,7 +63,8 @@ def snapshot(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
             metadata["page"] = dg.MetadataValue.url(report_url(opened, refusal.page))
         raise dg.Failure(description=str(refusal), metadata=metadata, allow_retries=False) from None
     return dg.MaterializeResult(
-        metadata=_metadata(opened, publication), check_results=[_check(opened, publication)]
+        metadata=_metadata(opened, publication) | _made_from_events(opened, head),
+        check_results=[_check(opened, publication)],
     )
 
 
@@ -82,6 +87,26 @@ def _metadata(home: Services, publication: Publication) -> dict[str, object]:
         "dagster/row_count": max(publication.rows.values(), default=0),
         "digest": publication.digest,
     }
+
+
+def _made_from_events(home: Services, head: Receipt | None) -> dict[str, object]:
+    """The months whose window tables or labels the events of this drop have changed; nothing
+    without a log.
+
+    Args:
+        home: the home.
+        head: the newest receipt before the drop was published.
+    """
+    if not home.contract.logs:
+        return {}
+    before = 0 if head is None else head.sequence
+    lines = []
+    for receipt in home.ledger.receipts()[before:]:
+        if receipt.act in DELIVERED:
+            delivered = home.lake.deliveries(dt.date.fromisoformat(receipt.subject))[-1]
+            if set(delivered.tables) <= made_from_logs(home.contract):
+                lines.append(f"- {receipt.subject}: {receipt.reason}")
+    return {"made from events": dg.MetadataValue.md("\n".join(lines) or "no other month")}
 
 
 def _contract(home: Services, publication: Publication) -> dg.MarkdownMetadataValue:

@@ -14,7 +14,9 @@ from churn_platform.defs.resources import (
     month_of,
 )
 from churn_platform.monitoring.drift import DriftOutcome
+from churn_platform.monitoring.estimate_history import EstimateHistory
 from churn_platform.monitoring.performance import ServedPerformance, VersionPerformance
+from churn_platform.monitoring.track_record import CheckedMonth, ShownEstimate
 from churn_platform.services import Services
 
 
@@ -48,8 +50,13 @@ def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
     A rollback or promotion is proposed when another version is better than production on rows
     that neither was trained on.
     """
-    record = home.open().month.performance(month_of(context))
-    metadata: dict[str, object] = {}
+    opened = home.open()
+    as_of = month_of(context)
+    record = opened.month.performance(as_of)
+    metadata = _estimate_metadata(EstimateHistory(opened.records).newest(as_of))
+    for entry in record.evaluated:
+        if entry.fall is not None:
+            metadata["why performance fell"] = entry.fall.sentence
     if record.served:
         metadata["answered"] = _served_table(record.served)
     proposal = record.challengers.proposal
@@ -69,6 +76,28 @@ def performance(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
     if naive and naive[-1] is not None and naive[-1].naive_auc is not None:
         metadata["naive AUC"] = naive[-1].naive_auc
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _estimate_metadata(estimate: ShownEstimate | None) -> dict[str, object]:
+    """The estimate of a month without labels, and how earlier ones did."""
+    if estimate is None:
+        return {}
+    metadata: dict[str, object] = {"estimated, before labels": estimate.sentence}
+    if estimate.auc is not None:
+        metadata["estimated AUC"] = estimate.auc.value
+    if estimate.checked:
+        metadata["estimates and later labels"] = _checked_table(estimate.checked)
+    return metadata
+
+
+def _checked_table(checked: Sequence[CheckedMonth]) -> dg.MarkdownMetadataValue:
+    """What was estimated before labels, and what labels showed."""
+    lines = []
+    for one in checked:
+        figures = (f"{one.estimated:.3f}", f"{one.realised:.3f}", f"{one.miss:+.3f}")
+        lines.append((one.version, one.as_of, *figures, "yes" if one.hit else "no"))
+    heads = ["version:", "month", "estimated AUC:", "realised AUC:", "difference:", "confirmed"]
+    return markdown_table(heads, lines)
 
 
 def _performance_table(measured: Sequence[VersionPerformance]) -> dg.MarkdownMetadataValue:

@@ -17,6 +17,7 @@ from churn_platform.loop.training import TrainedCandidate
 from churn_platform.promotion.contact_value import ContactValue
 from churn_platform.promotion.criteria import CRITERIA
 from churn_platform.promotion.decision import Decision, Trigger
+from churn_platform.training.release import CHOICE_HEADS, ChosenFrom
 
 MARKS = {"pass": "pass", "fail": "**fail**", "warn": "warn", "not_applicable": "not applicable"}
 
@@ -70,9 +71,20 @@ def _candidate_metadata(trained: TrainedCandidate, run_id: str) -> dict[str, obj
         "algorithm": card.algorithm,
         "threshold": card.threshold,
         **figures,
+        **_choice_metadata(card.chosen_from),
         "plots": dg.MetadataValue.md(plots),
         "MLflow run": run_id,
         "digest": trained.candidate.digest,
+    }
+
+
+def _choice_metadata(choice: ChosenFrom | None) -> dict[str, object]:
+    if choice is None:
+        return {}
+    return {
+        "chosen recipe": choice.chosen,
+        "recipes": markdown_table(CHOICE_HEADS, choice.table()),
+        "fits": choice.fits,
     }
 
 

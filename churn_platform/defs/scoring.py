@@ -48,6 +48,8 @@ def scores(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
         metadata["list is of"] = newest.outdated
     if record.already_left is not None:
         metadata["already left"] = record.already_left
+    if record.canary is not None:
+        metadata["canary"] = record.canary.sentence
     top = _top(scored.listed.head(10), opened.contract.entity.column)
     return dg.MaterializeResult(
         metadata={

@@ -9,6 +9,7 @@ from churn_platform.base.errors import ContractError
 from churn_platform.contacts.campaign import CampaignRecord
 from churn_platform.contacts.plans import ContactPlanRecord
 from churn_platform.contract.model import Contract
+from churn_platform.experiments.month import ExperimentsMonthRecord
 from churn_platform.features.training_dataset import TrainingDataset
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.ledger.acts import PolicyChanged, changes
@@ -106,6 +107,8 @@ class HomeMonth:
     """None where the contract names no contacts."""
     campaign_effect: Callable[[dt.date], CampaignRecord | None]
     """None where the contract names no contacts."""
+    experiments: Callable[[dt.date], ExperimentsMonthRecord | None]
+    """None where nothing is tried."""
     retraining: Callable[[dt.date], RetrainingAnswer]
     candidate: Callable[[dt.date], TrainedCandidate | RefusedTraining]
     decision: Callable[[dt.date, Trigger], Decision]

@@ -12,10 +12,12 @@ from churn_platform.base.home import Home
 from churn_platform.base.provenance import provenance
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
+from churn_platform.experiments.state import ExperimentState
 from churn_platform.features.online.address import OnlineAddress
 from churn_platform.features.online.reader import read_month
 from churn_platform.ingestion.drop import Drop, FileDigests, find_drops
 from churn_platform.ingestion.month_warnings import bare_reason
+from churn_platform.lake.contract_history import lacking_columns
 from churn_platform.lake.records import OF_CONTACTS, OF_EVERY_MONTH, Records
 from churn_platform.lake.window import Months, Window
 from churn_platform.ledger.acts import RetrainingRequested, RetrainingSkipped
@@ -33,7 +35,9 @@ from churn_platform.loop.retraining import (
 from churn_platform.monitoring.drift import drift_record
 from churn_platform.monitoring.stand_down import PerformanceHistory
 from churn_platform.promotion.decision import Decision, Trigger
-from churn_platform.training.release import ReleaseManifest
+from churn_platform.scoring.scoring import scores_record, why_arms_outdated
+from churn_platform.training.entry_point import estimator_sources
+from churn_platform.training.release import IMPORTED, ReleaseManifest
 from churn_platform.training.releases import Releases
 from churn_platform.training.version_contracts import VersionContracts
 
@@ -79,7 +83,9 @@ class Progress(Months):
         if record is None:
             return None
         tried = {
-            **training_key(str(record["digest"]), self.contract.policy_hash),
+            **training_key(
+                str(record["digest"]), self.contract.policy_hash, estimator_sources(self.contract)
+            ),
             **provenance(),
         }
         for receipt in reversed(self._ledger.receipts("training refused")):
@@ -199,17 +205,23 @@ class Progress(Months):
     def _why_stale(self, as_of: dt.date) -> str:
         """Why the month's list must be made again; empty when it need not."""
         production = self._releases.production()
-        record = self._records.read("scores", as_of)
+        record = scores_record(self._records, as_of)
         if production is None or record is None or self._version_contracts.why_not_scored():
             return ""
         contract = self._version_contracts.of(self._releases.card(production.version))
-        if record["version"] != production.version:
+        if record.version != production.version:
             return "The newest month was not scored by the model in production."
+        running = ExperimentState.from_receipts(self._ledger.receipts()).running
+        if why_arms_outdated(record, running.canary):
+            return "The newest month was not scored with the present arms of the canary."
         plan = self._records.read("contact_plan", as_of) or {}
         if plan.get("waiting"):
             return "Contacts of the newest month are not planned yet."
-        same_list = record.get("list_hash", contract.list_hash) == contract.list_hash
-        if same_list or self.lake.behind():
+        tried = running.scoring() or plan.get("test")
+        if tried and self._records.read("experiments", as_of) is None:
+            return "The experiments of the newest month are not measured yet."
+        same_list = record.list_hash in (None, contract.list_hash)
+        if same_list or lacking_columns(self.lake):
             return ""
         return (
             "Costs or list settings in the contract have changed since the newest month was scored."
@@ -256,6 +268,14 @@ class Progress(Months):
 
 def in_production(manifest: ReleaseManifest) -> ProductionModel:
     """What the retraining policy reads of the release in production."""
+    if manifest.algorithm == IMPORTED:
+        months = manifest.training_months
+        return ProductionModel(
+            version=manifest.version,
+            as_of=dt.date.fromisoformat(months[-1]) if months else None,
+            auc_interval=None,
+            imported=True,
+        )
     return ProductionModel(
         version=manifest.version,
         as_of=dt.date.fromisoformat(manifest.training_as_of),

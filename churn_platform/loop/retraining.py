@@ -4,7 +4,7 @@ out.
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.text import ended
@@ -12,7 +12,7 @@ from churn_platform.contract.model import Contract, Span
 from churn_platform.ingestion.month_warnings import refusal_sentence
 from churn_platform.lake.window import Window
 from churn_platform.ledger.state import ProductionState
-from churn_platform.monitoring.performance import VersionPerformance
+from churn_platform.monitoring.performance import VersionPerformance, fell_below
 from churn_platform.promotion.decision import Decision, Trigger
 
 
@@ -42,11 +42,19 @@ class ProductionModel:
     """What the policy reads of the version in production."""
 
     version: int
-    as_of: dt.date
-    """The month it was trained on."""
-    auc_interval: tuple[float, float]
-    """Of its AUC when it was promoted."""
+    as_of: dt.date | None
+    """The month it was trained on; None if that is unknown."""
+    auc_interval: tuple[float, float] | None
+    """Of its AUC when it was promoted; of an imported one when a candidate was last compared
+    with it, None before.
+    """
     algorithm: str | None = None
+    imported: bool = False
+
+    @property
+    def never_compared(self) -> bool:
+        """Whether it was imported and no decision has measured it."""
+        return self.imported and self.auc_interval is None
 
 
 @dataclass(frozen=True)
@@ -127,12 +135,14 @@ class RetrainingInputs:
             newest = labelled.isoformat()
         later: list[VersionPerformance] = []
         if production is not None:
-            trained = production.as_of.isoformat()
+            trained = "" if production.as_of is None else production.as_of.isoformat()
             later = [
                 entry
                 for entry in performance
                 if entry.version == production.version and entry.as_of > trained
             ]
+        if production is not None and production.auc_interval is None:
+            production = replace(production, auc_interval=_compared(production, decisions))
         return cls(
             as_of=as_of,
             inputs=inputs,
@@ -149,6 +159,15 @@ class RetrainingInputs:
             redefined=redefined,
             untried=_untried(added, decisions),
         )
+
+
+def _compared(
+    production: ProductionModel, decisions: Sequence[Decision]
+) -> tuple[float, float] | None:
+    """The interval of production's AUC in the newest decision that compared it."""
+    own = [one for one in decisions if one.production_version == production.version]
+    found = [one.production_interval for one in own if one.production_interval is not None]
+    return found[-1] if found else None
 
 
 def _untried(added: Sequence[str], decisions: Sequence[Decision]) -> tuple[str, ...]:
@@ -199,11 +218,19 @@ def should_retrain(contract: Contract, inputs: RetrainingInputs) -> RetrainingAn
     return RetrainingAnswer(trigger, reason, key)
 
 
-def training_key(dataset: str, policy: str) -> dict[str, str]:
+def training_key(dataset: str, policy: str, estimator: str = "") -> dict[str, str]:
     """What a training depends on besides code and libraries: the same is not tried again by
     itself.
+
+    Args:
+        dataset: digest of the training dataset.
+        policy: digest of the policy.
+        estimator: digest of the sources of the contract's own estimator; empty without one.
     """
-    return {"dataset": dataset, "policy": policy}
+    key = {"dataset": dataset, "policy": policy}
+    if estimator:
+        key["estimator"] = estimator
+    return key
 
 
 def evidence_key(contract: Contract, inputs: RetrainingInputs) -> str:
@@ -234,8 +261,8 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
     """
     if inputs.request is not None:
         return "manual", inputs.request.sentence()
-    if inputs.production is None:
-        return "first", "There is no production model yet."
+    if inputs.production is None or inputs.production.never_compared:
+        return "first", _no_model(inputs.production)
     changed = _contract_changed(inputs, inputs.production)
     if changed is not None:
         return "contract", changed
@@ -255,6 +282,13 @@ def _asks_for_a_model(contract: Contract, inputs: RetrainingInputs) -> tuple[Tri
     if inputs.realised is not None and inputs.realised.metrics is not None:
         measured = f", realised AUC {inputs.realised.metrics.auc:.3f} on {inputs.realised.as_of}"
     return None, f"Nothing asks for a new model: no drift alarm{measured}."
+
+
+def _no_model(production: ProductionModel | None) -> str:
+    """Why a first candidate is asked for."""
+    if production is None:
+        return "There is no production model yet."
+    return f"Version {production.version} was imported, and no candidate was compared with it yet."
 
 
 def _contract_changed(inputs: RetrainingInputs, production: ProductionModel) -> str | None:
@@ -291,7 +325,8 @@ def _too_early(contract: Contract, inputs: RetrainingInputs, labelled: dt.date) 
     if inputs.refused is not None:
         return f"{refusal_sentence(inputs.refused)} It is tried again with the next labels."
     production = inputs.production
-    if production is not None and labelled < production.as_of:
+    trained = None if production is None else production.as_of
+    if production is not None and trained is not None and labelled < trained:
         return f"The newest matured month {labelled} is older than production's {production.as_of}."
     if inputs.last_decision is None or inputs.ended:
         return None
@@ -322,12 +357,11 @@ def _performance_fell(inputs: RetrainingInputs) -> str | None:
     metrics = None if realised is None else realised.judged
     if realised is None or metrics is None or production is None:
         return None
+    if production.auc_interval is None:
+        return None
     low, high = production.auc_interval
-    fell = metrics.auc < low and metrics.auc_interval[1] < (low + high) / 2
-    if realised.contacts is not None:
-        # Both figures are estimates, and this one is of fewer customers. With the rule above a
-        # quiet business would alarm more often because of its contacts.
-        fell = metrics.auc_interval[1] < low
+    corrected = realised.contacts is not None
+    fell = fell_below(metrics.auc, metrics.auc_interval, (low, high), corrected=corrected)
     if metrics.inverted or not fell:
         return None
     return (
@@ -340,7 +374,7 @@ def _performance_fell(inputs: RetrainingInputs) -> str | None:
 def _too_old(contract: Contract, inputs: RetrainingInputs) -> str | None:
     limit = contract.policy.retraining.max_age_cadences
     production = inputs.production
-    if limit is None or production is None:
+    if limit is None or production is None or production.as_of is None:
         return None
     due = _times(contract.step, limit).after(production.as_of)
     if inputs.as_of < due:
@@ -357,10 +391,10 @@ def _notes(contract: Contract, inputs: RetrainingInputs) -> list[str]:
         notes.append(inputs.realised.doubt)
     notes += inputs.left_out
     trained = inputs.production and inputs.production.algorithm
-    wanted = contract.policy.training.algorithm
-    if trained not in (None, wanted):
+    wanted = contract.policy.training.fitted_by
+    if trained not in (None, *wanted):
         notes.append(
-            f"The policy asks for {wanted}, and production was trained with {trained}:"
+            f"The policy asks for {' or '.join(wanted)}, and production was trained with {trained}:"
             " `churn retrain` trains a candidate now."
         )
     return notes

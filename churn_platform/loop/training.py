@@ -20,6 +20,7 @@ from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.promotion.decision import Decision
 from churn_platform.promotion.promotions import signed
 from churn_platform.training.candidate import Candidate
+from churn_platform.training.entry_point import estimator_sources
 from churn_platform.training.version_contracts import VersionContracts
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class CandidateTraining:
         from churn_platform.base.provenance import code_digest, made_with
         from churn_platform.evaluation.plots import candidate_plots
         from churn_platform.training.candidate import candidate_digest, fit_candidate
-        from churn_platform.training.model import Recipe
+        from churn_platform.training.choosing import asked_for
         from churn_platform.training.registry import CANDIDATE
 
         registry = self.registry
@@ -81,7 +82,7 @@ class CandidateTraining:
             contract = self.version_contracts.of_candidate(
                 as_of, self.matured(as_of), dataset.window.training[-1]
             )
-            known = registry.find(candidate_digest(dataset, Recipe.of(contract), fitting))
+            known = registry.find(candidate_digest(dataset, asked_for(contract), fitting))
             if known is None:
                 candidate = fit_candidate(contract, dataset, fitting, made_with())
             else:
@@ -91,7 +92,11 @@ class CandidateTraining:
         except DataError as error:
             # It is tried again with other data, under another policy, or by other code. The
             # ledger adds the code and the libraries.
-            key = training_key(str(published and published.digest), self.contract.policy_hash)
+            key = training_key(
+                str(published and published.digest),
+                self.contract.policy_hash,
+                estimator_sources(self.contract),
+            )
             self.ledger.append(TrainingRefused(month=as_of, reason=str(error), **key))
             reason = refusal_sentence(str(error))
             registry.tag_run(run_id, {"as_of": as_of.isoformat(), "refused": reason})

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file
 from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT, Home
+from churn_platform.experiments.registered import Experiments
 from churn_platform.ledger.acts import HomeRestored
 from churn_platform.ledger.receipts import Sha256, first_fault
 from churn_platform.ledger.store import LedgerStore
@@ -77,6 +78,8 @@ class Backup:
     home: Home
     ledger: LedgerStore
     releases: Releases
+    experiments: Callable[[], Experiments]
+    """Built late: a home that is restored has no contract before."""
     elsewhere: Callable[[Path], "Backup"]
     """The same for a home in another folder."""
 
@@ -132,7 +135,7 @@ class Backup:
         Everything is verified before that folder changes: every file's sha256, the ledger's
         chain with its head, every release's digests. The receipt "home restored" and the
         artifacts' new addresses are written before the rename, so an interrupted restore leaves
-        no home without them.
+        no home without them. Shadows go on; a canary ends, because its servers are elsewhere.
 
         Raises:
             UsageError: there is a home already, no such backup, or no room.
@@ -169,6 +172,7 @@ class Backup:
                     head=manifest.head,
                 )
             )
+            unpacked.experiments().end_of_another_home()
             for path in (*(entry for entry in staging.rglob("*") if entry.is_dir()), staging):
                 fsync_folder(path)
             staging.rename(place)  # also over an empty folder

@@ -12,11 +12,13 @@ from typing import Literal
 from churn_platform.alerting.alerts import Alerts
 from churn_platform.alerting.dagster_ui import HOST, port_is_free
 from churn_platform.audit.contact_plans import PlanChecks
+from churn_platform.audit.experiments import check_experiments
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.base.text import counted
 from churn_platform.contacts.plans import REGISTERED
 from churn_platform.contract.model import Contract
+from churn_platform.events.derived_tables import DerivedTables
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.lake import Lake
 from churn_platform.ledger.store import LedgerStore
@@ -69,6 +71,7 @@ class Checkup:
             "ledger": self._ledger,
             "contact plans": self._contact_plans,
             "production": self._production,
+            "experiments": self._experiments,
             "alerts": self._alerts,
         }
         found: list[Check] = []
@@ -167,6 +170,18 @@ class Checkup:
             )
         else:
             yield _check("lake", "ok", f"{len(months)} months", "")
+            yield from self._event_tables(lake)
+
+    def _event_tables(self, lake: Lake) -> Iterator[Check]:
+        if not lake.contract.logs:
+            return
+        waiting = DerivedTables(lake).waiting()
+        if waiting:
+            months = ", ".join(map(str, waiting[:3]))
+            found = f"{counted(len(waiting), 'month')} not made again from the events: {months}"
+            yield _check("event tables", "warn", found, "run `churn run`")
+        else:
+            yield _check("event tables", "ok", "every month is as its events are known", "")
 
     def _erasure(self) -> Iterator[Check]:
         if (plan := self.home.folder / erasure.FOLDER / erasure.PLAN).exists():
@@ -209,6 +224,18 @@ class Checkup:
         else:
             months = planning.plans.months()
             yield _check("contact plans", "ok", f"{counted(len(months), 'plan')} as registered", "")
+
+    def _experiments(self) -> Iterator[Check]:
+        if self.ledger.verify() is not None:  # the check of the ledger names it
+            return
+        for one in check_experiments(self.releases, self.ledger.receipts()):
+            if one.state == "said":
+                remedy = "`churn run` or experiments_sensor"
+                yield _check("experiments", "warn", one.detail, remedy)
+            elif one.state == "broken":
+                yield _check("experiments", "error", one.detail, "run `churn doctor --fix`")
+            else:
+                yield _check("experiments", "ok", one.detail, "")
 
     def _production(self) -> Iterator[Check]:
         pointer = self.releases.pointer()

@@ -43,6 +43,7 @@ from churn_platform.maintenance.erasure_plan import (
     dagster_databases,
 )
 from churn_platform.promotion.promotions import signed
+from churn_platform.reports.monthly.making import MonthlyReports
 from churn_platform.training.candidate import ENTITIES
 from churn_platform.training.registry import ModelRegistry
 from churn_platform.training.releases import Releases
@@ -84,6 +85,7 @@ class Erasure:
     releases: Releases
     registry: ModelRegistry
     ledger: LedgerStore
+    monthly_reports: MonthlyReports
     count_online_rows: Callable[[str | int], int]
     delete_online_rows: Callable[[str | int], None]
 
@@ -127,7 +129,12 @@ class Erasure:
     def plan(self, key: str | int, by: str, reason: str) -> ErasurePlan:
         """Prepare all new files; after this, nothing may prevent the erasure."""
         staged = StagedFiles(
-            self.home, self.contract, self.labels, self.records, self.folder / FILES
+            self.home,
+            self.contract,
+            self.labels,
+            self.records,
+            self.monthly_reports,
+            self.folder / FILES,
         )
         staged.prepare(key)
         self._refuse_a_copy()
@@ -193,7 +200,9 @@ class Erasure:
             except (IntegrityError, UsageError, OSError, ValueError):
                 unknown.append(version)
                 continue
-            if trained_on(pd.Series([key]), hashes)[0]:
+            if len(hashes) == 0:  # imported without a list of its customers
+                unknown.append(version)
+            elif trained_on(pd.Series([key]), hashes)[0]:
                 found.append(version)
         return found, unknown
 

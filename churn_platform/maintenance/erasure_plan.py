@@ -24,25 +24,32 @@ from churn_platform.contacts.plan import ARM, ARMS, plan_digest
 from churn_platform.contacts.plans import KIND
 from churn_platform.contract.model import Contract
 from churn_platform.contract.parts import KeySpelling
+from churn_platform.events.derived_tables import DerivedTables
 from churn_platform.features.training_datasets import typed
 from churn_platform.ingestion.conversion import Writing
 from churn_platform.ingestion.delivered_file import stem_of, suffix_of
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.ingestion.worked_list import EXCEL
-from churn_platform.lake.arrow_tables import table_digest
+from churn_platform.lake.arrow_tables import STAMPS, table_digest
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import DIGESTS, Records
 from churn_platform.lake.window import inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
 from churn_platform.maintenance.backup import files_below
 from churn_platform.maintenance.customer_rows import Key, without_customer
+from churn_platform.reports.monthly.checking import users
+from churn_platform.reports.monthly.figures import MonthlyReport
+from churn_platform.reports.monthly.making import KIND as REPORT
+from churn_platform.reports.monthly.making import MonthlyReports, with_digests
 from churn_platform.scoring.contact_list import LIST_STEM
 
 NOT_SEARCHED = ("artifacts", "releases", "dagster", "serving", "forgetting", "feast")
 """Folders without customers' rows by key, and those that are not files of rows."""
 DELIVERED = ("drops", "simulated")
 """Folders with files as the contract describes them; the home writes all others."""
-STAMPS = ("event_timestamp", "created_timestamp")
+
+
+UNFINISHED = "<!DOCTYPE html><title>Not complete</title><p>`churn report` makes this page.</p>\n"
 
 
 class FileChange(BaseModel):
@@ -130,6 +137,7 @@ class StagedFiles:
         contract: Contract,
         labels: CorrectedLabels,
         records: Records,
+        reports: MonthlyReports,
         folder: Path,
     ) -> None:
         self.home = home
@@ -137,6 +145,7 @@ class StagedFiles:
         self.labels = labels
         self.lake = labels.lake
         self.records = records
+        self.reports = reports
         self.folder = folder
         self.files: dict[str, FileChange] = {}
         """Path in the home -> its change."""
@@ -162,10 +171,12 @@ class StagedFiles:
             self._follow(change.before, change.after)
         self._fingerprints()
         self._snapshots(value)
+        self._made_from_logs()
         self._inputs()
         self._datasets()
         self._contact_plans()
         self._derived_records(value)
+        self._monthly_reports(value)
         self._pages(value)
 
     def put(self, path: Path, content: bytes) -> Path:
@@ -231,7 +242,10 @@ class StagedFiles:
         month = self.contract.delivery(days[0])
         stem = stem_of(path)
         places = {month.file_stem(name): name for name in month.tables}
-        places |= {name: name for name in month.tables} | {month.label_table: month.label.table}
+        places |= {month.lake_name(name): name for name in month.logs}
+        places |= {name: name for name in month.tables}
+        if month.label.table in month.tables:
+            places[month.label_table] = month.label.table
         spellings = month.tables[places[stem]].key_spellings if stem in places else ()
         return spellings[-1] if spellings else None
 
@@ -296,6 +310,12 @@ class StagedFiles:
         if "file" in aside and (after := self.of(self.home.folder / aside["file"])) is not None:
             self._follow(aside["digest"], digest_of(after.read_text(encoding="utf-8")))
 
+    def _made_from_logs(self) -> None:
+        """What the window tables were made from: nothing is made again because of an erasure."""
+        derived = DerivedTables(self.lake)
+        if derived.state_file.exists():
+            self._put_json(derived.state_file, derived.after_erasure(self.digests, self.of))
+
     def _inputs(self) -> None:
         """The digests of what records were made from, for every month and its window."""
         months = self.labels.months()
@@ -323,7 +343,10 @@ class StagedFiles:
                 self._follow(before, plan_digest(staged.frame(KIND, as_of), key))
 
     def _derived_records(self, value: str | int) -> None:
+        named = self._sources_of_reports()
         for path in sorted((self.home.folder / "lake" / "derived").rglob("*.json")):
+            if path.parent.name == REPORT:  # made last: it names the digests of the others
+                continue
             record = remapped(read_json(path), following(self.digests, value))
             scores = path.with_suffix(".parquet")
             scored = self.of(scores)
@@ -340,10 +363,54 @@ class StagedFiles:
             if isinstance(record, dict) and isinstance(made := record.get(DIGESTS), dict):
                 content = {name: part for name, part in record.items() if name != DIGESTS}
                 record[DIGESTS] = {**made, "record": digest_of(content)}
+                if made.get("record") in named:
+                    self._follow(str(made["record"]), digest_of(content))
             self._put_json(path, record)
+
+    def _sources_of_reports(self) -> set[str]:
+        """The digests that monthly reports name."""
+        found = set()
+        for month in self.records.months(REPORT):
+            report = self.reports.record(month)
+            if report is not None:
+                found |= {digest for _, digest in users(report)}
+        return found
+
+    def _monthly_reports(self, value: str | int) -> None:
+        """The reports with the new digests, and their pages made again from the new lists."""
+        for month in self.records.months(REPORT):
+            path = self.records.path(REPORT, month, ".json")
+            record = remapped(self.records.read(REPORT, month), following(self.digests, value))
+            if not isinstance(record, dict):
+                continue
+            report = MonthlyReport.read(record, f"The report of {month}")
+            texts = self.reports.pages(month, report, self._at)
+            after = with_digests(report, texts)
+            if after.pages == report.pages and record == self.records.read(REPORT, month):
+                continue
+            for audience, text in texts.items():
+                page = self.reports.file(month, audience)
+                if page.exists():
+                    self.put(page, text.encode())
+                    self._follow(report.pages.get(audience, ""), after.pages[audience])
+            content = after.as_json()
+            self._put_json(path, content | {DIGESTS: {"record": digest_of(content), "rows": None}})
+        self._unfinished_pages()
+
+    def _unfinished_pages(self) -> None:
+        """Pages that a killed run left without their report: they are made again later."""
+        for page in sorted(self.home.reports.glob("*/report_*.html")):
+            month = _as_date(page.parent.name)
+            if month is not None and month not in self.records.months(REPORT):
+                self.put(page, UNFINISHED.encode())
+
+    def _at(self, path: Path) -> Path:
+        return self.of(path) or path
 
     def _pages(self, value: str | int) -> None:
         for path in sorted(self.home.reports.rglob("*.html")):
+            if self.of(path) is not None:
+                continue
             before = path.read_text(encoding="utf-8")
             if (after := untold(before, value)) != before:
                 self.put(path, after.encode())

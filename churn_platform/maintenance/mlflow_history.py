@@ -41,7 +41,7 @@ def renamed(part: _P, ids: Ids) -> _P:
     return type(part).model_validate_json(text)
 
 
-class Figure(NamedTuple):
+class LoggedMetric(NamedTuple):
     """A metric. The value is text, so a NaN equals another."""
 
     name: str
@@ -66,7 +66,7 @@ class RunHistory(_Part):
     deleted: bool
     params: dict[str, str]
     tags: dict[str, str]
-    figures: frozenset[Figure]
+    figures: frozenset[LoggedMetric]
     produced: frozenset[tuple[str, int]]
     datasets: list[dict[str, Any]]
     """As MLflow writes them."""
@@ -83,7 +83,7 @@ class ModelHistory(_Part):
     ready: bool
     params: dict[str, str]
     tags: dict[str, str]
-    figures: frozenset[tuple[str | None, Figure]]
+    figures: frozenset[tuple[str | None, LoggedMetric]]
     files: dict[str, str]
     place: str
 
@@ -229,8 +229,8 @@ def _model(client: "MlflowClient", model: Any) -> ModelHistory:  # noqa: ANN401 
     )
 
 
-def _figure(metric: "Metric") -> Figure:
-    return Figure(
+def _figure(metric: "Metric") -> LoggedMetric:
+    return LoggedMetric(
         metric.key,
         repr(float(metric.value)),
         metric.timestamp,
@@ -240,7 +240,7 @@ def _figure(metric: "Metric") -> Figure:
     )
 
 
-def _metric(figure: Figure, model: str | None = None) -> "Metric":
+def _metric(figure: LoggedMetric, model: str | None = None) -> "Metric":
     from mlflow.entities import Metric
 
     return Metric(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from churn_platform.audit.contact_plans import restored, why_damaged
+from churn_platform.audit.experiments import experiment_faults
 from churn_platform.base.digests import digest_of
 from churn_platform.base.errors import ChurnError, IntegrityError, UsageError
 from churn_platform.base.files import read_json, replacing, sha256_file
@@ -17,6 +18,9 @@ from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
 from churn_platform.base.text import counted
 from churn_platform.contacts.plans import REGISTERED
+from churn_platform.experiments.files import RUNNING_FILE
+from churn_platform.experiments.registered import Experiments
+from churn_platform.experiments.state import ExperimentState
 from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
@@ -25,11 +29,13 @@ from churn_platform.lake.records import KINDS, Records
 from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
 from churn_platform.ledger.store import LedgerStore
-from churn_platform.ledger.version_acts import PromotionDone, ReleasePublished, done_of
+from churn_platform.ledger.version_acts import ReleasePublished, done_of
 from churn_platform.maintenance.erasure import Erasure
 from churn_platform.maintenance.mlflow_move import MlflowMove
 from churn_platform.promotion.promotions import Promotions, lost_version
 from churn_platform.promotion.publishing import ReleasePublisher
+from churn_platform.reports.monthly.making import KIND as REPORT
+from churn_platform.reports.monthly.making import MonthlyReports
 from churn_platform.scoring.contact_planning import ContactPlanning
 from churn_platform.training import release
 from churn_platform.training.candidate import candidate_of
@@ -41,7 +47,7 @@ from churn_platform.training.releases import Releases
 RESTORE = "Restore the home from a backup: `churn restore FILE --home NEW`."
 AN_HOUR = 3600.0
 """A younger temporary file may belong to a process that does not hold the home."""
-SHARED = ("drops", "predictions", "simulated")
+SHARED = ("drops", "predictions", "shadows", "simulated")
 NOT_OURS = ("serving", "dagster", "artifacts")
 
 
@@ -70,6 +76,8 @@ class Repairs:
     erasure: Callable[[], Erasure]
     mlflow_move: Callable[[], MlflowMove]
     contact_planning: Callable[[], ContactPlanning]
+    experiments: Callable[[], Experiments]
+    monthly_reports: Callable[[], MonthlyReports]
 
     def run(self) -> list[Repair]:
         """Repair what can be repaired; each repair writes a receipt "recovery".
@@ -81,6 +89,7 @@ class Repairs:
             ("release", self._releases),
             ("pointer", self._pointer),
             ("move", self._production_change),
+            ("experiment", self._experiments),
             ("forgetting", self._erasure),
             ("server", self._mlflow_move),
             ("alias", self._alias),
@@ -88,6 +97,7 @@ class Repairs:
             ("drop", self._drops),
             ("contact plan", self._contact_plans),
             ("record", self._derived_records),
+            ("monthly report", self._monthly_reports),
             ("lake", self._missing_files),
         )
         with self.home.exclusive("`churn doctor --fix`"):
@@ -180,8 +190,7 @@ class Repairs:
         """Publish the version again if receipts prove what it was."""
         state = self.ledger.state()
         published = state.published.get(version)
-        promoted = state.promotions.get(version)
-        if published is None or promoted is None:
+        if published is None:
             raise IntegrityError(
                 f"Release {version} has no valid manifest, and no receipt records its files.",
                 code="RELEASE_MISSING",
@@ -198,7 +207,7 @@ class Repairs:
         if folder.exists():
             folder.rename(aside)
         try:
-            self.publisher().publish(PromotionDone.of(promoted))
+            self.publisher().publish_version(version, "repair", recorded.candidate)
         except Exception:
             if aside.exists() and not folder.exists():
                 aside.rename(folder)
@@ -256,6 +265,27 @@ class Repairs:
     def _production_change(self) -> Iterator[Repair]:
         if says := self.promotions().recover():  # writes the receipt
             yield Repair("move", done=True, says=says)
+
+    def _experiments(self) -> Iterator[Repair]:
+        """The file that servers follow is a mirror of the ledger. A canary whose versions
+        changed is ended.
+        """
+        faults = self._experiment_faults()
+        if not faults:
+            return
+        said = self.experiments().settle()
+        left = self._experiment_faults()
+        if left:
+            remedy = "End it: `churn shadow --end`, `churn canary --end`."
+            yield Repair("experiment", done=False, says=f"{' '.join(left)} {remedy}")
+            return
+        says = " ".join([f"{RUNNING_FILE} is what the ledger says again.", *said])
+        self._record("experiments", f"{says} It had this fault: {' '.join(faults)}")
+        yield Repair("experiment", done=True, says=says)
+
+    def _experiment_faults(self) -> list[str]:
+        running = ExperimentState.from_receipts(self.ledger.receipts()).running
+        return list(experiment_faults(self.releases, running))
 
     def _erasure(self) -> Iterator[Repair]:
         if (found := self.erasure().finish()) is not None:
@@ -363,6 +393,34 @@ class Repairs:
                     )
                     self._record(path.stem, f"{says} {fault}", record=kind)
                     yield Repair("record", done=True, says=says)
+
+    def _monthly_reports(self) -> Iterator[Repair]:
+        """Make lost and changed pages again from the report and the list; a report whose record
+        was lost or changed is made from what is known now.
+        """
+        months = {
+            dt.date.fromisoformat(page.parent.name)
+            for page in self.home.reports.glob("*/report_*.html")
+        }
+        if not months and not self.records.months(REPORT):
+            return
+        reports = self.monthly_reports()
+        for month in sorted({*months, *self.records.months(REPORT)}):
+            report = reports.record(month)
+            if report is not None and self.records.broken(REPORT, month) is None:
+                faults = reports.faults(month, report)
+                if not faults:
+                    continue
+                reports.write(month, report)
+                pages = ", ".join(f"for the {audience}" for audience in faults)
+                says = f"The report of {month}: its pages {pages} were made again."
+            elif month in self.records.months("scores"):
+                reports.make(month)
+                says = f"The report of {month} was made again from what is known now."
+            else:
+                continue
+            self._record(month.isoformat(), says, record=REPORT)
+            yield Repair("monthly report", done=True, says=says)
 
     def _missing_files(self) -> Iterator[Repair]:
         lake = self.lake()

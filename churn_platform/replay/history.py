@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import pandas as pd
-from pydantic_core import to_jsonable_python
 
 from churn_platform.base.digests import digest_of, frame_digest
 from churn_platform.contacts.labels import MonthLabels
@@ -33,8 +32,10 @@ from churn_platform.training.candidate import (
     ShuffledRefit,
     candidate_digest,
     fit_candidate,
+    recipe_of,
     shuffled_refit,
 )
+from churn_platform.training.choosing import asked_for
 from churn_platform.training.model import ChurnModel, Recipe
 
 Made = TypeVar("Made")
@@ -239,7 +240,12 @@ class Memory:
         """The recipe on shuffled labels."""
         return self._once(
             ("refit", self._named(contract, dataset)),
-            lambda: shuffled_refit(contract, dataset, self.fit),
+            lambda: shuffled_refit(
+                contract,
+                dataset,
+                self.fit,
+                recipe_of(contract, self.candidate(contract, dataset).card.made_from),
+            ),
         )
 
     def evidence(
@@ -319,7 +325,7 @@ class Memory:
         """
         names = dict.fromkeys([*(name for name, _ in recipe.features), *recipe.costs.columns])
         seen = rows[list(names)].assign(__label=labels.to_numpy(), __entity=entities.to_numpy())
-        key = ("fit", digest_of(to_jsonable_python(recipe)), frame_digest(seen))
+        key = ("fit", digest_of(recipe.as_json()), frame_digest(seen))
         return self._once(key, lambda: self._fitted(recipe, rows, labels, entities))
 
     def _fitted(
@@ -330,7 +336,7 @@ class Memory:
 
     def _named(self, contract: Contract, dataset: TrainingDataset) -> tuple[str, str]:
         window = [month.isoformat() for month in (*dataset.window.holdout, *dataset.window.forward)]
-        return candidate_digest(dataset, Recipe.of(contract), self.code_digest), ",".join(window)
+        return candidate_digest(dataset, asked_for(contract), self.code_digest), ",".join(window)
 
     def _once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
         if key not in self._known:

@@ -16,6 +16,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.contract.reading import read_policy
 from churn_platform.evaluation.costs import RowCosts
 from churn_platform.evaluation.statistics import BoolArray
+from churn_platform.lake.contract_history import lacking_columns
 from churn_platform.lake.lake import instant
 from churn_platform.lake.tables import feature_frame
 from churn_platform.ledger.store import LedgerStore
@@ -92,7 +93,7 @@ def history_of(labels: CorrectedLabels, known_at: dt.datetime) -> PastMonths:
             "There is no month to replay yet: `churn run` publishes the months of the drops.",
             code="MONTH_UNKNOWN",
         )
-    if behind := lake.behind():
+    if behind := lacking_columns(lake):
         raise ContractError(
             f"The lake lacks {behind[0]}, which the contract names: the months were published"
             " under another contract. Give the column `since:` with the first month that has it.",

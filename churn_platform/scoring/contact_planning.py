@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from churn_platform.base.digests import frame_digest
 from churn_platform.base.errors import IntegrityError
+from churn_platform.base.library_errors import sentence_of
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contacts.plan import (
     ARM,
@@ -19,17 +19,18 @@ from churn_platform.contacts.plan import (
     EXPLORE,
     UNTOUCHED,
     ContactPlan,
-    plan,
 )
 from churn_platform.contacts.plans import KIND, ContactPlanRecord, ContactPlans, experiment_of
 from churn_platform.contacts.saved_value import named_column, saved_values
+from churn_platform.contacts.tested_plan import DrawnFrom
 from churn_platform.contacts.uplift_ranking import UpliftRanking
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.statistics import FloatArray
+from churn_platform.experiments.model_tests import ModelTests
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import feature_frame
-from churn_platform.ledger.acts import ContactPlanRegistered
+from churn_platform.ledger.acts import ContactPlanRegistered, PlannedTest
 from churn_platform.monitoring.versions import Versions
 from churn_platform.scoring.contact_list import (
     FILES,
@@ -46,24 +47,6 @@ OF_THE_SCORES = ("decile", "expected_loss", "trained_on")
 """What the list shows of a customer's scores."""
 
 
-@dataclass(frozen=True, eq=False)
-class DrawnFrom:
-    """What a plan is drawn from.
-
-    Attributes:
-        customers: (rows,) key, probability (of churn), value, and effect where that ranks.
-        excluded: (rows,) why a customer is in no arm; null for the others.
-    """
-
-    customers: pd.DataFrame
-    excluded: pd.Series
-
-    @property
-    def digest(self) -> str:
-        """Over every value."""
-        return frame_digest(self.customers.assign(excluded=self.excluded.fillna("").to_numpy()))
-
-
 @dataclass(frozen=True)
 class ContactPlanning:
     """Plans the contacts of one home."""
@@ -77,6 +60,7 @@ class ContactPlanning:
     retraining_due: Callable[[dt.date], bool]
     """Whether a candidate of the month is trained next: the plan waits for its decision."""
     newest_drop: Callable[[], dt.date | None]
+    tests: ModelTests
     now: Callable[[], dt.datetime]
 
     @property
@@ -162,9 +146,11 @@ class ContactPlanning:
         made_from = self.labels.months().made_from(as_of)
         self._completed(as_of, self.plans.rows(as_of), made_from)
 
-    def drawn_from(self, as_of: dt.date, known_at: dt.datetime) -> "DrawnFrom":
+    def drawn_from(
+        self, as_of: dt.date, known_at: dt.datetime, test: PlannedTest | None = None
+    ) -> DrawnFrom:
         """What the month's plan is drawn from, as known at an instant; in the order of the
-        keys.
+        keys. In a month of a test both versions rank by risk x value.
         """
         key = self.contract.entity.column
         ranked = self.records.frame("scores", as_of)[[key, "probability"]]
@@ -177,10 +163,29 @@ class ContactPlanning:
             known = outcomes(scored[key], self.lake.read_labels(labels, as_of))
             excluded[known.already_left] = "has left"
         customers = scored.assign(value=saved_values(self.contract, tables, scored[key]))
+        if test is not None:
+            customers = customers.assign(
+                probability_a=self._probabilities(as_of, test.version_a, scored),
+                probability_b=self._probabilities(as_of, test.version_b, scored),
+            )
+            return DrawnFrom(customers, excluded)
         effects = self._effects(as_of, tables, scored[key], known_at)
         if effects is not None:
             customers = customers.assign(effect=effects)
         return DrawnFrom(customers, excluded)
+
+    def _probabilities(self, as_of: dt.date, version: int, scored: pd.DataFrame) -> FloatArray:
+        """The churn probability of each scored customer (rows,) by a version; that of the month
+        where the version has scored everybody.
+        """
+        record = scores_record(self.records, as_of)
+        if record is not None and record.version == version and record.canary is None:
+            return scored["probability"].to_numpy(dtype=float)
+        candidate = self.versions().load(version)
+        contract = self.version_contracts.of(candidate.card)
+        key = contract.entity.column
+        rows = feature_frame(contract, self.lake.tables(as_of)).set_index(key)
+        return candidate.model.probability(rows.loc[scored[key]].reset_index())
 
     def _cut_off_after_rows(self, as_of: dt.date) -> bool:
         """Whether the plan that counts has its rows, but may lack its list and record."""
@@ -223,19 +228,26 @@ class ContactPlanning:
 
     def _made(self, as_of: dt.date, version: int, made_from: dict[str, str]) -> ContactPlanRecord:
         self._refuse_lost(as_of)
-        key = self.contract.entity.column
-        found = self.drawn_from(as_of, self.now())
-        made = plan(
-            self.contract.policy.contacts,
-            experiment_of(as_of),
-            key,
-            found.customers,
-            found.excluded,
-        )
+        test = self.tests.of_month(as_of)
+        try:
+            found, made = self._drawn(as_of, test)
+        except Exception as error:  # a tested version must not stop the plan of production
+            if test is None:
+                raise
+            self.tests.cancel(f"The lists of {as_of} could not be made: {sentence_of(error)}")
+            test = None
+            found, made = self._drawn(as_of, test)
         rows = self._with_reasons(as_of, made, version)
-        self.plans.register(as_of, made, version, found.digest)
+        self.plans.register(as_of, made, version, found.digest, test)
         self.records.write_rows(KIND, as_of, rows)
         return self._completed(as_of, rows, made_from)
+
+    def _drawn(self, as_of: dt.date, test: PlannedTest | None) -> tuple[DrawnFrom, ContactPlan]:
+        """What the month's plan is drawn from as known now, and the plan."""
+        found = self.drawn_from(as_of, self.now(), test)
+        key = self.contract.entity.column
+        policy = self.contract.policy.contacts
+        return found, found.plan(policy, experiment_of(as_of), key, test)
 
     def _completed(
         self, as_of: dt.date, rows: pd.DataFrame, made_from: dict[str, str]
@@ -312,17 +324,28 @@ class ContactPlanning:
         """The rows of a plan; those of the customers on the list with what is shown of them, so
         the list can be made again.
         """
+        key = self.contract.entity.column
+        listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
+        scored = self.records.frame("scores", as_of).set_index(key).loc[listed[key]]
+        # While a canary runs, its version scores the customers of its arm.
+        by = pd.Series(version, index=listed.index)
+        if "arm" in scored:
+            by = scored["version"].set_axis(listed.index)
+        why = pd.concat(
+            [self._reasons(as_of, listed.loc[by == one, key], one) for one in sorted(set(by))]
+        )
+        shown = scored[[name for name in OF_THE_SCORES if name in scored]]
+        added = pd.concat([shown.set_axis(listed.index), why], axis=1)
+        return made.rows.assign(**added.reindex(made.rows.index))
+
+    def _reasons(self, as_of: dt.date, customers: pd.Series, version: int) -> pd.DataFrame:
+        """The reasons of customers (rows,) in the words of a version."""
         candidate = self.versions().load(version)
         contract = self.version_contracts.of(candidate.card)
-        key = contract.entity.column
-        listed = made.rows[made.rows[ARM].isin(ASSIGNED)]
-        features = feature_frame(contract, self.lake.tables(as_of)).set_index(key)
-        rows = features.loc[listed[key]].reset_index()
-        why = reasons(contract, rows, candidate.model, contract.policy.scoring.reasons)
-        scored = self.records.frame("scores", as_of).set_index(key).loc[listed[key]]
-        shown = scored[[name for name in OF_THE_SCORES if name in scored]]
-        added = pd.concat([shown.set_axis(listed.index), why.set_axis(listed.index)], axis=1)
-        return made.rows.assign(**added.reindex(made.rows.index))
+        features = feature_frame(contract, self.lake.tables(as_of))
+        rows = features.set_index(contract.entity.column).loc[customers].reset_index()
+        count = contract.policy.scoring.reasons
+        return reasons(contract, rows, candidate.model, count).set_axis(customers.index)
 
     def _write_list(self, as_of: dt.date, rows: pd.DataFrame) -> str:
         """Write the list for the team, unless it is there: the team may be working in it.

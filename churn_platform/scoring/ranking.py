@@ -10,7 +10,7 @@ import pandas as pd
 
 from churn_platform.contract.model import ColumnCost, Contract
 from churn_platform.evaluation.costs import RowCosts
-from churn_platform.evaluation.statistics import BoolArray
+from churn_platform.evaluation.statistics import BoolArray, FloatArray
 from churn_platform.scoring.reasons import sentence
 from churn_platform.training.model import ChurnModel
 from churn_platform.training.scorer import seen
@@ -71,7 +71,10 @@ def list_note(contract: Contract, as_of: dt.date, found: Outcomes) -> str | None
 
 
 def rank(
-    contract: Contract, rows: pd.DataFrame, model: ChurnModel, already_left: BoolArray | None = None
+    contract: Contract,
+    rows: pd.DataFrame,
+    probability: FloatArray,
+    already_left: BoolArray | None = None,
 ) -> pd.DataFrame:
     """Every customer, the most urgent first; customers who have already left come last, without
     rank and decile.
@@ -79,7 +82,7 @@ def rank(
     Args:
         contract: the contract.
         rows: (customers, entity + features) of one snapshot.
-        model: the model in production.
+        probability: (customers,) of churn.
         already_left: (customers,) who can no longer leave; no one by default.
 
     Returns:
@@ -90,7 +93,7 @@ def rank(
         the list is the same on every run.
     """
     key = contract.entity.column
-    scored = pd.DataFrame({key: rows[key], "probability": model.probability(rows)})
+    scored = pd.DataFrame({key: rows[key], "probability": probability})
     order = ["probability"]
     if isinstance(contract.costs.missed_churner, ColumnCost):
         scored["expected_loss"] = scored["probability"] * RowCosts.of(contract.costs, rows).missed

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,12 @@ from pydantic import Field
 
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.stored import Stored
+from churn_platform.base.text import counted, percent
 from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
 from churn_platform.evaluation.statistics import BoolArray
+from churn_platform.experiments.assignment import CANARY, PRODUCTION, canary_keys
+from churn_platform.experiments.state import Canary
 from churn_platform.features.training_dataset import trained_on
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
@@ -30,6 +33,33 @@ from churn_platform.scoring.ranking import (
 )
 from churn_platform.training.candidate import Candidate
 from churn_platform.training.version_contracts import VersionContracts
+
+
+class ScoredCanary(Stored):
+    """The canary whose version scored the customers of its arm; with it the arms can be drawn
+    again.
+    """
+
+    experiment: str
+    salt: str
+    version: int
+    share: float
+    customers: int
+    """Customers whom its version scored."""
+    note: str | None = None
+    """Why its version scored none or fewer of its arm."""
+    stand_down: str | None = None
+    """Why its version stands down."""
+
+    @property
+    def sentence(self) -> str:
+        """Whom it scored, and what is wrong with that."""
+        said = (
+            f"Version {self.version}, a canary, scored {counted(self.customers, 'customer')}: its"
+            f" share is {percent(self.share)}."
+        )
+        notes = [note for note in (self.note, self.stand_down) if note]
+        return " ".join([said, *notes])
 
 
 class ScoresRecord(Stored):
@@ -54,6 +84,8 @@ class ScoresRecord(Stored):
     """Of the list's Parquet file."""
     not_scored: str | None = None
     """Why the version in production could not score the month."""
+    canary: ScoredCanary | None = None
+    """The canary that ran, only while one did."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +108,8 @@ class Scoring:
     stand_down: StandDown
     version_contracts: VersionContracts
     reports: Path
+    canary: Callable[[], Canary | None]
+    """The canary that runs, after what is due of it was done."""
 
     @property
     def lake(self) -> Lake:
@@ -120,33 +154,87 @@ class Scoring:
         key = contract.entity.column
         rows = feature_frame(contract, self.lake.tables(as_of))
         known = outcomes(rows[key], self._labels(as_of))
-        stand_down = self.stand_down.reason()
-        ranked = rank(contract, rows, production.model, known.already_left)
-        trained = pd.Series(_trained_on(production, as_of, rows[key], known), index=rows[key])
-        ranked = ranked.assign(
-            trained_on=trained.loc[ranked[key]].to_numpy(),
-            as_of=as_of.isoformat(),
-            version=production.version,
-            stand_down=stand_down is not None,
+        reason = self.stand_down.reason()
+        arms = [ScoredArm.of(production, contract, as_of, rows, known, stands_down=bool(reason))]
+        canary = self.canary()
+        scored_canary = None
+        if canary is not None:
+            scored_canary = self._add_arm(arms, canary, as_of, rows[key])
+        customers = pd.concat([arm.customers for arm in arms])
+        # The last arm that scored a customer answers for it.
+        customers = customers[~customers.index.duplicated(keep="last")].loc[rows[key]]
+        scored = rank(
+            contract, rows, customers["probability"].to_numpy(dtype=float), known.already_left
         )
-        listed = self._listed(contract, ranked, rows, production)
+        customers = customers.loc[scored[key]]
+        scored = scored.assign(
+            trained_on=customers["trained_on"].to_numpy(dtype=bool),
+            as_of=as_of.isoformat(),
+            version=customers["version"].to_numpy(),
+            stand_down=customers["stand_down"].to_numpy(dtype=bool),
+        )
+        if canary is not None:
+            drawn = canary_keys(scored[key], canary.salt, canary.experiment, canary.share)
+            own = arms[0].customers.loc[scored[key], "probability"]
+            scored = scored.assign(
+                arm=np.where(drawn, CANARY, PRODUCTION),
+                production_probability=own.to_numpy(dtype=float),
+            )
+        listed = self._listed(contract, scored, arms)
         csv = self._write_list(as_of, listed)
-        at_risk = ranked[~ranked["already_left"]]
+        at_risk = scored[~scored["already_left"]]
+        threshold = customers.loc[at_risk[key], "threshold"].to_numpy()
         record = ScoresRecord(
             **made_from,
             version=production.version,
-            stand_down=stand_down,
-            customers=len(ranked),
-            contacts=int((at_risk["probability"] >= production.model.threshold).sum()),
-            already_left=len(ranked) - len(at_risk),
+            stand_down=reason,
+            customers=len(scored),
+            contacts=int((at_risk["probability"].to_numpy() >= threshold).sum()),
+            already_left=len(scored) - len(at_risk),
             list_note=list_note(contract, as_of, known),
             list_hash=contract.list_hash,
-            decile_floors=tuple(decile_floors(ranked)),
+            decile_floors=tuple(decile_floors(scored)),
             list_digest=sha256_file(csv.with_suffix(".parquet")),
         )
-        self.records.write("scores", as_of, record.as_json(), ranked)
+        if scored_canary is not None:
+            record = record.model_copy(update={"canary": scored_canary})
+        self.records.write("scores", as_of, record.as_json(), scored)
         self.stand_down.record()
         return ScoredMonth(record, listed, csv)
+
+    def _add_arm(
+        self, arms: list["ScoredArm"], canary: Canary, as_of: dt.date, customers: pd.Series
+    ) -> ScoredCanary:
+        """Add the arm of a canary. Production scores the customers whom its version cannot."""
+        scored = ScoredCanary(
+            experiment=canary.experiment,
+            salt=canary.salt,
+            version=canary.version,
+            share=canary.share,
+            customers=0,
+        )
+        try:
+            version = self.versions().load(canary.version)
+            contract = self.version_contracts.of(version.card)
+            rows = feature_frame(contract, self.lake.tables(as_of))
+            keys = rows[contract.entity.column]
+            chosen = canary_keys(keys, canary.salt, canary.experiment, canary.share)
+            rows = rows[chosen & keys.isin(customers).to_numpy()].reset_index(drop=True)
+            known = outcomes(rows[contract.entity.column], self._labels(as_of))
+            stand_down = self.stand_down.reason_of(canary.version)
+            arm = ScoredArm.of(
+                version, contract, as_of, rows, known, stands_down=bool(stand_down)
+            ).with_valid_scores()
+        except Exception as error:  # noqa: BLE001 - whatever a canary meets, production answers
+            return scored.model_copy(update={"note": str(error) or type(error).__name__})
+        arms.append(arm)
+        update: dict[str, object] = {"customers": len(arm.customers)}
+        invalid = len(rows) - len(arm.customers)
+        if invalid:
+            update["note"] = f"Its score of {counted(invalid, 'customer')} was not a probability."
+        if stand_down:
+            update["stand_down"] = stand_down
+        return scored.model_copy(update=update)
 
     def _labels(self, as_of: dt.date) -> pd.Series | None:
         """The newest delivered labels of the month as booleans by customer; None while there
@@ -158,15 +246,17 @@ class Scoring:
         return self.lake.read_labels(self.lake.folder / entry.file, as_of)
 
     def _listed(
-        self, contract: Contract, ranked: pd.DataFrame, rows: pd.DataFrame, production: Candidate
+        self, contract: Contract, scored: pd.DataFrame, arms: list["ScoredArm"]
     ) -> pd.DataFrame:
-        """The top of the ranking with reasons, in the words of the version."""
+        """The top of the ranking with reasons, in the words of each customer's version."""
         policy = contract.policy.scoring
         key = contract.entity.column
-        top = ranked[~ranked["already_left"]].head(policy.listed).drop(columns="already_left")
+        top = scored[~scored["already_left"]].head(policy.listed)
+        # Shadows are compared with production on all customers, whoever answered.
+        hidden = [name for name in ("already_left", "production_probability") if name in top]
+        top = top.drop(columns=hidden)
         top = top.astype({"rank": "int64", "decile": "int64"})
-        chosen = rows.set_index(key).loc[top[key]].reset_index()
-        why = reasons(contract, chosen, production.model, policy.reasons)
+        why = pd.concat([arm.reasons(top, key) for arm in arms]).sort_index()
         return pd.concat([top, why], axis=1)
 
     def _write_list(self, as_of: dt.date, listed: pd.DataFrame) -> Path:
@@ -179,6 +269,59 @@ class Scoring:
         return csv
 
 
+@dataclass(frozen=True)
+class ScoredArm:
+    """The customers whom one version scores.
+
+    Attributes:
+        contract: What the version reads.
+        rows: (customers, key + features).
+        customers: (customers, probability, threshold, trained_on, version, stand_down) by key.
+    """
+
+    version: Candidate
+    contract: Contract
+    rows: pd.DataFrame
+    customers: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls,
+        version: Candidate,
+        contract: Contract,
+        as_of: dt.date,
+        rows: pd.DataFrame,
+        known: Outcomes,
+        *,
+        stands_down: bool,
+    ) -> "ScoredArm":
+        """Score the rows."""
+        keys = rows[contract.entity.column]
+        customers = pd.DataFrame(
+            {
+                "probability": version.model.probability(rows),
+                "threshold": version.model.threshold,
+                "trained_on": _trained_on(version, as_of, keys, known),
+                "version": version.version,
+                "stand_down": stands_down,
+            },
+            index=pd.Index(keys),
+        )
+        return cls(version, contract, rows, customers)
+
+    def with_valid_scores(self) -> "ScoredArm":
+        """Without the customers whose score is no probability."""
+        valid = self.customers["probability"].between(0, 1)
+        return replace(self, customers=self.customers[valid])
+
+    def reasons(self, top: pd.DataFrame, key: str) -> pd.DataFrame:
+        """The reasons of its customers among the top of a ranking (rows,)."""
+        own = top[top["version"] == self.version.version]
+        chosen = self.rows.set_index(self.contract.entity.column).loc[own[key]].reset_index()
+        count = self.contract.policy.scoring.reasons
+        return reasons(self.contract, chosen, self.version.model, count).set_axis(own.index)
+
+
 def scores_record(records: Records, as_of: dt.date) -> ScoresRecord | None:
     """The record of a month's scores; None before the month was scored."""
     fields = records.read("scores", as_of)
@@ -187,15 +330,27 @@ def scores_record(records: Records, as_of: dt.date) -> ScoresRecord | None:
     return ScoresRecord.read(fields, f"The scores record of {as_of}")
 
 
+def why_arms_outdated(record: ScoresRecord, canary: Canary | None) -> str:
+    """Why a list was made with other arms than the canary that runs has; empty if it was not."""
+    scored = record.canary
+    if scored is not None and (canary is None or canary.experiment != scored.experiment):
+        return f"The canary of version {scored.version}, which scored a part of it, has ended."
+    if canary is None:
+        return ""
+    if scored is None:
+        return f"The canary of version {canary.version} began after it was made."
+    if scored.share != canary.share:
+        return f"The canary of version {canary.version} answers {percent(canary.share)} now."
+    return ""
+
+
 def list_file(reports: Path, as_of: dt.date) -> Path:
     """The month's ranked list as CSV; the same list as Parquet is next to it."""
     return reports / as_of.isoformat() / "at_risk.csv"
 
 
-def _trained_on(
-    production: Candidate, as_of: dt.date, keys: pd.Series, known: Outcomes
-) -> BoolArray:
+def _trained_on(version: Candidate, as_of: dt.date, keys: pd.Series, known: Outcomes) -> BoolArray:
     """Which customers' rows of this month trained the model that scores them."""
-    if as_of.isoformat() not in production.card.months:
+    if as_of.isoformat() not in version.card.months:
         return np.zeros(len(keys), dtype=bool)
-    return known.known & trained_on(keys, production.training_entities)
+    return known.known & trained_on(keys, version.training_entities)

@@ -102,9 +102,8 @@ class WhatIf:
                 f"A budget of {contacts} and an untouched share of {untouched:g} can show"
                 " nothing: give a budget above 0 and a share between 0 and 1.",
             )
-        listed = round(contacts * (1 - policy.explore_share) / (1 - untouched))
         if churn is None:
-            expected = self._churn(listed)
+            expected = self._churn(_listed(contacts, policy.explore_share, untouched))
         else:
             expected = ListChurn(churn, "given")
         try:
@@ -120,14 +119,24 @@ class WhatIf:
             raise UsageError(str(error)) from None
         return WhatIfAnswer(contacts, design, expected, found)
 
+    def expected_churn(self) -> ListChurn:
+        """The churn that is expected on the contract's list without a contact.
+
+        Raises:
+            UsageError: no month was scored.
+        """
+        policy = self.contract.policy.contacts
+        return self._churn(_listed(self._budget(), policy.explore_share, policy.untouched_share))
+
     def _budget(self) -> int:
-        """The contract's budget in customers."""
+        """The contract's budget in customers; a share is one of the newest scored month."""
         budget = self.contract.policy.contacts.budget
         if budget >= 1:
             return int(budget)
-        months = self.records.months("scores")
-        customers = len(self.records.frame("scores", months[-1])) if months else 0
-        return max(1, round(budget * customers))
+        for month in reversed(self.records.months("scores")):
+            if (self.records.read("scores", month) or {}).get("version"):
+                return max(1, round(budget * len(self.records.frame("scores", month))))
+        return 1
 
     def _churn(self, listed: int) -> ListChurn:
         """The churn of the `listed` riskiest customers of past months, pooled over the newest
@@ -187,3 +196,8 @@ class WhatIf:
             return 0.0
         rows = self.labels.plans.rows(months[-1])
         return float(rows.loc[rows["stratum"] >= 0, "value"].mean())
+
+
+def _listed(contacts: int, explore_share: float, untouched_share: float) -> int:
+    """Customers above the cut where so many are contacted."""
+    return round(contacts * (1 - explore_share) / (1 - untouched_share))

@@ -182,8 +182,8 @@ def test_a_changed_source_that_makes_a_difference_is_named(sound, monkeypatch):
     monkeypatch.setattr(provenance, "fitting_parts", lambda: parts)
     fit = reproducing.fit_candidate
 
-    def other_fit(contract, dataset, *more):
-        fitted = fit(contract, dataset, *more)
+    def other_fit(contract, dataset, *more, **given):
+        fitted = fit(contract, dataset, *more, **given)
         classify = fitted.model.pipeline.named_steps["classify"]
         classify.intercept_ = classify.intercept_ + 1e-12
         return fitted

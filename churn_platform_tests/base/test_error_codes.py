@@ -25,15 +25,19 @@ def codes_in_source() -> set[str]:
     for path in [*ROOT.glob("churn_platform/**/*.py"), *ROOT.glob("bento/*.py")]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            if isinstance(node, ast.Call):
                 found |= {
                     given.value.value
-                    for given in node.exc.keywords
+                    for given in node.keywords
                     if given.arg == "code" and isinstance(given.value, ast.Constant)
                 }
-            if isinstance(node, ast.ClassDef) and {"ChurnError", "ContractError", "UsageError"} & {
-                ast.unparse(base) for base in node.bases
-            }:
+            if isinstance(node, ast.ClassDef) and {
+                "ChurnError",
+                "ContractError",
+                "DataError",
+                "EstimatorError",
+                "UsageError",
+            } & {ast.unparse(base) for base in node.bases}:
                 found |= {
                     ast.literal_eval(line.value)
                     for line in node.body

@@ -38,6 +38,7 @@ def churn(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
             main()
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err or arguments[0] == "--debug"
+        assert ".tmp" not in out + err  # people know what they named, not where it is gathered
         return end.value.code, out, err
 
     return run

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ import yaml
 from churn_platform.alerting.dagster_ui import free_port
 from churn_platform.base.settings import Settings
 from churn_platform.cli.contract import make_home
+from churn_platform.contract.policy import TrainingPolicy
 from churn_platform.contract.reading import default_contract_path, read_contract
 from churn_platform.drafting.columns import LISTED, OFTEN
 from churn_platform.drafting.tables import LIMIT
@@ -189,6 +191,29 @@ def test_a_drop_is_checked_line_by_line_and_a_fault_is_exit_code_1(churn, gym, t
     assert [line["where"] for line in found["lines"] if line["state"] == "fail"] == ["members"]
 
 
+def test_files_that_are_gathered_elsewhere_are_named_as_they_were_given(churn, gym, tmp_path):
+    home = make_small_home(tmp_path / "home")
+    payments = tmp_path / "payments.csv"
+    payments.write_text("member,amount\nm00001,3\n")
+    february = tmp_path / "export" / FEBRUARY.isoformat()
+    february.mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "payments.zip", "w") as archive:
+        archive.write(payments, "payments.csv")
+    shutil.copy(tmp_path / "payments.zip", february)
+    checked = ("contract", "check", "--home", home.folder)
+    for named in (payments, tmp_path / "payments.zip", february):
+        found = churn("ingest", named, "--as-of", JANUARY, home=home)
+        assert wrong(found, named, "members.csv") == "DROP_MISSING"
+        assert wrong(churn(*checked, named), named, "members.csv") == "DROP_MISSING"
+    # A folder of drops of which one is another business's.
+    found = churn(*checked, tmp_path / "export")
+    assert wrong(found, february, "members.csv") == "DROP_MISSING"
+    shutil.copytree(february, tmp_path / "months" / FEBRUARY.isoformat())
+    shutil.copytree(february, tmp_path / "months" / JANUARY.isoformat())
+    found = churn("contract", "update", "--from-drop", tmp_path / "months", home=home)
+    assert wrong(found, tmp_path / "months") == "USAGE_INVALID"
+
+
 def test_a_check_of_nothing_is_wrong_use(churn, gym, tmp_path):
     found = churn("contract", "check", tmp_path / "x", "--contract", tmp_path / "gym.yaml")
     assert wrong(found, tmp_path / "x") == "DROP_MISSING"
@@ -209,6 +234,22 @@ def test_the_how_to_page_shows_what_a_user_sees(churn, laundry, tmp_path):
         assert line in contract.splitlines()
     assert f"above {LIMIT} it is a leak" in page
     assert f"at most {LISTED}, each seen {OFTEN} times" in page
+
+
+def test_the_example_of_the_page_on_your_own_model_passes_its_check(churn, tmp_path):
+    page = (DOCS / "your-own-model.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    given = [part.partition("```")[0] for part in page.split("```yaml\n")[1:]]
+    (tmp_path / "my_models").mkdir()
+    (tmp_path / "my_models" / "churn.py").write_text(code)
+    own, library = [part for part in given if "estimator:" in part][:2]
+    policies = [yaml.safe_load(text)["policy"]["training"] for text in (own, library)]
+    assert TrainingPolicy.model_validate(policies[1]).estimator == "xgboost:XGBClassifier"
+    policy = {**DECLARED["policy"], "training": policies[0]}
+    path = tmp_path / "gym.yaml"
+    path.write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+    exit_code, out, _ = churn("contract", "check", "--contract", path)
+    assert (exit_code, "gives XGBClassifier, reasons by TreeSHAP" in out) == (0, True)
 
 
 @pytest.fixture
@@ -324,3 +365,35 @@ def test_a_refused_change_is_not_recorded(churn, answer, published):
 def test_a_month_that_was_never_published_has_no_contract_to_compare_with(churn, tmp_path):
     home = make_small_home(tmp_path / "home")
     assert wrong(churn("contract", "diff", JANUARY, home=home)) == "MONTH_UNKNOWN"
+
+
+def test_an_estimator_of_the_contract_is_tried(churn, gym, tmp_path, monkeypatch):
+    own = tmp_path / "gym_models.py"
+    own.write_text(
+        "from sklearn.ensemble import GradientBoostingClassifier\n\n"
+        "def build(trees=5): return GradientBoostingClassifier(n_estimators=trees)\n"
+    )
+    path = tmp_path / "gym.yaml"
+
+    def checked(entry, **parameters):
+        training = {"estimator": entry, "parameters": parameters}
+        policy = {**DECLARED["policy"], "training": training}
+        path.write_text(yaml.safe_dump({**DECLARED, "policy": policy}, sort_keys=False))
+        code, out, _ = churn("contract", "check", "--contract", path, "--json")
+        lines = json.loads(out)["lines"]
+        return code, [one for one in lines if one["where"].startswith("policy.training")]
+
+    code, [line] = checked("gym_models:build", trees=3)
+    assert (code, line["state"], "code" in line) == (0, "ok", False)
+    assert "GradientBoostingClassifier" in line["says"]
+    code, [line] = checked("gym_models:build", tree=3)
+    assert (code, line["state"], line["code"]) == (1, "fail", "ESTIMATOR_PARAMETER_UNKNOWN")
+    own.write_text("class Own: pass\n\ndef build(): return Own()\n")
+    code, [line] = checked("gym_models:build")
+    assert (code, line["code"]) == (1, "ESTIMATOR_INVALID")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lonely_models.py").write_text("from sklearn.naive_bayes import GaussianNB\n")
+    monkeypatch.chdir(elsewhere)
+    code, [line, note] = checked("lonely_models:GaussianNB")
+    assert (code, line["state"], note["state"]) == (0, "ok", "note")

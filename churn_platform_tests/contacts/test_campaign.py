@@ -10,7 +10,7 @@ from churn_platform.contacts.effect import EffectState, WithheldBecause, effect_
 from churn_platform.evaluation.statistics import Interval
 from churn_platform_tests.contacts.campaigns import Campaign, drawn
 from churn_platform_tests.contacts_business import worked_home
-from churn_platform_tests.small_business import FEBRUARY, MARCH
+from churn_platform_tests.small_business import FEBRUARY, MARCH, copied
 
 ACT = "campaign effect changed"
 
@@ -101,8 +101,8 @@ def test_a_withheld_verdict_has_no_figure(effect):
     assert record_of(effect).shown == effect
 
 
-def test_a_negative_effect_is_said_plainly(tmp_path):
-    home = worked_home(tmp_path / "home", saved=-0.5)
+def test_a_negative_effect_is_said_plainly(to_work, tmp_path):
+    home = worked_home(copied(to_work, tmp_path / "home").folder, saved=-0.5)
     record = home.campaigns.record(MARCH)
     assert record.state is EffectState.HARMFUL
     left = -record.effect.saved.value

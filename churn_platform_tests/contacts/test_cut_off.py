@@ -21,6 +21,8 @@ from churn_platform_tests.small_business import (
 )
 from churn_platform_tests.system.trusted_home import verification
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """The process ends here."""

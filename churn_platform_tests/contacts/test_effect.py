@@ -113,6 +113,16 @@ def test_customers_with_both_arms_are_counted_and_compared():
     assert (found.rows, found.doubts) == (800, ())
 
 
+def test_saved_customers_are_counted_where_they_were_assigned():
+    """A month with a large effect and few untouched, and one without effect and half untouched."""
+    works = month(saved=0.3, share=0.2, rows=4000)
+    idle = month("2024-02-29", share=0.5, rows=4000, seed=1)
+    found = effect_of([works, idle], CRITICAL)
+    own = [effect_of([one], CRITICAL).saved.value for one in (works, idle)]
+    assert found.saved.value == pytest.approx(sum(own), rel=0.001)
+    assert found.assigned * found.effect.value < 0.9 * found.saved.value
+
+
 def test_saved_customers_and_money_are_those_of_the_assigned():
     one = month(saved=0.2, share=0.25)
     found = effect_of([one], CRITICAL)

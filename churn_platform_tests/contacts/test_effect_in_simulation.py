@@ -42,8 +42,9 @@ def test_the_campaign_is_the_documented_one(campaign):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cooldown", [0, 1])
-@pytest.mark.parametrize("campaign", [UNSEEN, BUDGET_OF_500], ids=["1400", "550"])
+@pytest.mark.parametrize(
+    ("campaign", "cooldown"), [(UNSEEN, 0), (BUDGET_OF_500, 1)], ids=["1400", "550"]
+)
 def test_the_interval_holds_the_truth_and_is_not_biased(campaign, cooldown):
     """600 seeds, as the share of 200 is only known to within 3 points."""
     missed, error = errors(replace(campaign, cooldown=cooldown), 600)

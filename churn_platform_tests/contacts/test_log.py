@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_platform.contract.model import Contract
-from churn_platform.ingestion.publish import page
+from churn_platform.ingestion.drop_page import page
 from churn_platform.ingestion.rules import conform
 from churn_platform.ingestion.validation import DropRefused
 from churn_platform_tests.contacts_business import declared, without_labels

@@ -15,7 +15,6 @@ from churn_platform.contacts.uplift import (
     autoc,
     fit_effect_model,
     judge_uplift,
-    may_rank,
     why_not_rank,
 )
 
@@ -81,13 +80,14 @@ def known(effect, months=EARLIER, churn=0.3):
 
 @pytest.mark.parametrize("effect", [no_effect, share_of_risk])
 def test_without_heterogeneity_beyond_risk_the_switch_stays_off(effect):
-    assert not any(may_rank(judged(seed, effect, 3_000, least_assigned=500)) for seed in range(8))
+    assert not any(
+        why_not_rank(judged(seed, effect, 3_000, least_assigned=500)) is None for seed in range(8)
+    )
 
 
 def test_with_sleeping_dogs_among_the_highest_risks_it_turns_on():
     test = judged(0, sleeping_dogs)
     assert why_not_rank(test) is None
-    assert may_rank(test)
     assert test.risk.estimate < 0 < test.uplift.interval.low
     assert test.difference == pytest.approx(test.uplift.estimate - test.risk.estimate)
     assert test.interval.low <= test.difference <= test.interval.high
@@ -99,16 +99,19 @@ def test_with_sleeping_dogs_among_the_highest_risks_it_turns_on():
 @pytest.mark.parametrize("probability", [0.8, 0.9])
 @pytest.mark.parametrize("effect", [no_effect, same_effect, share_of_risk])
 def test_it_stays_off_in_95_of_100_worlds_without_heterogeneity(effect, probability):
-    on = sum(may_rank(judged(seed, effect, probability=probability)) for seed in range(100))
+    on = sum(
+        why_not_rank(judged(seed, effect, probability=probability)) is None for seed in range(100)
+    )
     assert on <= 5, on
 
 
 @pytest.mark.slow
 def test_it_turns_on_in_most_worlds_with_sleeping_dogs():
-    on = sum(may_rank(judged(seed, sleeping_dogs)) for seed in range(30))
+    on = sum(why_not_rank(judged(seed, sleeping_dogs)) is None for seed in range(30))
     assert on >= 27, on
     few_untouched = sum(
-        may_rank(judged(seed, sleeping_dogs, 20_000, probability=0.9)) for seed in range(15)
+        why_not_rank(judged(seed, sleeping_dogs, 20_000, probability=0.9)) is None
+        for seed in range(15)
     )
     assert few_untouched >= 14, few_untouched
 
@@ -118,7 +121,6 @@ def test_only_later_months_count():
     for tested_on in (EARLIER, (EARLIER[-1],), (EARLIER[-1], *LATER), ("2025-12-31",)):
         early = dataclasses.replace(test, tested_on=tested_on)
         assert why_not_rank(early) == WhyNot.NOT_LATER
-        assert not may_rank(early)
 
 
 def test_both_lower_bounds_must_lie_above_zero():

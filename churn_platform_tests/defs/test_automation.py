@@ -23,9 +23,11 @@ from churn_platform.definitions import defs
 from churn_platform.defs import automation
 from churn_platform.defs.automation import (
     EVIDENCE_TAG,
+    LIST,
     alert_sensor,
     drift_sensor,
     drop_sensor,
+    experiments_sensor,
     monthly_schedule,
     run_request,
 )
@@ -123,7 +125,7 @@ def test_the_config_of_a_request_is_one_that_the_job_takes():
 
 def test_scoring_again_runs_the_scores_alone():
     request = run_request(Step("scores", JANUARY, "Stale.", "abc"), attempt=1)
-    assert request.asset_selection == [dg.AssetKey("scores"), dg.AssetKey("contact_plan")]
+    assert request.asset_selection == LIST
     assert request.run_config == {}
 
 
@@ -269,6 +271,16 @@ def test_a_broken_drop_is_tried_three_times_each_later_and_mended_files_at_once(
     assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
 
 
+def test_a_canary_is_ended_by_a_tick(february_copy, tick):
+    home = february_copy
+    assert tick(experiments_sensor, home).skip_message == "No canary runs."
+    home.experiments.start_canary(1, (0.05,), dt.timedelta(days=1), "Ann", "To see it.")
+    assert "5% of the customers" in tick(experiments_sensor, home).skip_message
+    home.rollbacks.roll_back("Ann", "It is better.")
+    assert "no longer a canary" in tick(experiments_sensor, home).skip_message
+    assert len(home.ledger.receipts("canary ended")) == 1
+
+
 def test_a_run_that_a_kill_left_behind_is_closed_and_the_month_requested(
     empty_home, tick, instance, monkeypatch
 ):
@@ -350,7 +362,7 @@ def test_scores_of_the_model_before_are_made_again(february_decided_copy, tick):
     february_decided_copy.decision_maker.carry_out()
     request = requested(tick(drift_sensor, february_decided_copy))
     assert request.run_key.startswith("scores:2024-02-29:")
-    assert request.asset_selection == [dg.AssetKey("scores"), dg.AssetKey("contact_plan")]
+    assert request.asset_selection == LIST
 
 
 def test_a_month_that_was_lost_from_the_online_store_after_its_good_run_is_requested_under_a_new_key(

@@ -3,6 +3,8 @@
 import pytest
 
 from churn_platform.defs.monitoring import drift_report, performance
+from churn_platform.monitoring.estimate_history import EstimateHistory
+from churn_platform_tests.late_business import APRIL, late_home, month, next_month
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, MARCH, deliver, month_tables
 
 
@@ -53,3 +55,17 @@ def test_performance_shows_the_corrected_and_the_naive_auc(worked_copy, shown):
     assert values["naive AUC"] == newest.contacts.naive_auc
     figures = f"{newest.metrics.auc:.3f} | {newest.contacts.naive_auc:.3f} | 400 | 144 | 0 | -"
     assert figures in values["corrected and naive"]
+
+
+def test_performance_shows_what_is_estimated_and_never_as_realised(tmp_path, shown):
+    home = late_home(tmp_path / "home")
+    home = next_month(home, (FEBRUARY, month(FEBRUARY)), (MARCH, month(MARCH)))
+    home = next_month(home, (MARCH, month(MARCH)), (APRIL, month(APRIL)))
+    values = shown(home, APRIL, performance)
+    found = EstimateHistory(home.records).newest()
+    assert values["estimated, before labels"] == found.sentence
+    assert values["estimated AUC"] == pytest.approx(found.auc.value)
+    assert values["realised AUC"] == pytest.approx(found.checked[0].realised)
+    assert f"{found.checked[0].estimated:.3f}" in values["estimates and later labels"]
+    assert "2024-04-30" not in values["performance"]
+    assert "why performance fell" not in values

@@ -15,6 +15,15 @@ JOBS = {
     "rollback_job": ("roll_production_back", {"to", "by", "reason"}),
     "unblocking_job": ("unblock_version", {"version", "by", "reason"}),
     "retraining_request_job": ("ask_for_a_retraining", {"by", "reason"}),
+    "canary_job": ("start_canary", {"version", "steps", "every", "by", "reason"}),
+    "canary_raise_job": ("raise_canary", {"by", "reason"}),
+    "canary_end_job": ("end_canary", {"by", "reason"}),
+    "shadow_job": ("start_or_end_a_shadow", {"subject", "end", "by", "reason"}),
+    "model_test_job": (
+        "start_a_model_test",
+        {"version_a", "version_b", "budget", "months", "anyway", "by", "reason"},
+    ),
+    "model_test_end_job": ("end_the_model_test", {"by", "reason"}),
 }
 
 
@@ -63,10 +72,8 @@ def test_the_form_asks_for_every_field_with_a_description(job):
     form = made.get_node_named(op).definition.config_schema.config_type.fields
     assert set(form) == fields
     assert all(len(field.description) > 10 for field in form.values())
-    assert {name for name, field in form.items() if field.is_required} == fields - {
-        "override",
-        "to",
-    }
+    optional = {"override", "to", "budget", "months", "anyway", "end", "steps", "every"}
+    assert {name for name, field in form.items() if field.is_required} == fields - optional
     assert made.tags["dagster/max_retries"] == "0"
 
 
@@ -124,6 +131,18 @@ def test_where_nobody_waits_the_check_passes(materialize, february_decided_copy)
     assert (check.passed, check.description) == (True, "No candidate waits for an approval.")
 
 
+def test_a_shadow_is_started_and_ended_in_the_ui(run, february_copy):
+    home = february_copy
+    form = {"subject": "hours<3", "by": "Ann", "reason": "The team's own rule."}
+    assert outcome(run(home, "shadow_job", **form)).startswith("The rule hours < 3 is a shadow now")
+    assert sentence(run(home, "shadow_job", **form)).startswith(
+        "The rule hours < 3 is a shadow already"
+    )
+    assert "no longer a shadow" in outcome(run(home, "shadow_job", end=True, **form))
+    acts = [(r.act, r.subject, r.actor) for r in home.ledger.receipts() if "shadow" in r.act]
+    assert acts == [("shadow started", "hours < 3", "Ann"), ("shadow ended", "hours < 3", "Ann")]
+
+
 def test_a_retraining_asked_for_in_the_ui_is_the_next_step(run, february_copy):
     home = february_copy
     assert "A retraining on 2024-02-29 is requested by Ann" in outcome(
@@ -149,3 +168,33 @@ def test_a_rollback_works_under_a_refused_contract_and_says_whose_list_it_is(run
     outdated = "The list is of version 2; version 1 is in production."
     assert said_of_the_list(rolled_back).startswith(outdated)
     assert open_home(home.folder).releases.pointer().version == 1
+
+
+def test_a_test_of_two_versions_is_started_and_ended_in_the_ui(run, contacted_copy):
+    versions = {"version_a": 2, "version_b": 1}
+    started = run(contacted_copy, "model_test_job", **versions, by="Ann", reason="Which saves?")
+    assert "90 customers on each list" in outcome(started)
+    home = open_home(contacted_copy.folder)
+    assert home.model_tests.state().test.by == "Ann"
+    again = run(home, "model_test_job", **versions, by="Ann", reason="Again.")
+    assert "Test 1" in sentence(again)
+    outcome(run(home, "model_test_end_job", by="Bob", reason="Enough."))
+    assert open_home(home.folder).model_tests.state().test is None
+
+
+def test_a_canary_starts_and_ends_in_the_ui(run, february_copy):
+    home = february_copy
+    form = {"version": 1, "by": "Ann", "reason": "To see it."}
+    assert "'half'" in sentence(run(home, "canary_job", **form, steps="half"))
+    assert "'soon'" in sentence(run(home, "canary_job", **form, every="soon"))
+    started = run(home, "canary_job", **form)
+    assert "answers 1% of the customers" in outcome(started)
+    assert "canary of version 1" in said_of_the_list(started)
+    running = open_home(home.folder).experiments.state().canary
+    assert (running.steps, running.every_seconds) == ((0.01, 0.05, 0.25, 0.5), 86_400)
+    raised = run(home, "canary_raise_job", by="Bob", reason="Quiet.")
+    assert "answers 5% of the customers" in outcome(raised)
+    assert "no longer a canary" in outcome(run(home, "canary_end_job", by="Bob", reason="Enough."))
+    assert open_home(home.folder).experiments.state().canary is None
+    [receipt] = home.ledger.receipts("canary ended")
+    assert receipt.actor == "Bob"

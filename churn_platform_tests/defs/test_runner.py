@@ -110,6 +110,8 @@ def test_ctrl_c_is_ctrl_c_and_the_next_run_completes_what_was_cut_off(february_d
         "approval",
         "scores",
         "contact_plan",
+        "experiments",
+        "monthly_report",
     ]
     assert heard == [(name, state) for name in order for state in ("started", "done")]
     done, cut = runs_of(home)

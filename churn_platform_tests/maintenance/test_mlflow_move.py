@@ -57,6 +57,8 @@ def lived_in(february_pending, tmp_path_factory):
     """Version 2 waits for approval; versions 3 and 5 were deleted, 4 was cut off; a sweep's runs, one of them deleted."""
     home = copied(february_pending, tmp_path_factory.mktemp("lived_in") / "home")
     client = own_store(home)
+    # MLflow looks the source up in the store in use, which an earlier test has chosen.
+    mlflow.set_tracking_uri(f"sqlite:///{home.folder / 'mlflow.db'}")
     for _ in range(3):
         client.create_model_version(
             NAME, client.get_model_version(NAME, "2").source, await_creation_for=0

@@ -185,15 +185,16 @@ def test_a_broken_ledger_proves_nothing_so_nothing_is_repaired(home):
 
 
 def test_incomplete_files_go_but_not_those_that_a_process_may_be_writing(home):
-    ours, drop, log = (home.folder / part / ".x.0.tmp" for part in ("lake", "drops", "predictions"))
+    parts = ("lake", "drops", "predictions", "shadows")
+    ours, drop, log, shadows = (home.folder / part / ".x.0.tmp" for part in parts)
     release = home.releases.folder / ".3.0.tmp"
     release.mkdir()
-    for path in (ours, drop, log):
+    for path in (ours, drop, log, shadows):
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")
     repaired(home, "temporary files")
-    left = [path for path in (ours, release, drop, log) if path.exists()]
-    assert left == [drop, log]
+    left = [path for path in (ours, release, drop, log, shadows) if path.exists()]
+    assert left == [drop, log, shadows]
     old = time.time() - 7200
     os.utime(drop, (old, old))
     repaired(home, "temporary files")

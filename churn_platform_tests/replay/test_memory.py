@@ -9,7 +9,7 @@ import pytest
 from churn_platform.contacts.labels import MonthLabels
 from churn_platform.promotion.gate import gather
 from churn_platform.replay.history import Memory, PastMonth, PastMonths
-from churn_platform.training.candidate import fit_candidate, shuffled_refit
+from churn_platform.training.candidate import fit_candidate, recipe_of, shuffled_refit
 from churn_platform.training.model import Recipe
 
 JANUARY = dt.date(2024, 1, 31)
@@ -94,3 +94,23 @@ def test_probabilities_of_a_month_are_those_of_the_model(memory, gym):
         memory.probability(candidate, FEBRUARY), candidate.model.probability(rows)
     )
     assert memory.labelled(gym, JANUARY) is memory.labelled(gym, JANUARY)
+
+
+def test_competing_recipes_are_chosen_once_and_refitted_as_the_gate_does(
+    declare, dataset_of, month
+):
+    recipes = [
+        {"name": "flat", "algorithm": "logistic_regression", "parameters": {"C": 1e-06}},
+        {"name": "linear", "algorithm": "logistic_regression"},
+    ]
+    contract = declare(policy={"training": {"candidates": recipes}})
+    dataset = dataset_of(contract, month(JANUARY, seed=1), month(FEBRUARY, seed=2))
+    memory = Memory(PastMonths({}), "code")
+    chosen = memory.candidate(contract, dataset)
+    assert chosen.card == fit_candidate(contract, dataset, "code").card
+    assert chosen.card.chosen_from.chosen == "linear"
+    recipe = recipe_of(contract, chosen.card.made_from)
+    refit = memory.refit(contract, dataset)
+    assert np.array_equal(refit.scores, shuffled_refit(contract, dataset, recipe=recipe).scores)
+    assert memory.evidence(contract, dataset, chosen, None, 1).forward is not None
+    assert memory.fits == 3

@@ -20,13 +20,18 @@ from churn_platform.scoring.ranking import (
 MONTH = dt.date(2024, 3, 31)
 
 
+def ranking(contract, rows, model, already_left=None):
+    """The rows ranked by a model."""
+    return rank(contract, rows, model.probability(rows), already_left)
+
+
 @pytest.fixture
 def customers(month):
     return month(customers=95, seed=4)
 
 
 def test_everybody_is_ranked_once_most_likely_first(gym, customers, candidate):
-    ranked = rank(gym, customers, candidate.model)
+    ranked = ranking(gym, customers, candidate.model)
     assert ranked.columns.tolist() == ["member", "probability", "rank", "decile", "already_left"]
     assert sorted(ranked["member"]) == sorted(customers["member"])
     assert ranked["rank"].tolist() == list(range(1, 96))
@@ -41,7 +46,7 @@ def test_everybody_is_ranked_once_most_likely_first(gym, customers, candidate):
 def test_deciles_run_from_1_at_the_highest_risk_to_10_in_even_shares(
     gym, month, candidate, count, sizes
 ):
-    deciles = rank(gym, month(customers=count, seed=4), candidate.model)["decile"]
+    deciles = ranking(gym, month(customers=count, seed=4), candidate.model)["decile"]
     assert deciles.is_monotonic_increasing
     assert [(deciles == number + 1).sum() for number in range(len(sizes))] == sizes
 
@@ -49,7 +54,14 @@ def test_deciles_run_from_1_at_the_highest_risk_to_10_in_even_shares(
 def test_equal_probabilities_are_ranked_by_entity(gym, customers, candidate):
     alike = pd.concat([customers.iloc[[0]]] * 6).assign(member=["f", "b", "e", "a", "d", "c"])
     for rows in (alike, alike.iloc[::-1]):
-        assert rank(gym, rows, candidate.model)["member"].tolist() == ["a", "b", "c", "d", "e", "f"]
+        assert ranking(gym, rows, candidate.model)["member"].tolist() == [
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "f",
+        ]
 
 
 def test_reasons_follow_the_strength_and_the_sign_of_each_contribution(gym, customers, candidate):
@@ -79,12 +91,12 @@ def test_a_value_that_the_model_was_not_trained_on_is_no_reason_for_a_risk(
 
 
 def test_the_floors_of_the_deciles_tell_a_customer_s_decile_without_the_list(gym, month, candidate):
-    ranked = rank(gym, month(customers=1000, seed=4), candidate.model)
+    ranked = ranking(gym, month(customers=1000, seed=4), candidate.model)
     floors = decile_floors(ranked)
     lowest = ranked.groupby("decile")["probability"].min()
     assert floors == [lowest[decile] for decile in range(9, 0, -1)] == sorted(floors)
-    assert decile_floors(rank(gym, month(customers=9, seed=4), candidate.model)) == []
-    assert len(decile_floors(rank(gym, month(customers=10, seed=4), candidate.model))) == 9
+    assert decile_floors(ranking(gym, month(customers=9, seed=4), candidate.model)) == []
+    assert len(decile_floors(ranking(gym, month(customers=10, seed=4), candidate.model))) == 9
 
 
 @given(st.dictionaries(st.integers(0, 30), st.sampled_from([True, False, None]), min_size=1))
@@ -129,16 +141,16 @@ def test_those_who_have_left_have_no_rank_and_no_decile_and_count_in_no_floor(
     rows = month(customers=200, seed=4)
     probability = candidate.model.probability(rows)
     left = probability > np.sort(probability)[-51]  # the 50 most likely to leave
-    ranked = rank(gym, rows, candidate.model, left)
+    ranked = ranking(gym, rows, candidate.model, left)
     assert ranked["already_left"].sum() == 50
     assert ranked.loc[ranked["already_left"], ["rank", "decile"]].isna().all(axis=None)
     at_risk = ranked[~ranked["already_left"]]
     assert at_risk["rank"].tolist() == list(range(1, 151))
     assert at_risk["decile"].value_counts().tolist() == [15] * 10
-    alone = rank(gym, rows[~left], candidate.model)
+    alone = ranking(gym, rows[~left], candidate.model)
     assert at_risk["member"].tolist() == alone["member"].tolist()
     assert decile_floors(ranked) == decile_floors(alone)
-    nobody = rank(gym, rows, candidate.model, np.ones(200, dtype=bool))
+    nobody = ranking(gym, rows, candidate.model, np.ones(200, dtype=bool))
     assert nobody["rank"].isna().all()
     assert decile_floors(nobody) == []
     assert reasons(gym, rows.head(0), candidate.model, 3).shape == (0, 3)
@@ -151,11 +163,11 @@ def test_where_each_customer_has_a_cost_the_rank_is_by_expected_loss_and_the_dec
         costs={"missed_churner": {"column": "monthly_fee", "times": 12}, "needless_contact": 3}
     )
     rows = month(customers=95, seed=4)
-    ranked = rank(contract, rows, candidate.model)
+    ranked = ranking(contract, rows, candidate.model)
     missed = 12 * rows.set_index("member")["monthly_fee"][ranked["member"]].to_numpy()
     assert ranked["expected_loss"].tolist() == (ranked["probability"] * missed).tolist()
     assert ranked["rank"].tolist() == list(range(1, 96))
     assert ranked["expected_loss"].is_monotonic_decreasing
     assert not ranked["probability"].is_monotonic_decreasing
-    by_risk = rank(declare(), rows, candidate.model).set_index("member")["decile"]
+    by_risk = ranking(declare(), rows, candidate.model).set_index("member")["decile"]
     assert ranked["decile"].tolist() == by_risk[ranked["member"]].tolist()

@@ -5,8 +5,16 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from churn_platform.base.errors import UsageError
 from churn_platform_tests.contacts_business import BUDGET
-from churn_platform_tests.small_business import FEBRUARY, deliver, month_tables, open_home
+from churn_platform_tests.small_business import (
+    FEBRUARY,
+    JANUARY,
+    deliver,
+    month_tables,
+    open_home,
+    with_changes,
+)
 
 APRIL = dt.datetime(2024, 4, 5, tzinfo=dt.UTC)
 
@@ -29,6 +37,20 @@ def test_labels_of_past_months_are_used_without_the_customers_who_were_assigned(
     assert found.churn.rate == pytest.approx(np.average(leavers[riskiest], weights=weights))
     as_they_come = leavers[rows["probability"].nlargest(listed).index].mean()
     assert found.churn.rate > 2 * as_they_come
+
+
+def test_a_budget_of_a_share_is_one_of_the_newest_month_that_was_scored(planned_copy):
+    home = with_changes(planned_copy, {"policy.contacts.budget": 0.1})
+    contacts = home.what_if.answer(effect=0.1, churn=0.2).budget
+    for file in home.records.folder("scores").glob(f"{FEBRUARY}*"):
+        file.unlink()
+    unscored = with_changes(home, {})
+    assert unscored.records.months("scores") == [JANUARY]  # recorded, without a model
+    assert contacts > 1
+    with pytest.raises(UsageError) as refused:
+        unscored.what_if.answer(effect=0.1)
+    assert refused.value.code == "MONTH_NOT_SCORED"
+    assert unscored.monthly_reports.make(JANUARY) is not None
 
 
 def test_without_labels_the_scores_are_used(planned):

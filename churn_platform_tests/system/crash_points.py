@@ -6,6 +6,7 @@ the ledger the instant at which half of it is there.
 Every point costs three forks and no import: the victim, the same command again, and the coordinator that waits for both.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -35,6 +36,7 @@ OPERATIONS = (
     "ftruncate",
     "pwrite",
 )
+IN_PLACE = ("within ", "before pwrite ", "before ftruncate ", "before commit")
 SECONDS = 240
 AT_ONCE = 2
 _LEFT_ALONE: list[Any] = []
@@ -43,13 +45,27 @@ Act = Callable[[Services], object]
 
 @dataclass
 class Counter:
-    """Counts the points of a process and kills it at the `fatal`-th; -1 kills nobody and `seen` says what passed."""
+    """Counts the points of a process and kills it at the `fatal`-th; -1 kills nobody and `seen` says what passed.
+
+    With `watched`, `repeats` contains the points at which a kill leaves the same files in that folder as at the
+    point before: an fsync came between, a `mkdir` of a folder that exists, or an operation in a temporary folder.
+    """
 
     fatal: int = -1
+    watched: Path | None = None
     seen: list[str] = field(default_factory=list)
+    repeats: list[int] = field(default_factory=list)
+    _files: Any = None
 
     def pass_by(self, what: str) -> bool:
         """One point; True where it is the fatal one."""
+        if self.watched is not None:
+            before = self._files
+            self._files = _files_in(self.watched)
+            # Two writes into one file within a tick of the clock leave the same time of change.
+            written = not self.seen or self.seen[-1].startswith(IN_PLACE)
+            if self._files == before and not written and not what.startswith("within "):
+                self.repeats.append(len(self.seen))
         self.seen.append(what)
         return len(self.seen) - 1 == self.fatal
 
@@ -95,6 +111,18 @@ class Counter:
         return act()
 
 
+def _files_in(folder: Path) -> set[tuple[str, int, int, int]]:
+    """Path, inode, size and time of change of everything in a folder."""
+    found = set()
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = os.path.join(parent, name)  # noqa: PTH118 - called at every point
+            with contextlib.suppress(FileNotFoundError):
+                of = os.lstat(path)
+                found.add((path, of.st_ino, of.st_size, of.st_mtime_ns))
+    return found
+
+
 def _named(arguments: Sequence[Any]) -> str:
     if arguments and isinstance(arguments[0], int):  # a descriptor
         return Path(f"/proc/self/fd/{arguments[0]}").readlink().name
@@ -138,20 +166,22 @@ class Command:
     again: Act
 
 
-def points_of(command: Command, folder: Path) -> list[str]:
-    """Every point that the command passes when nobody dies."""
+def points_of(command: Command, folder: Path) -> tuple[list[str], list[int]]:
+    """Every point that the command passes when nobody dies, and which of them repeat the one before."""
     home, log = copied(command.start, folder / command.name), folder / f"{command.name}.points"
 
     def act() -> None:
-        counter = Counter()
+        counter = Counter(watched=folder)
         counter.install()
         command.act(open_home(home.folder))
         counter.pass_by("at the end")
-        (folder / f"{command.name}.json").write_text(json.dumps(counter.seen))
+        found = [counter.seen, counter.repeats]
+        (folder / f"{command.name}.json").write_text(json.dumps(found))
 
     assert ended(forked(act, log)) == 0, log.read_text()
     shutil.rmtree(home.folder)
-    return json.loads((folder / f"{command.name}.json").read_text())
+    seen, repeats = json.loads((folder / f"{command.name}.json").read_text())
+    return seen, repeats
 
 
 def survived(

@@ -43,9 +43,12 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if receiver.status == 200:
-                receiver.got.append(
-                    {"title": body["title"], "body": body["message"], "type": body["type"]}
-                )
+                message = {"title": body["title"], "body": body["message"]}
+                if "type" in body:
+                    message["type"] = body["type"]
+                if body.get("attachments"):
+                    message["attachments"] = body["attachments"]
+                receiver.got.append(message)
             self.send_response(receiver.status)
             self.end_headers()
 

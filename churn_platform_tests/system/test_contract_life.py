@@ -60,6 +60,8 @@ SERVED = (NEW_COLUMN, RENAMED, NEW_TABLE, PREFIXED, MONTHS[-1])
 ROLLED_BACK = RENAMED
 FORGOTTEN = NEW_VALUE
 MOVED_HOUSE = RELABELLED
+TRIED_OUT = (NEW_TABLE, MOVED_HOUSE)
+RULE = "tenure < 6"
 
 
 @dataclass
@@ -67,7 +69,6 @@ class Life:
     """One home and what was seen of it, month by month."""
 
     folder: Path
-    mode: str
     home: Path
     proposed: dict[dt.date, set[str]] = field(default_factory=dict)
     refused: list[dt.date] = field(default_factory=list)
@@ -166,7 +167,10 @@ class Life:
         home = self.opened()
         listed = home.records.frame("scores", as_of).head(100)
         keys = list(listed["customer"])
-        version = home.releases.pointer().version
+        # While a canary runs, its version scored the customers of its arm.
+        versions = [int(version) for version in listed["version"]]
+        version = versions[0]
+        assert home.releases.pointer().version in versions
 
         async def asked() -> dict[str, Any]:
             with running(home) as server:
@@ -183,6 +187,25 @@ class Life:
         assert found["batch"]["failed"] == 0, rows
         for row, wanted in zip(rows, listed["probability"], strict=True):
             assert row["probability"] == pytest.approx(wanted, abs=1e-9)
+        assert [row["version"] for row in rows] == versions
+        if "arm" in listed:
+            assert [row["arm"] for row in rows] == list(listed["arm"])
+
+    def try_out(self, as_of: dt.date) -> None:
+        """A rule as a shadow, and the version before as a canary: list and API agree."""
+        if not self.opened().experiments.state().shadows:
+            self.do("shadow", RULE, "--by", "Ann", "--reason", "The team's own rule.")
+        before = self.opened().releases.pointer().previous_version
+        signed = ("--by", "Ann", "--reason", "A look at the version before.")
+        self.do("canary", before, "--steps", "40,60", *signed)
+        self.serve(as_of)
+        arms = self.opened().records.frame("scores", as_of).set_index("customer")["arm"]
+        self.do("canary", "--raise", *signed)
+        raised = self.opened().records.frame("scores", as_of).set_index("customer")["arm"]
+        in_canary = arms.index[arms == "canary"]
+        assert len(in_canary) < (raised == "canary").sum()
+        assert (raised[in_canary] == "canary").all()
+        self.serve(as_of)
 
     def roll_back(self, as_of: dt.date) -> None:
         """Back across a change of the contract and forward again, served at each place."""
@@ -218,7 +241,11 @@ class Life:
         self.home = self.folder / "restored"
         self.do("restore", archive)
         assert (self.home / "contract.yaml").read_bytes() == contract
-        assert len(self.opened().ledger.receipts()) == receipts + 1
+        # The restore, and the end of the canary, whose servers are elsewhere.
+        assert len(self.opened().ledger.receipts()) == receipts + 2
+        state = self.opened().experiments.state()
+        assert state.canary is None
+        assert list(state.shadows) == [RULE]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -229,16 +256,21 @@ def at_once():
         yield
 
 
-@pytest.fixture(scope="module", params=["automatic", "approval"])
-def life(request, at_once, tmp_path_factory):
-    """The twelve months under one promotion mode."""
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def life(at_once, tmp_path_factory):
+    """The twelve months, with a person's approval of each promotion.
+
+    `loop/test_contract_changes.py` promotes without one, and stands down where a column ends.
+    """
+    folder = tmp_path_factory.mktemp("life")
     policy = CONTRACT["policy"]
-    policy = {**policy, "promotion": {**policy["promotion"], "mode": request.param}}
-    if request.param == "approval":
-        policy["scoring"] = {**policy["scoring"], "ended_columns": "missing"}
+    policy = {
+        **policy,
+        "promotion": {**policy["promotion"], "mode": "approval"},
+        "scoring": {**policy["scoring"], "ended_columns": "missing"},
+    }
     home = make_home(folder / "home", {**CONTRACT, "policy": policy})
-    lived = Life(folder, request.param, home.folder)
+    lived = Life(folder, home.folder)
     quiet = os.environ.get("CHURN_QUIET_SECONDS")
     os.environ["CHURN_QUIET_SECONDS"] = "0"
     try:
@@ -250,6 +282,8 @@ def life(request, at_once, tmp_path_factory):
                 lived.roll_back(as_of)
             if as_of == FORGOTTEN:
                 lived.forget(as_of)
+            if as_of in TRIED_OUT:
+                lived.try_out(as_of)
             if as_of == MOVED_HOUSE:
                 lived.move()
         yield lived
@@ -295,9 +329,17 @@ def test_every_change_of_production_has_a_receipt(life):
         int(r.subject.removeprefix("version ")) for r in changes
     }
     promoted = [r.subject for r in changes if r.act == "promotion done"]
-    if life.mode == "approval":
-        assert promoted == [f"version {version}" for version in life.approved]
+    assert promoted == [f"version {version}" for version in life.approved]
     assert len(set(promoted)) == len(promoted)
+
+
+def test_every_canary_has_ended_with_a_receipt(life):
+    receipts = life.opened().ledger.receipts()
+    acts = [r.act for r in receipts if r.act.startswith("canary")]
+    ends = [r.evidence["outcome"] for r in receipts if r.act == "canary ended"]
+    assert acts == ["canary started", "canary raised", "canary ended"] * len(TRIED_OUT)
+    assert ends[-1] == "home restored"
+    assert ends[0] in ("production changed", "promoted")
 
 
 def test_every_change_of_the_contract_is_one_receipt(life):

@@ -197,7 +197,7 @@ def test_the_sensors_requested_one_run_of_each_job(told):
 
 def test_every_asset_and_check_is_in_the_ui_with_a_group_and_a_description(told):
     assets = {node["assetKey"]["path"][0]: node for node in told["assetNodes"]}
-    assert len(assets) == 11
+    assert len(assets) == 13
     for name, node in assets.items():
         assert node["description"], name
         assert node["groupName"] != "default", name
@@ -225,11 +225,18 @@ def test_every_job_sensor_and_schedule_is_in_the_ui_described_and_on(told):
         "rollback_job",
         "unblocking_job",
         "retraining_request_job",
+        "canary_job",
+        "canary_raise_job",
+        "canary_end_job",
+        "shadow_job",
+        "model_test_job",
+        "model_test_end_job",
     }
     assert set(jobs) == {"monthly", "retraining", "pull"} | answers
     assert all(jobs.values())
     sensors = {sensor["name"]: sensor for sensor in repository["sensors"]}
-    assert set(sensors) == {"drop_sensor", "drift_sensor", "alert_sensor"}
+    names = {"drop_sensor", "drift_sensor", "experiments_sensor", "alert_sensor"}
+    assert set(sensors) == names
     assert {sensor["sensorState"]["status"] for sensor in sensors.values()} == {"RUNNING"}
     schedules = {schedule["name"]: schedule for schedule in repository["schedules"]}
     assert set(schedules) == {"monthly_schedule", "pull_schedule"}

@@ -31,7 +31,7 @@ from churn_platform_tests.system.trust_look import CONTENTS
 from churn_platform_tests.system.trust_rules import MAY
 
 pytestmark = pytest.mark.slow
-SEQUENCES, STEPS = 7, 20
+SEQUENCES, STEPS = 5, 20
 MODES = ("automatic", "approval")
 deaths = st.none() | st.builds(Death, st.integers(0, 999), st.booleans())
 which = st.sampled_from(
@@ -147,6 +147,24 @@ class Life(RuleBasedStateMachine):
     def unblock(self, which, death):
         self.business.unblock("blocked" if self.business.course.trust.blocked else which, death)
 
+    @rule(which=which, death=deaths)
+    def start_a_canary(self, which, death):
+        self.business.start_canary(which, death)
+
+    @precondition(lambda self: self.business.course.trust.canary is not None)
+    @rule(death=deaths)
+    def end_the_canary(self, death):
+        self.business.end_canary(death)
+
+    @rule(rule=st.sampled_from((None, "hours < 3", "months > 9")), death=deaths)
+    def start_a_shadow(self, rule, death):
+        self.business.start_shadow(rule, death)
+
+    @precondition(lambda self: self.business.course.trust.shadows)
+    @rule(death=deaths)
+    def end_a_shadow(self, death):
+        self.business.end_shadow(death)
+
     @rule(anew=st.booleans(), death=deaths)
     def forget(self, anew, death):
         self.business.forget(death, anew=anew)
@@ -238,6 +256,7 @@ def people_act(business: Business, death: Death | None) -> None:
     business.roll_back(None)
     business.unblock("blocked")
     business.retrain()
+    experiment(business, death)
     business.forget(death, anew=True)
     business.forget(anew=False)
     business.back_up(death)
@@ -247,6 +266,20 @@ def people_act(business: Business, death: Death | None) -> None:
     business.repair(None if death is None else Death(0, again=True))
     business.put_broken(business.course.month(0))
     business.run()
+
+
+def experiment(business: Business, death: Death | None) -> None:
+    """Start, end and change of production of a canary; shadows beside it."""
+    business.start_canary("newest", death)
+    assert business.course.trust.canary is not None
+    business.start_shadow("hours < 3", death)
+    business.start_shadow(None)
+    business.end_canary(death)
+    business.end_shadow(death)
+    business.start_canary("newest")
+    business.approve("newest", override=True)
+    business.run()
+    assert business.course.trust.canary is None
 
 
 def test_no_sequence_of_commands_and_crashes_makes_a_home_untrue(starts, tmp_path):

@@ -213,6 +213,49 @@ class Business(Driver):
             assert changed
             assert self.course.trust.contract == self.course.said["contract"]
 
+    def start_canary(self, which: str, death: Death | None = None) -> None:
+        """`churn canary`."""
+        version = self.course.version(which)
+
+        def act(home: Services) -> str:
+            return home.experiments.start_canary(
+                version, (0.25, 0.5), dt.timedelta(days=1), "ann", "to see it"
+            )
+
+        self.do(Command("start a canary", act, 30), death)
+
+    def end_canary(self, death: Death | None = None) -> None:
+        """`churn canary --end`."""
+
+        def act(home: Services) -> str:
+            return home.experiments.end_canary("ann", "enough")
+
+        self.do(Command("end a canary", act, 16, lambda trust, _: trust.without_canary()), death)
+
+    def start_shadow(self, rule: str | None, death: Death | None = None) -> None:
+        """`churn shadow` of a rule, or of the newest version."""
+        version = self.course.version("newest") if rule is None else None
+
+        def act(home: Services) -> str:
+            return home.experiments.start_shadow(version, rule, "ann", "to see it")
+
+        predict = None
+        if rule is not None:
+
+            def predict(trust: Trust, _facts: Facts) -> Trust | None:
+                return trust.with_shadow(rule)
+
+        self.do(Command("start a shadow", act, 16, predict), death)
+
+    def end_shadow(self, death: Death | None = None) -> None:
+        """`churn shadow --end` of one that runs, or of one that does not."""
+        name = min(self.course.trust.shadows, default="hours < 99")
+
+        def act(home: Services) -> str:
+            return home.experiments.end_shadow(name, "ann", "enough")
+
+        self.do(Command("end a shadow", act, 16, lambda t, _: t.without_shadow(name)), death)
+
     def let_days_pass(self, days: int) -> None:
         """Nothing happens for a while."""
         self.course.days += days

@@ -143,6 +143,10 @@ class Driver:
         assert len(files.decisions) - len(trust.decided) in ((0, 1) if course.died else (0,))
         assert files.temporary == [] or course.died
         if not course.cut:
+            canary = trust.canary and trust.canary[0]
+            assert files.followed == (canary, trust.shadows), (
+                f"servers follow {files.followed}, the receipts say {canary}, {trust.shadows}"
+            )
             counted = {month: len(deliveries) for month, deliveries in files.deliveries.items()}
             assert counted == trust.months, (
                 f"the lake has {counted} deliveries, the receipts say {trust.months}"

@@ -45,6 +45,8 @@ class Files:
     datasets: frozenset[str]
     incoming: frozenset[str]
     forgetting: bool
+    followed: tuple[int | None, frozenset[str]]
+    """The canary's version and the shadows, as servers read them."""
 
     @property
     def lines(self) -> list[bytes]:
@@ -123,7 +125,16 @@ def files_of(home: Path) -> Files:
         datasets=frozenset(str(record["digest"]) for record in records),
         incoming=frozenset(path.parent.name for path in (home / "drops").glob("*/_INCOMING")),
         forgetting=(home / "forgetting" / "plan.json").exists(),
+        followed=_followed(home / "releases" / "experiments.json"),
     )
+
+
+def _followed(file: Path) -> tuple[int | None, frozenset[str]]:
+    if not file.exists():
+        return None, frozenset()
+    found = json.loads(file.read_bytes())
+    canary = found.get("canary")
+    return canary and canary["version"], frozenset(one["name"] for one in found.get("shadows", ()))
 
 
 def missing_or_changed(home: Path, files: Files) -> list[str]:

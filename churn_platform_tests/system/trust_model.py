@@ -90,6 +90,9 @@ class Trust:
     counts: Mapping[str, int] = field(default_factory=dict)
     contract: str | None = None
     """Digest of the contract that was recorded last."""
+    canary: tuple[int, int] | None = None
+    """The version that answers a share, and the one in production when it began."""
+    shadows: frozenset[str] = frozenset()
 
     def counted(self, act: str) -> "Trust":
         """One more of an act."""
@@ -202,3 +205,17 @@ class Trust:
         if version not in now.blocked:
             return None
         return replace(now, blocked=now.blocked - {version}).counted("version unblocked")
+
+    def without_canary(self) -> "Trust | None":
+        """A person lets production answer every customer again."""
+        return None if self.canary is None else replace(self, canary=None)
+
+    def with_shadow(self, name: str) -> "Trust | None":
+        """A person lets a rule score what production answers."""
+        if name in self.shadows or len(self.shadows) >= 3:
+            return None
+        return replace(self, shadows=self.shadows | {name})
+
+    def without_shadow(self, name: str) -> "Trust | None":
+        """A person ends a shadow."""
+        return replace(self, shadows=self.shadows - {name}) if name in self.shadows else None

@@ -22,24 +22,29 @@ COMPLETING = {
     "promotion intent", "promotion done", "promotion void", "rollback done", "rollback void", "recovery",
     "version blocked", "version unblocked", "approval lapsed", "release published",
 }  # fmt: skip
+SETTLING = {"canary ended", "shadow ended"}
 LOOP = COMPLETING | {
     "drop accepted", "drop corrected", "drop repeated", "drop refused", "decision", "production kept", "approval requested",
     "promotion proposed", "rollback proposed", "stand-down began", "stand-down ended", "customer forgotten",
     "warnings raised", "warnings cleared", "policy changed",
 }  # fmt: skip
 MAY = {
-    "run": LOOP | {"contract changed"},
-    "retrain": LOOP,
+    "run": LOOP | SETTLING | {"contract changed"},
+    "retrain": LOOP | SETTLING,
     "approve": COMPLETING | {"approval"},
     "reject": COMPLETING | {"rejection"},
     "roll back": COMPLETING | {"rollback intent"},
     "unblock": COMPLETING,
-    "repair": COMPLETING | {"customer forgotten"},
+    "repair": COMPLETING | SETTLING | {"customer forgotten"},
     "forget": {"customer forgotten"},
-    "restore": {"home restored"},
+    "restore": {"home restored", "canary ended"},
     "ingest": set(),
     "back up": set(),
     "contract": {"contract changed"},
+    "start a canary": COMPLETING | {"canary started"},
+    "end a canary": {"canary ended"},
+    "start a shadow": COMPLETING | {"shadow started"},
+    "end a shadow": {"shadow ended"},
 }
 """Which receipts a command may lead to."""
 
@@ -56,6 +61,8 @@ def read(trust: Trust, receipt: Receipt, command: str, facts: Facts) -> Trust:
     act = receipt["act"]
     own = act == "version unblocked" and command == "unblock"
     assert act in MAY[command], f"{command} wrote {act!r} on {receipt['subject']}"
+    if act == "shadow ended" and command != "end a shadow":
+        assert _version(receipt["subject"]) == trust.production, "nobody ended this shadow"
     after = RULES[act](trust, receipt, facts) if act in RULES else trust
     if act == "version unblocked" and not own:
         assert trust.intent is not None, "a version was unblocked and nobody said so"
@@ -229,6 +236,41 @@ def _accepted(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     return replace(trust, months={**trust.months, month: known + 1})
 
 
+def _canary_started(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
+    version = _version(receipt["subject"])
+    assert trust.canary is None, "a second canary began"
+    assert version != trust.production, f"version {version} serves and became a canary"
+    assert version not in trust.barred, f"version {version} was kept out and became a canary"
+    return replace(trust, canary=(version, trust.production))
+
+
+def _canary_ended(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
+    assert trust.canary is not None, "a canary ended that did not run"
+    version, _ = trust.canary
+    assert version == _version(receipt["subject"]), "another canary ended"
+    outcome = receipt["evidence"]["outcome"]
+    if outcome == "promoted":
+        assert trust.production == version
+    elif outcome == "production changed":
+        assert trust.production not in trust.canary
+    elif outcome == "ended":
+        assert receipt["actor"] == "ann" or version in trust.barred
+    else:
+        assert outcome == "home restored", f"a canary ended: {outcome}"
+    return replace(trust, canary=None)
+
+
+def _shadow_started(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
+    assert receipt["subject"] not in trust.shadows, "a shadow began twice"
+    assert len(trust.shadows) < 3, "a fourth shadow began"
+    return replace(trust, shadows=trust.shadows | {receipt["subject"]})
+
+
+def _shadow_ended(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
+    assert receipt["subject"] in trust.shadows, "a shadow ended that did not run"
+    return replace(trust, shadows=trust.shadows - {receipt["subject"]})
+
+
 def _contract(trust: Trust, receipt: Receipt, _facts: Facts) -> Trust:
     assert receipt["before"] == trust.contract != receipt["after"], (
         "a contract follows another one than the one that was recorded last"
@@ -265,4 +307,8 @@ RULES: Mapping[str, Callable[[Trust, Receipt, Facts], Trust]] = {
     "drop accepted": _accepted,
     "drop corrected": _accepted,
     "drop repeated": _repeated,
+    "canary started": _canary_started,
+    "canary ended": _canary_ended,
+    "shadow started": _shadow_started,
+    "shadow ended": _shadow_ended,
 }

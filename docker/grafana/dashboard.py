@@ -72,6 +72,20 @@ GRAPHS: tuple[tuple[str, str, dict[str, str]], ...] = (
         },
     ),
     ("Prediction log: entries that wait", "none", {"waiting": "sum(churn_log_queue)"}),
+    (
+        "Share of the customers whom a canary answers",
+        "percentunit",
+        {"share": "max(churn_canary_share)"},
+    ),
+    (
+        "Canary's answers, scores that shadows lack",
+        "none",
+        {
+            "answers by the canary": "sum(increase(churn_canary_answers_total[1h]))",
+            "dropped": "sum(increase(churn_shadow_dropped_total[1h]))",
+            "failed": "sum(increase(churn_shadow_failures_total[1h]))",
+        },
+    ),
 )
 
 
