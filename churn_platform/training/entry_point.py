@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -202,12 +203,23 @@ class OwnEstimator:
         now = (str(folders or spec.origin), self.sources())
         if folders and _installed(Path(folders[0])):
             return
-        if _imported.get(self._package, now) != now:
-            for name in [*sys.modules]:
-                if name.partition(".")[0] == self._package:
-                    del sys.modules[name]
+        if _imported.get(self._package) == now and self.module in sys.modules:
+            return
+        for name in [*sys.modules]:
+            if name.partition(".")[0] == self._package:
+                del sys.modules[name]
+        self._delete_bytecode()
         importlib.invalidate_caches()
         _imported[self._package] = now
+
+    def _delete_bytecode(self) -> None:
+        """Python takes the bytecode of a file for current if the file's size and the second of its
+        change are the same: an edit within that second would be recorded and not be trained.
+        """
+        folders = list(self._spec().submodule_search_locations or [])
+        root = Path(folders[0]).parent if folders else Path(str(self._spec().origin)).parent
+        for name in self.sources():
+            Path(cache_from_source(str(root / name))).unlink(missing_ok=True)
 
     def _not_found(self) -> EstimatorError:
         folders = ", ".join(str(folder) for folder in own_folders())

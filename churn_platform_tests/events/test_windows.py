@@ -273,6 +273,17 @@ def test_the_order_of_rows_threads_and_files_changes_no_bit(tmp_path):
     assert len(answers) == 1
 
 
+@pytest.mark.parametrize("kinds", [("a", "b"), ("b", "a")])
+def test_the_largest_of_several_values_at_the_newest_instant_is_the_last(tmp_path, kinds):
+    log = a_log({"k": {"aggregate": "last", "of": "kind", "window": "7d"}})
+    event = {**an_event(random.Random(1), MAY, log, False), "customer": "one", "day": MAY}
+    rows = [{**event, "kind": kind} for kind in kinds]
+    path = tmp_path / "log.parquet"
+    parquet(path, log, rows, False, ["customer", *log.columns, EVENT_DAY])
+    found = window_table([path], log, "customer", MAY, pd.Series(["one"]))
+    assert found["k"].to_pylist() == ["b"]
+
+
 def a_log(windows, **fields):
     kinds = {name: {"dtype": dtype, "nullable": True} for name, dtype in COLUMNS.items()}
     return Table(

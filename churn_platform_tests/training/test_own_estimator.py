@@ -1,6 +1,7 @@
 """Estimators of a business: found by their entry point, built with the contract's parameters, fitted as ours are."""
 
 import os
+import py_compile
 import sys
 import textwrap
 
@@ -119,6 +120,20 @@ def test_a_changed_source_is_imported_again_and_is_another_version(own, gym, two
     assert candidate_digest(two_months, recipe, "code") != digest
     second = recipe.build().named_steps["classify"].estimator
     assert (first.n_estimators, second.n_estimators) == (20, 30)
+
+
+@pytest.mark.parametrize("in_this_process", [True, False])
+def test_an_edit_within_the_same_second_is_trained(own, tmp_path, in_this_process):
+    """Its file has the size and the time of the one before, and bytecode of that one is there."""
+    recipe = own(GOOD)
+    file = tmp_path / "my_models" / "churn.py"
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    if in_this_process:
+        recipe.build()
+    py_compile.compile(str(file))
+    recipe = own(GOOD.replace("trees: int = 20", "trees: int = 30"))
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    assert recipe.build().named_steps["classify"].estimator.n_estimators == 30
 
 
 def test_the_record_names_sources_and_libraries(own):
