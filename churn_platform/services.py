@@ -10,8 +10,7 @@ from churn_platform.alerting.alerts import Alerts
 from churn_platform.audit.checks import CheckResult, check_registry
 from churn_platform.audit.reproducing import Reproduction
 from churn_platform.audit.verifying import Verification
-from churn_platform.base.files import write_json
-from churn_platform.base.home import FOLDERS, LAYOUT, VERSION_FILE, Home
+from churn_platform.base.home import FOLDERS, VERSION_FILE, Home
 from churn_platform.base.provenance import provenance
 from churn_platform.contacts.campaign import CampaignRecord, Campaigns
 from churn_platform.contacts.labels import CorrectedLabels
@@ -47,6 +46,7 @@ from churn_platform.ingestion.drop import FileDigests, newest_drop
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
+from churn_platform.lake.place import Place
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import PlannedTest
 from churn_platform.ledger.receipts import Receipt
@@ -112,7 +112,9 @@ class Services(Home):
     @cached_property
     def lake(self) -> Lake:
         """Published snapshots."""
-        return Lake(self.folder / "lake", self.version_contracts.reading)
+        uri = self.lake_uri
+        place = Place(uri) if uri else None
+        return Lake(self.folder / "lake", self.version_contracts.reading, place)
 
     @cached_property
     def ingestion(self) -> Ingestion:
@@ -738,9 +740,12 @@ class Services(Home):
         from churn_platform.contract.reading import write_schema
 
         self.check_layout()
+        place = self.lake_uri
+        if place:
+            Place(place)  # refuses a wrong one before anything is written
         for name in FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         write_configuration(self.folder / "dagster", on_postgres=self.settings.dagster_on_postgres)
         write_schema(self.folder)
         if not (self.folder / VERSION_FILE).exists():
-            write_json(self.folder / VERSION_FILE, {"layout": LAYOUT})
+            self.name_lake(place)

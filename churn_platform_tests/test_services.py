@@ -146,6 +146,8 @@ def test_a_home_of_another_layout_is_refused_and_left_as_it_is(tmp_path, said):
     home = make_home(tmp_path / "home")
     (home.folder / VERSION_FILE).write_text(said)
     for touch in (home.check_layout, home.create):
-        with pytest.raises(WrongLayout, match="knows layout 1 only: use the version that wrote it"):
+        with pytest.raises(
+            WrongLayout, match="knows layout 1 and 2 only: use the version that wrote it"
+        ):
             touch()
     assert (home.folder / VERSION_FILE).read_text() == said

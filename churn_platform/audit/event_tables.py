@@ -105,14 +105,14 @@ def _lake_then(
             for delivery in manifest.deliveries
         )
         past[as_of] = manifest.first(place[1] if as_of == place[0] else known)
-    return PastLake(lake.folder, contract, past)
+    return PastLake(lake, contract, past)
 
 
 def _faults(
     lake: Lake, then: DerivedTables, as_of: dt.date, name: str, entry: TableEntry
 ) -> Iterator[str]:
     """How a published table differs from what its events give."""
-    path = lake.folder / entry.file
+    path = lake.path(entry)
     made = then.made_again(as_of, name, entry)
     stored = pq.ParquetFile(path).read()
     key = lake.contract.entity.column

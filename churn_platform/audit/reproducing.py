@@ -182,12 +182,12 @@ class Reproduction:
         later is left out.
         """
         if not contract.logs:
-            return Lake(self.lake.folder, contract)
+            return self.lake.by(contract)
         past = {}
         for as_of, manifest in manifests_of(self.lake).items():
             arrived = [one for one in manifest.deliveries if one.arrived <= known_at]
             past[as_of] = manifest.first(len(arrived))
-        return PastLake(self.lake.folder, contract, past)
+        return PastLake(self.lake, contract, past)
 
     def _changed_lake(
         self, lake: Lake, window: Window, known_at: dt.datetime, recorded: Mapping[str, str]
@@ -207,7 +207,7 @@ class Reproduction:
                 f" {forgotten[-1].sequence}): their rows are gone from the lake for good"
             )
         named = {
-            lake.folder / entry.file: (month, table, entry)
+            lake.local_path(entry): (month, table, entry)
             for month in window.months
             for delivery in lake.deliveries(month)
             for table, entry in delivery.tables.items()

@@ -43,10 +43,7 @@ ERROR_CODES = {
         "The file is not a backup, or does not match its manifest. Nothing was restored.",
         "Restore another backup.",
     ),
-    "BACKUP_MISSING": ErrorCode(
-        "No backup was found at this path.",
-        "Check the path.",
-    ),
+    "BACKUP_MISSING": ErrorCode("No backup was found at this path.", "Check the path."),
     "CANARY_AT_LAST_STEP": ErrorCode(
         "The canary answers the share of its last step and cannot be raised further.",
         "Promote its version, or end it with `churn canary --end`.",
@@ -97,14 +94,8 @@ ERROR_CODES = {
         " the key, no customer, or keys that are written in another way than in the drops.",
         "Export the keys as the drops have them, one column. Without a list, leave it out.",
     ),
-    "CUSTOMER_UNKNOWN": ErrorCode(
-        "No customer has this key.",
-        "Check the key and the month.",
-    ),
-    "DATA_UNSUITABLE": ErrorCode(
-        "The data cannot support this step.",
-        READ,
-    ),
+    "CUSTOMER_UNKNOWN": ErrorCode("No customer has this key.", "Check the key and the month."),
+    "DATA_UNSUITABLE": ErrorCode("The data cannot support this step.", READ),
     "DATE_INVALID": ErrorCode(
         "A date cannot be read or is out of range.",
         "Write it as 2024-01-31.",
@@ -117,10 +108,7 @@ ERROR_CODES = {
         "The disk is full. Nothing was half published.",
         "Free some space, then run the same command again.",
     ),
-    "DRAFT_IMPOSSIBLE": ErrorCode(
-        "No contract can be drafted from these files.",
-        READ,
-    ),
+    "DRAFT_IMPOSSIBLE": ErrorCode("No contract can be drafted from these files.", READ),
     "DROP_MISSING": ErrorCode(
         "No files of the contract's tables were found.",
         "Check the path and the names of the files.",
@@ -167,10 +155,7 @@ ERROR_CODES = {
         "There is no such shadow, canary or test.",
         "`churn shadow`, `churn canary` and `churn test` list what runs.",
     ),
-    "FAILED": ErrorCode(
-        "A command failed.",
-        READ,
-    ),
+    "FAILED": ErrorCode("A command failed.", READ),
     "FILE_DENIED": ErrorCode(
         "This user may not read or write a file.",
         "Change its owner or its mode.",
@@ -207,22 +192,21 @@ ERROR_CODES = {
         "Something written earlier does not match its digest.",
         f"`churn verify --deep` names it, `churn doctor --fix` repairs what it can. {RESTORE}",
     ),
-    "KEY_NOT_FOUND": ErrorCode(
-        "No column can be the customer's key.",
-        "Name it with `--entity`.",
-    ),
+    "KEY_NOT_FOUND": ErrorCode("No column can be the customer's key.", "Name it with `--entity`."),
     "LABELS_NOT_MATURED": ErrorCode(
         "No month is old enough to know who churned.",
         "Add months, or wait until the horizon of the oldest has passed.",
     ),
-    "LABEL_NOT_FOUND": ErrorCode(
-        "No column can be the label.",
-        "Name it with `--label`.",
+    "LABEL_NOT_FOUND": ErrorCode("No column can be the label.", "Name it with `--label`."),
+    "LAKE_ELSEWHERE": ErrorCode(
+        "`CHURN_LAKE` does not name the place of this home's lake.",
+        "Set or unset it. `churn lake --move` moves a lake.",
     ),
-    "LEDGER_DAMAGED": ErrorCode(
-        "The ledger was changed or cut.",
-        RESTORE,
+    "LAKE_UNREACHABLE": ErrorCode(
+        "The object store of the lake does not answer, or refuses this login.",
+        "Check its address, its bucket and the login in the environment. `churn doctor` tries it.",
     ),
+    "LEDGER_DAMAGED": ErrorCode("The ledger was changed or cut.", RESTORE),
     "MLFLOW_ELSEWHERE": ErrorCode(
         "`CHURN_MLFLOW_URI` does not name the store with this home's models.",
         "Set or unset it. `churn move` moves a home to a server.",
@@ -264,10 +248,7 @@ ERROR_CODES = {
         "The months of a test, or the difference that it is planned for, cannot be used.",
         "Plan 1 to 24 months, and a difference above 0.",
     ),
-    "MODEL_TEST_SAME_VERSION": ErrorCode(
-        "A and B are the same version.",
-        "Name two versions.",
-    ),
+    "MODEL_TEST_SAME_VERSION": ErrorCode("A and B are the same version.", "Name two versions."),
     "MODEL_TEST_SCORES": ErrorCode(
         "A version gave no score for a customer, so its list cannot be made.",
         "End the test: `churn test --end`.",
@@ -284,10 +265,7 @@ ERROR_CODES = {
         "A model cannot be loaded.",
         "`churn doctor --fix` rebuilds the release.",
     ),
-    "MONTH_DUE": ErrorCode(
-        "A month has to be processed first.",
-        "Run `churn run`.",
-    ),
+    "MONTH_DUE": ErrorCode("A month has to be processed first.", "Run `churn run`."),
     "MONTH_NOT_SCORED": ErrorCode(
         "The month was not scored.",
         "Run `churn run`, or name a scored month.",
@@ -328,10 +306,7 @@ ERROR_CODES = {
         "A package that this setting needs is not installed.",
         "Install what the message names.",
     ),
-    "PORT_TAKEN": ErrorCode(
-        "Another program uses the port.",
-        "Stop it, or name another port.",
-    ),
+    "PORT_TAKEN": ErrorCode("Another program uses the port.", "Stop it, or name another port."),
     "PROFILE_MISSING": ErrorCode(
         "`CHURN_PROFILE` names a file that does not exist.",
         "Correct the path.",
@@ -372,10 +347,7 @@ ERROR_CODES = {
         "The profile sets something that is not a setting.",
         "Correct the name. [commands.md](commands.md) lists the settings.",
     ),
-    "SHADOWS_FULL": ErrorCode(
-        "Three shadows score already.",
-        "End one with `churn shadow --end`.",
-    ),
+    "SHADOWS_FULL": ErrorCode("Three shadows score already.", "End one with `churn shadow --end`."),
     "SOURCE_FAILED": ErrorCode(
         "The contract's database does not answer, refuses the query or gives other rows.",
         "Check the source in the contract and the database.",
@@ -396,10 +368,7 @@ ERROR_CODES = {
         "The online store has lost its rows.",
         "`churn run` or the daemon fills it again.",
     ),
-    "SYSTEM_FAILED": ErrorCode(
-        "The operating system refused a file or a connection.",
-        READ,
-    ),
+    "SYSTEM_FAILED": ErrorCode("The operating system refused a file or a connection.", READ),
     "TABLE_UNKNOWN": ErrorCode(
         "Python: the month has no table of this name.",
         "Name a table that the message lists.",
@@ -416,10 +385,7 @@ ERROR_CODES = {
         "There are too few customers who churned or stayed.",
         "Wait for more months, or raise `policy.training.pooled_months`.",
     ),
-    "USAGE_INVALID": ErrorCode(
-        "A command asks for something that does not exist.",
-        READ,
-    ),
+    "USAGE_INVALID": ErrorCode("A command asks for something that does not exist.", READ),
     "VERSION_BLOCKED": ErrorCode(
         "The version was rolled back and is blocked.",
         "`churn unblock` allows it again.",
@@ -428,10 +394,7 @@ ERROR_CODES = {
         "The version is in production already.",
         "Nothing needs to be done.",
     ),
-    "VERSION_NOT_BLOCKED": ErrorCode(
-        "The version is not blocked.",
-        "Nothing needs to be done.",
-    ),
+    "VERSION_NOT_BLOCKED": ErrorCode("The version is not blocked.", "Nothing needs to be done."),
     "VERSION_NOT_PROMOTED": ErrorCode(
         "The version was never in production, or it is the first one.",
         "Name a version that was in production: `churn history`.",
@@ -440,10 +403,7 @@ ERROR_CODES = {
         "It is not recorded what the version was made from.",
         "Train another one with `churn retrain`.",
     ),
-    "VERSION_UNKNOWN": ErrorCode(
-        "There is no such version, or it has no release.",
-        DECIDED,
-    ),
+    "VERSION_UNKNOWN": ErrorCode("There is no such version, or it has no release.", DECIDED),
 }
 
 

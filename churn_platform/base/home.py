@@ -4,11 +4,12 @@ import contextlib
 import datetime as dt
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from churn_platform.base.errors import HomeBusy, WrongLayout
-from churn_platform.base.files import read_json
+from churn_platform.base.errors import HomeBusy, UsageError, WrongLayout
+from churn_platform.base.files import read_json, write_json
 from churn_platform.base.settings import Settings
 
 HOLDER = "home.holder"
@@ -17,6 +18,8 @@ LAYOUT = 1
 """Which files lie where in a home; another number is another layout. A home without `home.json`
 has the first.
 """
+LAYOUT_WITH_PLACE = 2
+"""The lake keeps its files at the place that `home.json` names."""
 VERSION_FILE = "home.json"
 FOLDERS = ("drops", "lake", "feast", "artifacts", "releases", "ledger", "reports", "dagster")
 
@@ -69,15 +72,52 @@ class Home:
         Raises:
             WrongLayout: its layout is not `LAYOUT`, or none that can be read.
         """
-        file = self.folder / VERSION_FILE
-        found = read_json(file) if file.exists() else {"layout": LAYOUT}
-        layout = found.get("layout") if isinstance(found, dict) else None
-        if layout != LAYOUT:
+        note = self._note()
+        layout = note.get("layout")
+        has_place = layout == LAYOUT_WITH_PLACE and isinstance(note.get("lake"), str)
+        if layout != LAYOUT and not has_place:
             raise WrongLayout(
                 f"{self.folder} has layout {layout!r} and this version of the platform knows"
-                f" layout {LAYOUT} only: use the version that wrote it, or name another home"
-                " with --home; nothing was read or changed."
+                f" layout {LAYOUT} and {LAYOUT_WITH_PLACE} only: use the version that wrote it, or"
+                " name another home with --home; nothing was read or changed."
             )
+
+    @property
+    def lake_uri(self) -> str:
+        """Where the lake keeps its files, as a URI; empty for the folder of the home.
+
+        Raises:
+            UsageError: `CHURN_LAKE` names another place than the home has.
+        """
+        asked = self.settings.lake.rstrip("/")
+        is_new = not (self.folder / VERSION_FILE).exists() and not self._has_lake
+        if is_new:
+            return asked
+        own = str(self._note().get("lake", ""))
+        if asked not in ("", own):
+            raise UsageError(
+                f"CHURN_LAKE is {asked} and the lake of {self.folder} is"
+                f" {f'at {own}' if own else 'in its folder'}. Unset CHURN_LAKE, or move the lake:"
+                f" churn lake --move {asked}",
+                code="LAKE_ELSEWHERE",
+            )
+        return own
+
+    def name_lake(self, uri: str) -> None:
+        """Note where the lake keeps its files; empty for the folder of the home."""
+        note: dict[str, object] = {"layout": LAYOUT}
+        if uri:
+            note = {"layout": LAYOUT_WITH_PLACE, "lake": uri}
+        write_json(self.folder / VERSION_FILE, note)
+
+    @property
+    def _has_lake(self) -> bool:
+        return any((self.folder / "lake" / "snapshots").glob("*.json"))
+
+    def _note(self) -> Mapping[str, Any]:
+        file = self.folder / VERSION_FILE
+        found = read_json(file) if file.exists() else {"layout": LAYOUT}
+        return found if isinstance(found, dict) else {}
 
     def is_free(self) -> bool:
         """Whether the home is free at this moment; does not wait."""

@@ -81,6 +81,13 @@ class Settings(BaseSettings):
             " the package."
         ),
     )
+    lake: str = Field(
+        default="",
+        description=(
+            "Where a new home keeps the files of its lake, such as `s3://bucket/prefix`; empty:"
+            " in the home. `churn lake --move` moves an existing one."
+        ),
+    )
     profile: Path | None = Field(
         default=None,
         description="A file of NAME=value lines. The environment takes precedence.",

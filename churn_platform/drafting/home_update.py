@@ -143,7 +143,7 @@ class ContractUpdates:
 
     def _remaining(self, contract: Contract, folder: Path, as_of: dt.date) -> tuple[str, ...]:
         """Why a drop would be refused under a contract."""
-        lake = Lake(self._lake.folder, contract)
+        lake = self._lake.by(contract)
         drop = open_drop(folder, as_of, contract)
         months = lake.months()
         found = validate(

@@ -45,8 +45,8 @@ def change_sentences(lake: Lake, as_of: dt.date, delivery: DeliveryRecord) -> It
 def _of_windows(lake: Lake, name: str, before: TableEntry | None, after: TableEntry) -> str:
     if before is None:
         return f"Windows of {name} made from its events."
-    known = written_columns(lake.folder / before.file)
-    added = [own for own in written_columns(lake.folder / after.file) if own not in known]
+    known = written_columns(lake.path(before))
+    added = [own for own in written_columns(lake.path(after)) if own not in known]
     if added:
         return f"Windows added to {name}: {', '.join(added)}."
     changed = _changed_customers(lake, before, after)
@@ -68,4 +68,4 @@ def _changed_customers(lake: Lake, before: TableEntry, after: TableEntry) -> int
 
 
 def _rows(lake: Lake, entry: TableEntry) -> pd.DataFrame:
-    return lake.read(lake.folder / entry.file).set_index(lake.contract.entity.column)
+    return lake.read(lake.path(entry)).set_index(lake.contract.entity.column)

@@ -169,7 +169,7 @@ class DerivedTables:
         for as_of in months:
             for name in self.contract.logs:
                 entry = self._lake.entries(as_of).get(self.contract.lake_name(name))
-                file = None if entry is None else staged(self._lake.folder / entry.file)
+                file = None if entry is None else staged(self._lake.path(entry))
                 if entry is not None and file is not None:
                     after._files.days[entry.digest] = days_of(file)
         files = after._files.known()
@@ -250,7 +250,7 @@ class DerivedTables:
         for name in self.contract.at(as_of).logs:
             entry = self._lake.entry_known(as_of, name, self._scored(as_of))
             if entry is not None and not set(published[name]) <= set(
-                written_columns(self._lake.folder / entry.file)
+                written_columns(self._lake.path(entry))
             ):
                 known_since[name] = entry.created
         tables = self.again(as_of, known_since, at_scoring=True) if known_since else {}
@@ -274,9 +274,9 @@ class DerivedTables:
 
         if table_digest(made) == entry.digest:
             return True
-        if not set(made.column_names) <= set(written_columns(self._lake.folder / entry.file)):
+        if not set(made.column_names) <= set(written_columns(self._lake.path(entry))):
             return False
-        stored = pq.ParquetFile(self._lake.folder / entry.file).read(columns=made.column_names)
+        stored = pq.ParquetFile(self._lake.path(entry)).read(columns=made.column_names)
         stored = stored.select(made.column_names).replace_schema_metadata(None)
         return table_digest(stored) == table_digest(made)
 

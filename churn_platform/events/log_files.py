@@ -84,7 +84,7 @@ class LogFiles:
 
     def _file(self, as_of: dt.date, entry: TableEntry) -> LogFile:
         """A file of the lake; what it holds is read once."""
-        path = self._lake.folder / entry.file
+        path = self._lake.path(entry)
         if entry.digest not in self.days:
             self.days[entry.digest] = days_of(path)
         self._read.add(entry.digest)

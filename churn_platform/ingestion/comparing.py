@@ -145,9 +145,7 @@ def known_tables(lake: Lake, as_of: dt.date) -> dict[str, pd.DataFrame]:
     parted = [name for name, table in lake.contract.at(as_of).tables.items() if table.parts]
     entries = lake.entries(as_of)
     return {
-        name: lake.read_table(name, lake.folder / entries[name].file)
-        for name in parted
-        if name in entries
+        name: lake.read_table(name, lake.path(entries[name])) for name in parted if name in entries
     }
 
 
@@ -183,7 +181,7 @@ def _values_of(lake: Lake, month: dt.date, name: str, own: str) -> dict[str, int
     entry = lake.entries(month).get(owner)
     if entry is None or own not in lake.contract.published[owner]:
         return None
-    values = lake.read_table(owner, lake.folder / entry.file, [own])[own].dropna()
+    values = lake.read_table(owner, lake.path(entry), [own])[own].dropna()
     return {str(value): int(rows) for value, rows in values.value_counts().items()}
 
 
@@ -324,7 +322,7 @@ def _stored_digest(lake: Lake, name: str, entry: TableEntry) -> str:
         return entry.digest
     import pyarrow.parquet as pq
 
-    table = pq.ParquetFile(lake.folder / entry.file).read()
+    table = pq.ParquetFile(lake.path(entry)).read()
     names = [column for column in lake.contract.published[name] if column in table.column_names]
     content = table.select(names).replace_schema_metadata(None)
     return table_digest(_without_ages(lake.contract, name, content))

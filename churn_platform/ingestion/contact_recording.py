@@ -248,7 +248,7 @@ class ContactRecording:
         entry = self.lake.entries(as_of).get(table)
         if entry is None:
             return pd.DataFrame()
-        rows = self.lake.read_table(table, self.lake.folder / entry.file)
+        rows = self.lake.read_table(table, self.lake.path(entry))
         return _texts(month, table, rows, None)
 
     def _known(

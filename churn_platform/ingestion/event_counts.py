@@ -71,7 +71,7 @@ def _earlier_days(lake: Lake, name: str, as_of: dt.date, before: dt.date) -> pd.
     table = lake.contract.lake_name(name)
     near = [m for m in lake.months() if m != as_of and abs((before - m).days) <= AROUND]
     entries = [lake.entries(month).get(table) for month in near]
-    files = [str(lake.folder / entry.file) for entry in entries if entry is not None]
+    files = [str(lake.path(entry)) for entry in entries if entry is not None]
     if not files:
         return pd.Series(dtype="int64", index=pd.DatetimeIndex([]))
     query = (

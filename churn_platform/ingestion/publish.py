@@ -37,6 +37,7 @@ from churn_platform.ingestion.repeated_events import apart_from_other_drops, cor
 from churn_platform.ingestion.validation import DropRefused, TableReport, ValidatedDrop, validate
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.deliveries import Publication, Quarantine, quarantined_in
+from churn_platform.lake.keys import label_count
 from churn_platform.lake.lake import Lake, instant
 from churn_platform.lake.tables import lake_tables
 from churn_platform.ledger.acts import DropAccepted, DropCorrected, DropRepeated, RefusedDrop
@@ -385,7 +386,7 @@ class Ingestion:
                 reason.append(delivery.compared.contacts.sentence)
             evidence["compared"] = delivery.compared.as_json()
         if self._contract.label_table in delivery.tables:
-            count = self._lake.label_count(as_of)
+            count = label_count(self._lake, as_of)
             evidence["labelled"] = [count.labelled, count.customers]
             if count.partial:
                 reason.append(f"{count.labelled:,} of {count.customers:,} customers have a label.")

@@ -116,7 +116,7 @@ def apart_from_other_drops(
         events = contract.lake_name(name)
         if log.delivery == "append" and events in tables:
             entries = {month: lake.entries(month).get(events) for month in lake.months()}
-            files = {m: lake.folder / entry.file for m, entry in entries.items() if entry}
+            files = {m: lake.path(entry) for m, entry in entries.items() if entry}
             found[name] = new_events(contract, name, as_of, tables[events], files)
     return found
 
@@ -130,7 +130,7 @@ def corrected_deliveries(
         for month, ids in new.corrected.items():
             contract = lake.contract.at(month)
             events = contract.lake_name(name)
-            path = lake.folder / lake.entries(month)[events].file
+            path = lake.path(lake.entries(month)[events])
             rows = without_events(path, contract.logs[name].id or "", ids)
             deliveries.setdefault(month, {})[events] = rows
     return deliveries

@@ -133,7 +133,7 @@ def lacking_columns(lake: Lake) -> list[str]:
     month = lake.contract.at(months[-1]) if months else lake.contract
     lacking = []
     for name, entry in lake.entries(months[-1]).items() if months else ():
-        written = set(written_columns(lake.folder / entry.file))
+        written = set(written_columns(lake.path(entry)))
         lacking += [
             f"{name}.{column}" for column in month.published.get(name, ()) if column not in written
         ]

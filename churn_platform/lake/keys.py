@@ -2,13 +2,19 @@
 are written.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from churn_platform.base.text import EXAMPLES
+from churn_platform.lake.window import LabelCount
+
+if TYPE_CHECKING:
+    from churn_platform.lake.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -225,3 +231,20 @@ def _damage(key: str) -> tuple[int, int]:
     added = len(key) - len(key.strip()) + int(key.strip().endswith(".0"))
     zeros = len(key.strip()) - len(key.strip().lstrip("0"))
     return added, -zeros
+
+
+def label_count(lake: "Lake", as_of: dt.date) -> LabelCount:
+    """How many customers of a month have a label, by the newest labels; labels of strangers do
+    not count.
+    """
+    features = lake.keys(as_of, lake.contract.feature_tables)
+    customers = everyone(features)
+    entry = lake.entries(as_of).get(lake.contract.label_table)
+    if entry is None or not features:
+        return LabelCount(0, len(customers))
+    known = lake.keys(as_of, [lake.contract.label_table])[lake.contract.label_table]
+    column = lake.contract.label.at(as_of).column
+    labels = lake.read(lake.path(entry), [column])[column]
+    labelled = known[labels.notna()]
+    strangers, _ = apart(labelled, customers)
+    return LabelCount(len(labelled) - len(strangers), len(customers))

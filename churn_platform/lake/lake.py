@@ -35,10 +35,10 @@ from churn_platform.lake.deliveries import (
     quarantines_of,
     write_quarantines,
 )
-from churn_platform.lake.keys import apart, everyone
 from churn_platform.lake.month_comparison import MonthComparison
+from churn_platform.lake.place import Place
 from churn_platform.lake.tables import with_missing
-from churn_platform.lake.window import Classes, LabelCount
+from churn_platform.lake.window import Classes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,9 +61,31 @@ def instant(day: dt.date) -> dt.datetime:
 class Lake:
     """Snapshots under one folder, by one contract."""
 
-    def __init__(self, folder: Path, contract: Contract) -> None:
+    def __init__(self, folder: Path, contract: Contract, place: Place | None = None) -> None:
+        """With a place, the folder has the manifests, and copies of some of the files."""
         self.folder = folder
         self.contract = contract
+        self.place = place
+
+    def by(self, contract: Contract) -> "Lake":
+        """The same lake by another contract."""
+        return Lake(self.folder, contract, self.place)
+
+    def local_path(self, entry: TableEntry) -> Path:
+        """Where the file of a table is on this disk, if it is here."""
+        return self.folder / entry.file
+
+    def path(self, entry: TableEntry) -> Path:
+        """The file of a table on this disk; copied from the lake's place if it is only there.
+
+        Raises:
+            IntegrityError: the place has no such file, or another.
+            StoreDown: the place does not answer.
+        """
+        path = self.local_path(entry)
+        if self.place is not None and not path.exists():
+            self.place.fetch(entry, path)
+        return path
 
     def publish(
         self,
@@ -203,7 +225,7 @@ class Lake:
         for name, newest in self.entries(as_of).items():
             entry = newest if known_by is None else self.entry_known(as_of, name, known_by)
             if entry is not None and (tables is None or name in tables):
-                table = pq.ParquetFile(self.folder / entry.file).read(columns=[key])
+                table = pq.ParquetFile(self.path(entry)).read(columns=[key])
                 found[name] = table.to_pandas(types_mapper=types.get)[key]
             if name in found and name in self.contract.event_tables:
                 found[name] = found[name].drop_duplicates(ignore_index=True)
@@ -231,7 +253,7 @@ class Lake:
     def delivered_by(self, as_of: dt.date, instant: dt.datetime) -> dict[str, Path]:
         """Table -> the newest file that had arrived by an instant."""
         return {
-            name: self.folder / entry.file
+            name: self.path(entry)
             for delivery in self.deliveries(as_of)
             if delivery.arrived <= instant
             for name, entry in delivery.tables.items()
@@ -273,22 +295,6 @@ class Lake:
         labels = entry.rows if entry.labels is None else entry.labels
         return Classes(churners, labels - churners)
 
-    def label_count(self, as_of: dt.date) -> LabelCount:
-        """How many customers of a month have a label, by the newest labels; labels of strangers
-        do not count.
-        """
-        features = self.keys(as_of, self.contract.feature_tables)
-        customers = everyone(features)
-        entry = self.entries(as_of).get(self.contract.label_table)
-        if entry is None or not features:
-            return LabelCount(0, len(customers))
-        known = self.keys(as_of, [self.contract.label_table])[self.contract.label_table]
-        column = self.contract.label.at(as_of).column
-        labels = self.read(self.folder / entry.file, [column])[column]
-        labelled = known[labels.notna()]
-        strangers, _ = apart(labelled, customers)
-        return LabelCount(len(labelled) - len(strangers), len(customers))
-
     def view(self, known_at: dt.datetime, *, as_at_scoring: bool) -> View:
         """The files known at an instant.
 
@@ -309,13 +315,13 @@ class Lake:
                     bound = known_at if name in self._known_later else limit
                     # A version that is made again may be older than a table.
                     if name in view and entry.created <= bound:
-                        view[name][as_of] = self.folder / entry.file
+                        view[name][as_of] = self.path(entry)
         return view
 
     def digests(self, view: View, months: Collection[dt.date]) -> dict[str, str]:
         """`<table> <as_of>` -> digest of the content, for every file of `view` in these months."""
         known = {
-            self.folder / entry.file: entry.digest
+            self.local_path(entry): entry.digest
             for month in months
             for delivery in self.deliveries(month)
             for entry in delivery.tables.values()
@@ -344,7 +350,7 @@ class Lake:
         """
         self.require_published(as_of)
         if view is None:
-            files = {n: self.folder / entry.file for n, entry in self.entries(as_of).items()}
+            files = {n: self.path(entry) for n, entry in self.entries(as_of).items()}
         else:
             files = {name: known[as_of] for name, known in view.items() if as_of in known}
         return {name: self.read_table(name, path) for name, path in files.items()}
@@ -367,10 +373,10 @@ class Lake:
         """The month's labels (rows,) as booleans indexed by entity, as known at an instant;
         None before they are.
         """
-        path = self.view(known_at, as_at_scoring=False)[self.contract.label_table].get(as_of)
-        if path is None:
+        entry = self.entry_known(as_of, self.contract.label_table, known_at)
+        if entry is None:
             return None
-        return self.read_labels(path, as_of)
+        return self.read_labels(self.path(entry), as_of)
 
     def read_labels(self, path: Path, as_of: dt.date) -> pd.Series:
         """The labels (rows,) in one file of the label table, as booleans indexed by entity, by
@@ -428,13 +434,16 @@ class Lake:
             created = instant(as_of)
         path = self.folder / name / f"as_of={as_of}" / f"delivery-{number:04d}.parquet"
         write_stamped(table, path, event=instant(as_of), created=created)
-        return TableEntry(
+        entry = TableEntry(
             file=str(path.relative_to(self.folder)),
             sha256=sha256_file(path),
             digest=digest,
             rows=table.num_rows,
             created=created,
         )
+        if self.place is not None:
+            self.place.put(path, entry)
+        return entry
 
     def _manifest(self, as_of: dt.date) -> SnapshotManifest:
         return SnapshotManifest.of_file(self.folder / "snapshots" / f"{as_of}.json", as_of)

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from pathlib import Path
 
 from churn_platform.contract.model import Contract
 from churn_platform.lake.deliveries import SnapshotManifest
@@ -13,10 +12,10 @@ class PastLake(Lake):
     """A lake with the first deliveries of each month only. It is read, never written."""
 
     def __init__(
-        self, folder: Path, contract: Contract, manifests: Mapping[dt.date, SnapshotManifest]
+        self, lake: Lake, contract: Contract, manifests: Mapping[dt.date, SnapshotManifest]
     ) -> None:
         """The manifests hold the deliveries that there were."""
-        super().__init__(folder, contract)
+        super().__init__(lake.folder, contract, lake.place)
         self._manifests = {day: one for day, one in manifests.items() if one.deliveries}
 
     def months(self) -> list[dt.date]:

@@ -48,7 +48,7 @@ def table_of_month(home: "Services", table: str, as_of: Month | None) -> pd.Data
             f"There is no table {table!r} of {month}; there are {', '.join(sorted(entries))}.",
             code="TABLE_UNKNOWN",
         )
-    return home.lake.read_table(table, home.lake.folder / entries[table].file)
+    return home.lake.read_table(table, home.lake.path(entries[table]))
 
 
 def feature_rows(

@@ -8,6 +8,7 @@ import pandas as pd
 from churn_platform.contacts.campaign import CampaignRecord
 from churn_platform.contacts.effect import Estimate
 from churn_platform.drift.result import DriftResult
+from churn_platform.lake.keys import label_count
 from churn_platform.lake.records import Records
 from churn_platform.ledger.receipts import Receipt
 from churn_platform.monitoring.drift import CHURN, drift_record
@@ -76,7 +77,7 @@ def months_table(home: "Services") -> pd.DataFrame:
         quarantines = home.lake.quarantines(month).values()
         row: dict[str, Any] = dict.fromkeys(_MONTHS) | {
             AS_OF: month.isoformat(),
-            "customers": home.lake.label_count(month).customers,
+            "customers": label_count(home.lake, month).customers,
             "quarantined_rows": sum(found.quarantined for found in quarantines),
         }
         if home.lake.has_labels(month):

@@ -125,7 +125,7 @@ def _labels(
         if entry is not None:
             wait = dt.timedelta(days=contract.delivery_days)
             since = next((m for m in months if entry.created <= instant(m) + wait), dt.date.max)
-            churned = lake.read_labels(lake.folder / entry.file, month)
+            churned = lake.read_labels(lake.path(entry), month)
             found.append((since, labels.correct(month, churned, known_at)))
     return tuple(found)
 

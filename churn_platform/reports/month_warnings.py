@@ -22,6 +22,7 @@ from churn_platform.ingestion.month_warnings import (
     recorded,
 )
 from churn_platform.lake.deliveries import quarantined_in
+from churn_platform.lake.keys import label_count
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import WarningsCleared, WarningsRaised
@@ -92,7 +93,7 @@ class MonthWarnings:
     def _of_label_count(self, as_of: dt.date) -> list[MonthWarning]:
         if not self.lake.has_labels(as_of):
             return []
-        return of_label_count(self.lake.label_count(as_of), self.contract.policy.ingestion)
+        return of_label_count(label_count(self.lake, as_of), self.contract.policy.ingestion)
 
     def _of_estimate(self, as_of: dt.date) -> list[MonthWarning]:
         """Until the labels are there: then the realised figure counts."""

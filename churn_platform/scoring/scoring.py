@@ -243,7 +243,7 @@ class Scoring:
         entry = self.lake.entries(as_of).get(self.contract.label_table)
         if entry is None:
             return None
-        return self.lake.read_labels(self.lake.folder / entry.file, as_of)
+        return self.lake.read_labels(self.lake.path(entry), as_of)
 
     def _listed(
         self, contract: Contract, scored: pd.DataFrame, arms: list["ScoredArm"]

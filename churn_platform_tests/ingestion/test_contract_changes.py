@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from churn_platform.ingestion.validation import DropRefused
+from churn_platform.lake.keys import label_count
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -179,7 +180,7 @@ class TestKeysInAnotherSpelling:
         publish(changed, FEBRUARY, {"leavers": labels})
         found = changed.lake.labels(FEBRUARY, changed.now())
         assert found.index.tolist() == known.tolist()
-        assert changed.lake.label_count(FEBRUARY).labelled == CUSTOMERS
+        assert label_count(changed.lake, FEBRUARY).labelled == CUSTOMERS
 
     @pytest.mark.parametrize("parquet", [(), ("members", "visits", "leavers")])
     def test_whole_number_keys_lose_a_prefix_and_zeros(self, tmp_path, parquet):
@@ -290,7 +291,7 @@ class TestAnotherDefinitionOfChurn:
         found = redefined.lake.labels(JANUARY, redefined.now())
         assert (found.name, found.tolist()) == ("has_left", labels["has_left"].tolist())
         assert redefined.lake.classes(JANUARY).churners == labels["has_left"].sum()
-        assert redefined.lake.label_count(JANUARY).labelled == CUSTOMERS
+        assert label_count(redefined.lake, JANUARY).labelled == CUSTOMERS
         entry = redefined.lake.entries(JANUARY)["leavers"]
         assert entry.created.date() == JANUARY
 

@@ -5,6 +5,7 @@ import pytest
 from bento.production_record import ProductionRecords
 from churn_platform.base.files import read_json, write_json
 from churn_platform.cli.status import show_status
+from churn_platform.lake.keys import label_count
 from churn_platform.lake.window import LabelCount
 from churn_platform.ledger.acts import TrainingRefused
 from churn_platform.loop.retraining import training_key
@@ -157,7 +158,7 @@ def test_labels_of_some_customers_are_counted(home):
     leavers.loc[800:, "member"] = [f"stranger {number}" for number in range(400)]
     deliver(home, FEBRUARY, {"leavers": leavers})
     home.ingestion.publish(FEBRUARY)
-    assert home.lake.label_count(FEBRUARY) == LabelCount(800, 1500)
+    assert label_count(home.lake, FEBRUARY) == LabelCount(800, 1500)
     (partial,) = [
         warning for warning in home.month_warnings.of(FEBRUARY) if warning.code == "LABELS_PARTIAL"
     ]
