@@ -28,7 +28,7 @@ from churn_platform.contract.views import for_version, with_versions
 from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.training_datasets import join
 from churn_platform.lake.contract_history import recorded_contract
-from churn_platform.lake.lake import Lake
+from churn_platform.lake.lake import Lake, view_digests
 from churn_platform.lake.past import PastLake, manifests_of
 from churn_platform.lake.records import Records
 from churn_platform.lake.window import Window
@@ -194,7 +194,7 @@ class Reproduction:
     ) -> list[str]:
         """What of the lake, as it was known then, differs in its manifests and files."""
         view = lake.view(known_at, as_at_scoring=True)
-        changed = changed_tables(recorded, lake.digests(view, window.months))
+        changed = changed_tables(recorded, view_digests(view, window.months))
         forgotten = [
             receipt
             for receipt in self.ledger.receipts("customer forgotten")
@@ -206,16 +206,11 @@ class Reproduction:
                 f"{counted(len(forgotten), 'customer')} {were} forgotten since (receipt"
                 f" {forgotten[-1].sequence}): their rows are gone from the lake for good"
             )
-        named = {
-            lake.local_path(entry): (month, table, entry)
-            for month in window.months
-            for delivery in lake.deliveries(month)
-            for table, entry in delivery.tables.items()
-        }
-        for files in view.values():
+        for table, files in view.items():
             for month in window.months:
                 if month in files:
-                    changed += file_faults(lake, self.folder, *named[files[month]])
+                    entry = files[month].entry
+                    changed += file_faults(lake, self.folder, month, table, entry)
         return changed
 
 

@@ -38,7 +38,7 @@ class ContactLog:
         if contacts is None:
             return self._nothing()
         files = self.lake.view(known_at, as_at_scoring=False)[contacts.table]
-        paths = tuple(files.values())
+        paths = tuple(file.path for file in files.values())
         if paths not in self.read:
             self.read[paths] = self._of(contacts, paths)
         return self.read[paths]

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,7 @@ class FeatureStore:
         key = self.contract.entity.column
         self.apply(view)
         codes, months = pd.factorize(spine["as_of"])
+        self._fetch(view, [dt.date.fromisoformat(month) for month in months])
         moments = pd.to_datetime(pd.Index(months)).tz_localize("UTC").as_unit("us")
         asked = pd.DataFrame(
             {
@@ -244,12 +245,21 @@ class FeatureStore:
                 f"The online store {self.address.url} cannot be written ({reason}): try again."
             ) from None
 
+    def _fetch(self, view: View, months: Collection[dt.date]) -> None:
+        """Have the files of these months on this disk; a view reaches no other month from them."""
+        for one in self.contract.feature_views.values():
+            files = view[one.table]
+            for as_of in files.keys() & set(months):
+                files[as_of].fetch()
+
     def _link(self, view: View) -> None:
         """Make offline/<table>/<as_of>.parquet link to the files of `view`, and no others."""
         for table in dict.fromkeys(v.table for v in self.contract.feature_views.values()):
             folder = self.folder / "offline" / table
             folder.mkdir(parents=True, exist_ok=True)
-            wanted = {f"{as_of}.parquet": path.resolve() for as_of, path in view[table].items()}
+            wanted = {
+                f"{as_of}.parquet": file.local.resolve() for as_of, file in view[table].items()
+            }
             for stale in [path for path in folder.iterdir() if path.name not in wanted]:
                 stale.unlink()
             for name, target in wanted.items():

@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -24,7 +23,8 @@ from churn_platform.features.training_dataset import (
     TrainingDataset,
     assemble,
 )
-from churn_platform.lake.lake import Lake, View
+from churn_platform.lake.lake import Lake, View, view_digests
+from churn_platform.lake.place import LakeFile
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import canonical_dtypes
 from churn_platform.lake.window import Months, Window
@@ -209,7 +209,7 @@ def join(
         [_spine(labels, month, known_at, view) for month in window.months], ignore_index=True
     )
     dataset = assemble(lake.contract, spine, store.historical(view, spine), window)
-    return replace(dataset, origin=Origin(known_at.isoformat(), lake.digests(view, window.months)))
+    return replace(dataset, origin=Origin(known_at.isoformat(), view_digests(view, window.months)))
 
 
 def typed(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
@@ -252,11 +252,11 @@ def _labels(labels: CorrectedLabels, month: dt.date, known_at: dt.datetime) -> M
 
 
 def _looked_up(
-    lake: Lake, name: str, file: Path | None, rows: pd.DataFrame, columns: Sequence[str]
+    lake: Lake, name: str, file: LakeFile | None, rows: pd.DataFrame, columns: Sequence[str]
 ) -> pd.DataFrame:
     """Columns of a table's file for the entities of `rows` (rows,); null where it has none."""
     key = lake.contract.entity.column
     if file is None:
         return pd.DataFrame(None, index=range(len(rows)), columns=list(columns), dtype=object)
-    table = lake.read_table(name, file, [key, *columns])
+    table = lake.read_table(name, file.path, [key, *columns])
     return table.set_index(key).reindex(rows[key]).reset_index(drop=True)

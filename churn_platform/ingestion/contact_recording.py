@@ -257,7 +257,9 @@ class ContactRecording:
         """Every contact that is recorded: of all published months, and of the month's drop."""
         columns = list(month.delivered(table))
         view = self.lake.view(self.home.now(), as_at_scoring=False)
-        published = [self.lake.read_table(table, file) for file in view.get(table, {}).values()]
+        published = [
+            self.lake.read_table(table, file.path) for file in view.get(table, {}).values()
+        ]
         known = [rows.reindex(columns=columns) for rows in published]
         if len(earlier):
             valid, _ = conform(month, table, earlier, as_of=as_of)

@@ -36,14 +36,14 @@ from churn_platform.lake.deliveries import (
     write_quarantines,
 )
 from churn_platform.lake.month_comparison import MonthComparison
-from churn_platform.lake.place import Place
+from churn_platform.lake.place import LakeFile, Place
 from churn_platform.lake.tables import with_missing
 from churn_platform.lake.window import Classes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-View = dict[str, dict[dt.date, Path]]
+View = dict[str, dict[dt.date, LakeFile]]
 """table -> as_of -> the file that was known."""
 
 
@@ -71,21 +71,13 @@ class Lake:
         """The same lake by another contract."""
         return Lake(self.folder, contract, self.place)
 
-    def local_path(self, entry: TableEntry) -> Path:
-        """Where the file of a table is on this disk, if it is here."""
-        return self.folder / entry.file
+    def file(self, entry: TableEntry) -> LakeFile:
+        """The file of a table."""
+        return LakeFile(entry, self.folder / entry.file, self.place)
 
     def path(self, entry: TableEntry) -> Path:
-        """The file of a table on this disk; copied from the lake's place if it is only there.
-
-        Raises:
-            IntegrityError: the place has no such file, or another.
-            StoreDown: the place does not answer.
-        """
-        path = self.local_path(entry)
-        if self.place is not None and not path.exists():
-            self.place.fetch(entry, path)
-        return path
+        """The file of a table on this disk; see `LakeFile.path`."""
+        return self.file(entry).path
 
     def publish(
         self,
@@ -250,10 +242,10 @@ class Lake:
             for number in range(len(manifest.deliveries))
         ]
 
-    def delivered_by(self, as_of: dt.date, instant: dt.datetime) -> dict[str, Path]:
+    def delivered_by(self, as_of: dt.date, instant: dt.datetime) -> dict[str, LakeFile]:
         """Table -> the newest file that had arrived by an instant."""
         return {
-            name: self.path(entry)
+            name: self.file(entry)
             for delivery in self.deliveries(as_of)
             if delivery.arrived <= instant
             for name, entry in delivery.tables.items()
@@ -315,23 +307,8 @@ class Lake:
                     bound = known_at if name in self._known_later else limit
                     # A version that is made again may be older than a table.
                     if name in view and entry.created <= bound:
-                        view[name][as_of] = self.path(entry)
+                        view[name][as_of] = self.file(entry)
         return view
-
-    def digests(self, view: View, months: Collection[dt.date]) -> dict[str, str]:
-        """`<table> <as_of>` -> digest of the content, for every file of `view` in these months."""
-        known = {
-            self.local_path(entry): entry.digest
-            for month in months
-            for delivery in self.deliveries(month)
-            for entry in delivery.tables.values()
-        }
-        return {
-            f"{name} {m}": known[files[m]]
-            for name, files in view.items()
-            for m in sorted(months)
-            if m in files
-        }
 
     def require_published(self, as_of: dt.date) -> None:
         """Raise UsageError if the month was never published."""
@@ -350,10 +327,10 @@ class Lake:
         """
         self.require_published(as_of)
         if view is None:
-            files = {n: self.path(entry) for n, entry in self.entries(as_of).items()}
+            files = {n: self.file(entry) for n, entry in self.entries(as_of).items()}
         else:
             files = {name: known[as_of] for name, known in view.items() if as_of in known}
-        return {name: self.read_table(name, path) for name, path in files.items()}
+        return {name: self.read_table(name, file.path) for name, file in files.items()}
 
     def read_table(self, name: str, path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         """One file of a table without its timestamps; a column that its month lacks is null."""
@@ -450,6 +427,16 @@ class Lake:
 
     def _write(self, manifest: SnapshotManifest) -> None:
         write_json(self.folder / "snapshots" / f"{manifest.as_of}.json", manifest.as_json())
+
+
+def view_digests(view: View, months: Collection[dt.date]) -> dict[str, str]:
+    """`<table> <as_of>` -> digest of the content, for every file of a view in these months."""
+    return {
+        f"{name} {month}": files[month].entry.digest
+        for name, files in view.items()
+        for month in sorted(months)
+        if month in files
+    }
 
 
 def _contents(

@@ -104,7 +104,7 @@ def history_of(labels: CorrectedLabels, known_at: dt.datetime) -> PastMonths:
     for month in months:
         known = {name: files[month] for name, files in view.items() if month in files}
         wanted = contract.at(month).feature_tables
-        tables = {name: lake.read_table(name, known[name]) for name in wanted if name in known}
+        tables = {name: lake.read_table(name, known[name].path) for name in wanted if name in known}
         if len(tables) == len(wanted):
             delivered = _labels(labels, month, months, known_at)
             found[month] = PastMonth(feature_frame(contract, tables), delivered)

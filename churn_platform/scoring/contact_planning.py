@@ -156,11 +156,11 @@ class ContactPlanning:
         ranked = self.records.frame("scores", as_of)[[key, "probability"]]
         scored = ranked.sort_values(key, ignore_index=True)
         files = self.lake.delivered_by(as_of, known_at)
-        tables = {name: self.lake.read_table(name, file) for name, file in files.items()}
+        tables = {name: self.lake.read_table(name, file.path) for name, file in files.items()}
         excluded = self._excluded(as_of, scored[key], tables, known_at)
         labels = files.get(self.contract.label_table)
         if labels is not None:
-            known = outcomes(scored[key], self.lake.read_labels(labels, as_of))
+            known = outcomes(scored[key], self.lake.read_labels(labels.path, as_of))
             excluded[known.already_left] = "has left"
         customers = scored.assign(value=saved_values(self.contract, tables, scored[key]))
         if test is not None:

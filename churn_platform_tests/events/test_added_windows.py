@@ -28,7 +28,7 @@ def recorded(shop_copy):
 
 def as_scored(home, as_of):
     """The table of orders that a model trains on."""
-    path = home.lake.view(NOW, as_at_scoring=True)["orders"][as_of]
+    path = home.lake.view(NOW, as_at_scoring=True)["orders"][as_of].path
     return home.lake.read_table("orders", path).set_index("buyer")
 
 

@@ -248,7 +248,7 @@ def test_the_offline_folder_holds_the_view_and_nothing_else(two_months):
     assert sorted(path.name for path in folder.iterdir()) == ["2024-01-31.parquet"]
     two_months.historical([("ann", JANUARY)])
     assert {path.name: path.resolve() for path in folder.iterdir()} == {
-        f"{month}.parquet": path.resolve() for month, path in view["members"].items()
+        f"{month}.parquet": file.path.resolve() for month, file in view["members"].items()
     }
 
 

@@ -45,8 +45,8 @@ def files(lake):
 
 def hours_known(lake, at, *, as_at_scoring):
     """The hours that a view shows for January; None where it shows no file."""
-    path = lake.view(at, as_at_scoring=as_at_scoring)["visits"].get(JANUARY)
-    return None if path is None else lake.read(path)["hours"].iloc[1]
+    file = lake.view(at, as_at_scoring=as_at_scoring)["visits"].get(JANUARY)
+    return None if file is None else lake.read(file.path)["hours"].iloc[1]
 
 
 def test_a_first_delivery_is_published_whole_and_read_back_equal(lake):
@@ -131,7 +131,9 @@ def test_the_labels_corrected_after_the_delivery_days_are_used_for_training(lake
     lake.publish(JANUARY, tables(has_left=True), late, "g")
     assert lake.labels(JANUARY, late).all()
     assert not lake.labels(JANUARY, late - dt.timedelta(days=1)).any()
-    assert lake.view(late, as_at_scoring=True)["leavers"][JANUARY].name == "delivery-0002.parquet"
+    assert (
+        lake.view(late, as_at_scoring=True)["leavers"][JANUARY].path.name == "delivery-0002.parquet"
+    )
 
 
 def test_labels_as_numbers_are_booleans_and_unknown_ones_are_left_out(tmp_path):
@@ -148,10 +150,11 @@ def test_a_file_that_no_manifest_names_is_never_read(lake):
     known = lake.view(FAR, as_at_scoring=False)["visits"][JANUARY]
     stray = Lake(lake.folder.parent / "other", lake.contract)
     stray.publish(JANUARY, tables(hours=9.0), ARRIVED, "f")
-    content = stray.view(FAR, as_at_scoring=False)["visits"][JANUARY].read_bytes()
-    (known.parent / "delivery-0002.parquet").write_bytes(content)
-    (known.parent.parent / "as_of=2024-02-29").mkdir()
-    (known.parent.parent / "as_of=2024-02-29" / "delivery-0001.parquet").write_bytes(content)
+    content = stray.view(FAR, as_at_scoring=False)["visits"][JANUARY].path.read_bytes()
+    folder = known.path.parent
+    (folder / "delivery-0002.parquet").write_bytes(content)
+    (folder.parent / "as_of=2024-02-29").mkdir()
+    (folder.parent / "as_of=2024-02-29" / "delivery-0001.parquet").write_bytes(content)
     assert lake.months() == [JANUARY]
     assert lake.view(FAR, as_at_scoring=False)["visits"] == {JANUARY: known}
     assert lake.tables(JANUARY)["visits"]["hours"].tolist() == [1.0] * 6

@@ -240,7 +240,7 @@ def test_a_correction_is_kept_beside_what_was_known(february_home: Services, tmp
     assert [d.kind for d in deliveries] == ["first", "correction"]
     assert (home.lake.tables(FEBRUARY)["payments_agg_90d"]["failed_payments_90d"] == 3).all()
     view = home.lake.view(home.now(), as_at_scoring=True)
-    assert home.lake.read(view["payments_agg_90d"][FEBRUARY])["failed_payments_90d"].mean() < 1
+    assert home.lake.read(view["payments_agg_90d"][FEBRUARY].path)["failed_payments_90d"].mean() < 1
     assert [r.act for r in home.ledger.receipts("drop corrected")] == ["drop corrected"]
 
 

@@ -201,11 +201,11 @@ def _sample(lake: Lake, as_of: dt.date, known_at: dt.datetime) -> Sequence[Any]:
     import pyarrow.parquet as pq
 
     table = next(iter(lake.contract.feature_views.values())).table
-    path = lake.view(known_at, as_at_scoring=False)[table].get(as_of)
-    if path is None:
+    file = lake.view(known_at, as_at_scoring=False)[table].get(as_of)
+    if file is None:
         return []
     key = lake.contract.entity.column
-    batch = next(pq.ParquetFile(path).iter_batches(SAMPLE, columns=[key]), None)
+    batch = next(pq.ParquetFile(file.path).iter_batches(SAMPLE, columns=[key]), None)
     if batch is None:
         return []
     return list(batch[key].to_pylist())

@@ -71,12 +71,12 @@ def batches(contract: Contract, view: View, as_of: dt.date) -> Iterator[Batch]:
     written = entity_key(contract)
     delivered = contract.at(as_of).tables
     for name, spec in contract.feature_views.items():
-        path = view[spec.table].get(as_of)
-        if path is None and spec.table not in delivered:
+        found = view[spec.table].get(as_of)
+        if found is None and spec.table not in delivered:
             yield from _without_table(contract, view, as_of, name)
-        if path is None:
+        if found is None:
             continue
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(found.path)
         held = [feature for feature in spec.features if feature in file.schema_arrow.names]
         columns = [key, *held, "created_timestamp"]
         for part in file.iter_batches(ROWS, columns=columns):
