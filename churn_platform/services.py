@@ -748,4 +748,6 @@ class Services(Home):
         write_configuration(self.folder / "dagster", on_postgres=self.settings.dagster_on_postgres)
         write_schema(self.folder)
         if not (self.folder / VERSION_FILE).exists():
+            if place:
+                Place(place).prepare()
             self.name_lake(place)

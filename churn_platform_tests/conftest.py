@@ -24,6 +24,11 @@ from churn_platform_tests.gym import (  # noqa: F401 - fixtures
     streamflow,
     two_months,
 )
+from churn_platform_tests.object_stores import (  # noqa: F401 - fixtures
+    object_server,
+    running_object_server,
+    s3_uri,
+)
 from churn_platform_tests.real_months import february_home, january_home, real_data  # noqa: F401 - fixtures
 from churn_platform_tests.shared_homes import copied_store, made_once
 from churn_platform_tests.stores import postgres_server, redis_server  # noqa: F401 - fixtures

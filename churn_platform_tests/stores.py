@@ -150,8 +150,9 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="churn-store-"))  # short: a socket's path may not be long
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path: that of a socket may not be long."""
+    folder = Path(tempfile.mkdtemp(prefix="churn-store-"))
     try:
         yield folder
     finally:
@@ -161,7 +162,7 @@ def _folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A Redis of this session."""
-    with _folder() as folder:
+    with short_folder() as folder:
         made = RedisServer(folder, "--save", "")
         made.start()
         yield made
@@ -171,7 +172,7 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A Postgres of this session."""
-    with _folder() as folder:
+    with short_folder() as folder:
         made = PostgresServer(folder)
         yield made
         made.stop()

@@ -96,9 +96,9 @@ class Home:
         own = str(self._note().get("lake", ""))
         if asked not in ("", own):
             raise UsageError(
-                f"CHURN_LAKE is {asked} and the lake of {self.folder} is"
-                f" {f'at {own}' if own else 'in its folder'}. Unset CHURN_LAKE, or move the lake:"
-                f" churn lake --move {asked}",
+                f"The lake of {self.folder} is {f'at {own}' if own else 'in its folder'}, and"
+                " CHURN_LAKE names another place. Unset CHURN_LAKE, or move the lake with"
+                " churn lake --move URI.",
                 code="LAKE_ELSEWHERE",
             )
         return own

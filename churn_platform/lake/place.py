@@ -4,14 +4,15 @@ An object is named by its content and never changes, so a write that is repeated
 nothing. What it means is in the manifests, which stay in the home.
 """
 
-import os
-from collections.abc import Collection, Iterator
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import replacing, sha256_file
@@ -23,15 +24,37 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
-SCHEMES = ("s3", "gs", "abfs", "abfss", "file")
 EXAMPLE = "s3://bucket/prefix"
+OF_AZURE = frozenset({"enable_tls", "credential_kind", "tenant_id", "client_id"})
+OPTIONS: Mapping[str, frozenset[str]] = {
+    "s3": frozenset({"endpoint_override", "region", "scheme"}),
+    "gs": frozenset({"endpoint_override", "scheme", "project_id", "retry_limit_seconds"}),
+    "abfs": OF_AZURE,
+    "abfss": OF_AZURE,
+    "file": frozenset(),
+}
+"""Scheme -> what the query of its URI may name. None of it is a secret."""
+HOSTS: Mapping[str, str] = {
+    "s3": r"[\w.-]+",
+    "gs": r"(anonymous@)?[\w.-]+",
+    "abfs": r"([\w$-]+@)?[\w.-]+(:\d+)?",
+    "abfss": r"([\w$-]+@)?[\w.-]+(:\d+)?",
+    "file": "",
+}
+"""Scheme -> what stands between `//` and the path: no login fits."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Other S3 clients read their server from these variables; Arrow does not."""
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-SECRETS = frozenset({"access_key", "secret_key", "session_token", "account_key", "sas_token"})
 CONNECT_SECONDS = 10
 REQUEST_SECONDS = 60
 ATTEMPTS = 5
+GCS_SECONDS = 60
+"""Google's client tries again for 15 minutes otherwise."""
+CHUNK = 16 * 2**20
+"""Bytes of one request when a file is read."""
+DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED|403")
+REASON = 300
+"""Characters of a client's message that ours quotes."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +76,26 @@ class Place:
         """Check the form.
 
         Raises:
-            UsageError: it is no such URI, or holds a secret.
+            UsageError: it is not such a URI, or may contain a login.
         """
-        parts = urlsplit(self.uri)
-        if parts.username or parts.password or SECRETS & set(parse_qs(parts.query)):
+        reason = why_not_a_place(self.uri)
+        if reason is not None:
             raise UsageError(
-                "CHURN_LAKE holds a login. Give it in the variables that the store's own tools"
+                f"Invalid URI for a lake (not shown, it may contain a login): {reason}. It must"
+                f" be like {EXAMPLE}. A login belongs in the variables that the store's own tools"
                 " read, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
                 code="SETTING_INVALID",
             )
-        rooted = parts.netloc or parts.scheme == "file"
-        if parts.scheme not in SCHEMES or not rooted or not parts.path.strip("/"):
-            raise UsageError(
-                f"CHURN_LAKE is {self.uri!r}. It must be like {EXAMPLE}, with one of"
-                f" {', '.join(SCHEMES)}.",
-                code="SETTING_INVALID",
-            )
+
+    def prepare(self) -> None:
+        """Make a shared folder that is not there yet. A bucket must exist.
+
+        Raises:
+            StoreDown: it cannot be made.
+        """
+        if self._is_folder:
+            with self._answering():
+                Path(self._root).mkdir(parents=True, exist_ok=True)
 
     def put(self, source: Path, entry: TableEntry) -> None:
         """Copy a file of the disk here, unless it is here.
@@ -107,7 +134,7 @@ class Place:
             try:
                 self._system.delete_file(self._path(object_name(file, sha256)))
             except FileNotFoundError:
-                return
+                self._require_root()
 
     def objects(self) -> dict[str, StoredObject]:
         """Name -> object, of everything below the prefix.
@@ -125,6 +152,9 @@ class Place:
             if info.type == FileType.File:
                 name = info.path.removeprefix(self._root).lstrip("/")
                 found[name] = StoredObject(name, info.size, info.mtime)
+        if not found:
+            with self._answering():
+                self._require_root()
         return found
 
     def lacks(self, entries: Collection[TableEntry]) -> list[TableEntry]:
@@ -139,41 +169,47 @@ class Place:
         return [one for one in entries if object_name(one.file, one.sha256) not in held]
 
     def _upload(self, source: Path, name: str) -> None:
-        from pyarrow.fs import LocalFileSystem, copy_files
-
         path = self._path(name)
-        target = path
-        is_folder = isinstance(self._system, LocalFileSystem)
         with self._answering():
-            if is_folder:  # only here can a reader see half a file
-                self._system.create_dir(str(PurePosixPath(path).parent))
-                target = f"{path}.{os.getpid()}.tmp"
-            copy_files(
-                str(source),
-                target,
-                source_filesystem=LocalFileSystem(),
-                destination_filesystem=self._system,
-                use_threads=False,
-            )
-            if is_folder:
-                self._system.move(target, path)
+            if self._is_folder:
+                self._require_root()
+                with replacing(Path(path)) as temporary:
+                    shutil.copyfile(source, temporary)
+                return
+            # Not `copy_files`: it ignores errors of the last request, and says that all went well.
+            with source.open("rb") as read, self._system.open_output_stream(path) as written:
+                shutil.copyfileobj(read, written, CHUNK)
 
     def _download(self, name: str, target: Path) -> None:
-        from pyarrow.fs import LocalFileSystem, copy_files
-
         with self._answering():
             try:
-                copy_files(
-                    self._path(name),
-                    str(target),
-                    source_filesystem=self._system,
-                    destination_filesystem=LocalFileSystem(),
-                    use_threads=False,
-                )
+                opened = self._system.open_input_stream(self._path(name))
             except FileNotFoundError:
+                self._require_root()
                 raise IntegrityError(
                     f"{self.uri}/{name} is gone. Restore it from a backup of the store.",
                 ) from None
+            with opened as read, target.open("wb") as written:
+                shutil.copyfileobj(read, written, CHUNK)
+
+    def _require_root(self) -> None:
+        """Without its bucket, or with a share that is not mounted, every object seems gone.
+
+        Raises:
+            FileNotFoundError: there is no such bucket or folder.
+        """
+        from pyarrow.fs import FileType
+
+        root = self._root if self._is_folder else self._root.partition("/")[0]
+        try:
+            found = self._system.get_file_info(root)
+        except OSError as error:
+            if DENIED.search(str(error)):  # a login for this prefix only
+                return
+            raise
+        if found.type == FileType.NotFound:
+            kind = "folder" if self._is_folder else "bucket"
+            raise FileNotFoundError(f"there is no {kind} {root}")
 
     def _size(self, name: str) -> int | None:
         with self._answering():
@@ -184,23 +220,29 @@ class Place:
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    @cached_property
+    @property
+    def _is_folder(self) -> bool:
+        return urlsplit(self.uri).scheme == "file"
+
+    @property
     def _root(self) -> str:
-        parts = urlsplit(self.uri)
-        path = parts.path.rstrip("/")
-        if parts.scheme == "file":
-            return path
-        bucket = parts.netloc.partition("@")[0] if parts.scheme.startswith("abfs") else parts.netloc
-        return bucket + path
+        return self._opened[1]
+
+    @property
+    def _system(self) -> "FileSystem":
+        return self._opened[0]
 
     @cached_property
-    def _system(self) -> "FileSystem":
-        from pyarrow.fs import FileSystem
-
+    def _opened(self) -> "tuple[FileSystem, str]":
+        """The client of the store, and the prefix as it names it."""
         with self._answering():
-            if urlsplit(self.uri).scheme == "s3":
-                return _s3(self.uri)
-            return FileSystem.from_uri(self.uri)[0]
+            try:
+                return _open(self.uri)
+            except ValueError as error:  # Arrow's ArrowInvalid is one
+                raise UsageError(
+                    f"The lake at {self.uri} cannot be opened ({_short(error)}). Correct its URI.",
+                    code="SETTING_INVALID",
+                ) from None
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -209,13 +251,11 @@ class Place:
 
         try:
             yield
-        except FileNotFoundError:
-            raise
         except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())
             raise StoreDown(
-                f"The lake at {self.uri} does not answer as expected ({reason[:300]}). Nothing was"
-                " published. Try again when it does.",
+                f"The lake at {self.uri} does not answer as expected ({_short(error)}). What is"
+                " published stays as it is. Check its address, its bucket and the login, or run"
+                " this again when it answers.",
                 code="LAKE_UNREACHABLE",
             ) from None
 
@@ -251,30 +291,85 @@ class LakeFile:
             self.place.fetch(self.entry, self.local)
 
 
+def why_not_a_place(uri: str) -> str | None:
+    """What is wrong with the URI of a lake, None if nothing is.
+
+    The answer quotes no part of the URI.
+    """
+    try:
+        parts = urlsplit(uri)
+        given = set(parse_qs(parts.query, keep_blank_values=True))
+    except ValueError:
+        return "it is not a URI"
+    if parts.scheme not in OPTIONS or not uri.isprintable():
+        return f"it must begin with one of {', '.join(f'{one}://' for one in OPTIONS)}"
+    if not re.fullmatch(HOSTS[parts.scheme], parts.netloc):
+        return "between // and the path is something else than a bucket, or a login"
+    if not given <= OPTIONS[parts.scheme] or parts.fragment:
+        allowed = ", ".join(sorted(OPTIONS[parts.scheme])) or "nothing"
+        return f"after the path may stand {allowed}"
+    path = unquote(parts.path).rstrip("/")
+    if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
+        return "it needs a path, whose parts are neither empty nor dots"
+    if "@" in path:  # a secret key may contain slashes
+        return "there is a @ in its path, as after a login"
+    return None
+
+
 def object_name(file: str, sha256: str) -> str:
     """The name of the object of a file of the lake."""
     path = PurePosixPath(file)
     return str(path.with_name(f"{path.stem}-{sha256[:16]}{path.suffix}"))
 
 
-def _s3(uri: str) -> "FileSystem":
-    """The S3 client of a URI; its query may name `endpoint_override`, `scheme` and `region`."""
-    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:REASON]
+
+
+def _open(uri: str) -> "tuple[FileSystem, str]":
+    from pyarrow.fs import FileSystem, LocalFileSystem
 
     parts = urlsplit(uri)
-    options: dict[str, Any] = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    endpoints = environment_of(ENDPOINTS)
-    if endpoints and "endpoint_override" not in options:
-        server = urlsplit(next(iter(endpoints.values())))
-        options |= {"endpoint_override": server.netloc, "scheme": server.scheme}
-    regions = environment_of(REGIONS)
-    if regions and "region" not in options:
-        options["region"] = next(iter(regions.values()))
+    path = unquote(parts.path).rstrip("/")
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if parts.scheme == "file":
+        return LocalFileSystem(), path
+    if parts.scheme == "s3":
+        return _s3(parts.netloc, options), parts.netloc + path
+    if parts.scheme == "gs":
+        options = {"retry_limit_seconds": str(GCS_SECONDS)} | options
+    # Arrow knows which part is the bucket, and wants every other character encoded.
+    encoded = parts._replace(path=quote(path), query=urlencode(options))
+    system, root = FileSystem.from_uri(encoded.geturl())
+    return system, root
+
+
+def _s3(bucket: str, given: Mapping[str, str]) -> "FileSystem":
+    """The client of a bucket, by what its URI gives and by the environment."""
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
+
+    options: dict[str, Any] = dict(given)
+    endpoint = _first(ENDPOINTS)
+    if endpoint and "endpoint_override" not in options:
+        server = urlsplit(endpoint)
+        if server.scheme not in ("http", "https") or not server.netloc or "@" in server.netloc:
+            raise ValueError("AWS_ENDPOINT_URL must be like https://host:port")
+        options = {"scheme": server.scheme} | options | {"endpoint_override": server.netloc}
+    region = _first(REGIONS)
+    if region and "region" not in options:
+        options["region"] = region
     if "region" not in options and "endpoint_override" not in options:
-        options["region"] = resolve_s3_region(parts.netloc)
+        options["region"] = resolve_s3_region(bucket)
     return S3FileSystem(
         connect_timeout=CONNECT_SECONDS,
         request_timeout=REQUEST_SECONDS,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+        # A file below 5 MB is one request, and nothing stays behind if it is cut off.
+        allow_delayed_open=True,
         **options,
     )
+
+
+def _first(names: tuple[str, ...]) -> str:
+    """The first of these variables that is set, empty if none is."""
+    return next((value for value in environment_of(names).values() if value), "")
