@@ -252,6 +252,8 @@ class Place:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
+            if getattr(error, "errno", None) is not None and not self._is_folder:
+                raise  # this disk: the clients of stores give no number
             raise StoreDown(
                 f"The lake at {self.uri} does not answer as expected ({_short(error)}). What is"
                 " published stays as it is. Check its address, its bucket and the login, or run"

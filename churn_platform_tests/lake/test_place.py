@@ -1,6 +1,7 @@
 """Where a lake keeps its files: what an object store or a shared folder must do, and what its URI may be."""
 
 import datetime as dt
+import errno
 import os
 from urllib.parse import quote
 
@@ -121,6 +122,15 @@ def test_a_missing_object_is_named_and_leaves_no_file(place, source, tmp_path):
         place.fetch(entry, tmp_path / "target" / "copy")
     assert object_name(entry.file, entry.sha256) in str(caught.value)
     assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_a_full_disk_here_is_not_a_store_that_is_down(s3_uri, source, tmp_path):
+    place = Place(s3_uri)
+    place.put(source, entry_of(source))
+    (tmp_path / "full").symlink_to("/dev/full")
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - by its number
+        place._download(object_name(entry_of(source).file, sha256_file(source)), tmp_path / "full")
+    assert caught.value.errno == errno.ENOSPC
 
 
 def asked(place, source, tmp_path):
