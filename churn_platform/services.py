@@ -58,6 +58,7 @@ from churn_platform.maintenance.backup import Backup
 from churn_platform.maintenance.checkup import Checkup
 from churn_platform.maintenance.dagster_config import write_configuration
 from churn_platform.maintenance.erasure import Erasure
+from churn_platform.maintenance.lake_move import LakeMove
 from churn_platform.maintenance.mlflow_move import MlflowMove
 from churn_platform.maintenance.repair import Repairs
 from churn_platform.monitoring.drift import DriftMonitor
@@ -451,6 +452,7 @@ class Services(Home):
         """What every run does first."""
         completions: list[Callable[[], object]] = [
             self.mlflow_move.finish,
+            self.lake_move.finish,
             self.promotions.recover,
             self.model_imports.finish,
             self.erasure.finish,
@@ -690,6 +692,12 @@ class Services(Home):
         )
 
     @cached_property
+    def lake_move(self) -> LakeMove:
+        """Moving the files of the lake."""
+        # CHURN_LAKE may already name the place that the lake is to move to.
+        return LakeMove(self, lambda: self.with_settings(lake="").lake, self.ledger)
+
+    @cached_property
     def repairs(self) -> Repairs:
         """Repairing the home."""
         return Repairs(
@@ -704,6 +712,7 @@ class Services(Home):
             promotions=lambda: self.promotions,
             erasure=lambda: self.erasure,
             mlflow_move=lambda: self.mlflow_move,
+            lake_move=lambda: self.lake_move,
             contact_planning=lambda: self.contact_planning,
             experiments=lambda: self.experiments,
             monthly_reports=lambda: self.monthly_reports,

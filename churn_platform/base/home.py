@@ -72,7 +72,7 @@ class Home:
         Raises:
             WrongLayout: its layout is not `LAYOUT`, or none that can be read.
         """
-        note = self._note()
+        note = self.note()
         layout = note.get("layout")
         has_place = layout == LAYOUT_WITH_PLACE and isinstance(note.get("lake"), str)
         if layout != LAYOUT and not has_place:
@@ -93,7 +93,7 @@ class Home:
         is_new = not (self.folder / VERSION_FILE).exists() and not self._has_lake
         if is_new:
             return asked
-        own = str(self._note().get("lake", ""))
+        own = str(self.note().get("lake", ""))
         if asked not in ("", own):
             raise UsageError(
                 f"The lake of {self.folder} is {f'at {own}' if own else 'in its folder'}, and"
@@ -103,18 +103,27 @@ class Home:
             )
         return own
 
-    def name_lake(self, uri: str) -> None:
-        """Note where the lake keeps its files; empty for the folder of the home."""
+    def name_lake(self, uri: str, move: str = "", moved_from: str = "") -> None:
+        """Note where the lake keeps its files; empty for the folder of the home.
+
+        Args:
+            uri: the place.
+            move: the id of the move that led there, for its receipt; empty for a new home.
+            moved_from: where it was before.
+        """
         note: dict[str, object] = {"layout": LAYOUT}
         if uri:
             note = {"layout": LAYOUT_WITH_PLACE, "lake": uri}
+        if move:
+            note |= {"move": move, "moved_from": moved_from}
         write_json(self.folder / VERSION_FILE, note)
 
     @property
     def _has_lake(self) -> bool:
         return any((self.folder / "lake" / "snapshots").glob("*.json"))
 
-    def _note(self) -> Mapping[str, Any]:
+    def note(self) -> Mapping[str, Any]:
+        """What `home.json` says; that of an early home if there is none."""
         file = self.folder / VERSION_FILE
         found = read_json(file) if file.exists() else {"layout": LAYOUT}
         return found if isinstance(found, dict) else {}

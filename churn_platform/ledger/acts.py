@@ -389,6 +389,14 @@ class HomeMoved(SubjectAct):
     left: list[str]
 
 
+class LakeMoved(SubjectAct):
+    """The files of the lake moved to another place."""
+
+    name = "lake moved"
+    move: str
+    files: int
+
+
 @dataclass(frozen=True)
 class Change:
     """One field of the policy, by its path in the contract; a value that is not there is None."""

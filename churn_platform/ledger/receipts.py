@@ -68,6 +68,7 @@ Act = Literal[
     "customer forgotten",
     "home restored",
     "home moved",
+    "lake moved",
 ]
 """What a receipt can record."""
 ACTS: tuple[str, ...] = get_args(Act)

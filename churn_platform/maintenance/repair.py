@@ -31,6 +31,7 @@ from churn_platform.ledger.erasures import current
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.ledger.version_acts import ReleasePublished, done_of
 from churn_platform.maintenance.erasure import Erasure
+from churn_platform.maintenance.lake_move import LakeMove
 from churn_platform.maintenance.mlflow_move import MlflowMove
 from churn_platform.promotion.promotions import Promotions, lost_version
 from churn_platform.promotion.publishing import ReleasePublisher
@@ -75,6 +76,7 @@ class Repairs:
     promotions: Callable[[], Promotions]
     erasure: Callable[[], Erasure]
     mlflow_move: Callable[[], MlflowMove]
+    lake_move: Callable[[], LakeMove]
     contact_planning: Callable[[], ContactPlanning]
     experiments: Callable[[], Experiments]
     monthly_reports: Callable[[], MonthlyReports]
@@ -92,6 +94,7 @@ class Repairs:
             ("experiment", self._experiments),
             ("forgetting", self._erasure),
             ("server", self._mlflow_move),
+            ("lake", self._lake_move),
             ("alias", self._alias),
             ("temporary files", self._temporary_files),
             ("drop", self._drops),
@@ -297,6 +300,10 @@ class Repairs:
         if (moved := self.mlflow_move().finish()) is not None:  # writes the receipt
             says = f"The move to {moved.server} was interrupted. It is complete now."
             yield Repair("server", done=True, says=says)
+
+    def _lake_move(self) -> Iterator[Repair]:
+        if (said := self.lake_move().finish()) is not None:  # writes the receipt
+            yield Repair("lake", done=True, says=f"A move of the lake was interrupted. {said}")
 
     def _alias(self) -> Iterator[Repair]:
         """The pointer is the truth, MLflow's alias a mirror of it."""

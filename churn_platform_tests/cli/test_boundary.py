@@ -51,6 +51,7 @@ CALLS = {
     "unblock": ("1", *ACT),
     "backup": ("file.tar",),
     "restore": ("file.tar",),
+    "lake": (),
     "move": (),
     "forget": ("m00001", *ACT),
     "ui": (),
