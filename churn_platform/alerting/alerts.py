@@ -397,7 +397,7 @@ class Sending:
         if delivered.error:
             delivered.failures += 1
             self.done.problems.append(
-                f"An alert did not reach {self.name}: it {delivered.error}. It is tried again"
+                f"A message did not reach {self.name}: it {delivered.error}. It is tried again"
                 " later."
             )
             if delivered.failures < MOST_TRIES:

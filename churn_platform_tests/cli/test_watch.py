@@ -63,7 +63,7 @@ def test_what_waits_is_shown_by_status_and_doctor_and_sent_by_hand(
     code, _, err = churn("status", home=january_copy)
     assert (code, err) == (
         0,
-        "churn: An alert did not reach json 1: it answered 500. It is tried again later.\n",
+        "churn: A message did not reach json 1: it answered 500. It is tried again later.\n",
     )
     out = churn("status", home=january_copy)[1]
     assert (

@@ -512,7 +512,7 @@ def test_the_alert_sensor_tells_what_happened_since_its_last_tick(january_copy, 
         receiver.status = 500
         assert (
             said()
-            == "0 sent. An alert did not reach json 1: it answered 500. It is tried again later."
+            == "0 sent. A message did not reach json 1: it answered 500. It is tried again later."
         )
     assert receiver.titles == ["gym: rolled back to version 1"]
 
