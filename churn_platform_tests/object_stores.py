@@ -7,12 +7,18 @@ import subprocess
 import sysconfig
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from churn_platform_tests.stores import short_folder
+
+# Imported where it is used: every run of pytest imports this file, each mutant's too.
+if TYPE_CHECKING:
+    from churn_platform.services import Services
 
 KEY, SECRET = "key", "secretsecret"
 BUCKET = "lakes"
@@ -131,6 +137,17 @@ def s3_uri(object_server: ObjectServer) -> str:
 def new_place() -> str:
     """The URI of a prefix that nobody has used."""
     return f"s3://{BUCKET}/{uuid.uuid4().hex[:12]}/lake"
+
+
+def home_at(folder: Path, uri: str, contract: Mapping[str, Any] | None = None) -> Services:
+    """A home without a month, of the gym or another business, whose lake is at a place."""
+    from churn_platform_tests.small_business import DECLARED, open_home
+
+    home = open_home(folder, lake=uri)
+    home.create()
+    text = yaml.safe_dump(dict(contract or DECLARED), sort_keys=False)
+    (folder / "contract.yaml").write_text(text, encoding="utf-8")
+    return open_home(folder)
 
 
 def at_object_store(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:

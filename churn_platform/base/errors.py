@@ -60,6 +60,12 @@ class StoreDown(ChurnError):
     code = "STORE_DOWN"
 
 
+class LakeUnreachable(StoreDown):
+    """The place where the lake keeps its files does not answer, or refuses this login."""
+
+    code = "LAKE_UNREACHABLE"
+
+
 class StoreEmpty(StoreDown):
     """The online store answers but has lost its rows; the loop fills it again."""
 

@@ -2,7 +2,7 @@
 next, `loop.next_step`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -59,8 +59,6 @@ LIST = [
     dg.AssetKey("monthly_report"),
 ]
 """What is made again when production changed and no month is due."""
-SERVERS = {"retraining": "The MLflow server", "monthly": "The database of Feast"}
-"""The server that a step waits for while it does not answer."""
 DATABASE = "The customers' database"
 
 monthly = dg.define_asset_job(
@@ -239,13 +237,11 @@ def _answer(
             f" {wait:.0f} seconds."
         )
         return dg.SensorResult(skip_reason=said)
-    away = _away(opened, step)
-    if step.kind in SERVERS:
-        opened.alerts.seen(
-            SERVERS[step.kind], up=away is None, sentence=away or f"The {step.kind} continues."
-        )
-    if away is not None:
-        return dg.SensorResult(skip_reason=f"{away} The {step.kind} of {step.as_of} waits for it.")
+    for server, away in _servers(opened, step):
+        opened.alerts.seen(server, up=away is None, sentence=away or f"The {step.kind} continues.")
+        if away is not None:
+            said = f"{away} The {step.kind} of {step.as_of} waits for it."
+            return dg.SensorResult(skip_reason=said)
     return dg.SensorResult(
         # Not `failed + 1`: a month that the online store has lost since has a successful run
         # already.
@@ -273,13 +269,14 @@ def _why_not_now(home: Services, instance: dg.DagsterInstance) -> str | None:
     )
 
 
-def _away(home: Services, step: Step) -> str | None:
-    """Why a server that the step needs cannot be used now; None when it can."""
+def _servers(home: Services, step: Step) -> Iterator[tuple[str, str | None]]:
+    """The servers that a step needs, and why each cannot be used now; None when it can."""
+    if home.lake.place is not None:
+        yield "The object store of the lake", home.lake.place.away()
     if step.kind == "retraining":
-        return home.registry.away()
+        yield "The MLflow server", home.registry.away()
     if step.kind == "monthly":
-        return home.feature_store.away()
-    return None
+        yield "The database of Feast", home.feature_store.away()
 
 
 def _busy(home: Services, instance: dg.DagsterInstance) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
+from churn_platform.base.errors import IntegrityError, LakeUnreachable, StoreDown, UsageError
 from churn_platform.base.files import replacing, sha256_file
 from churn_platform.base.settings import environment_of
 from churn_platform.lake.deliveries import TableEntry
@@ -45,16 +45,28 @@ HOSTS: Mapping[str, str] = {
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Other S3 clients read their server from these variables; Arrow does not."""
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-CONNECT_SECONDS = 10
-REQUEST_SECONDS = 60
-ATTEMPTS = 5
-GCS_SECONDS = 60
-"""Google's client tries again for 15 minutes otherwise."""
 CHUNK = 16 * 2**20
 """Bytes of one request when a file is read."""
 DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED|403")
 REASON = 300
 """Characters of a client's message that ours quotes."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the client of a store waits: for a connection and an answer, in seconds, and how
+    often it tries.
+    """
+
+    connection: float
+    answer: float
+    attempts: int
+
+
+PATIENT = Patience(10, 60, 5)
+"""For what a run reads and writes. Google's client tries as often as the minute allows."""
+QUICK = Patience(2, 5, 1)
+"""For the question whether a run can start."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +103,30 @@ class Place:
         """Make a shared folder that is not there yet. A bucket must exist.
 
         Raises:
-            StoreDown: it cannot be made.
+            LakeUnreachable: it cannot be made.
         """
         if self._is_folder:
             with self._answering():
                 Path(self._root).mkdir(parents=True, exist_ok=True)
 
+    def away(self) -> str | None:
+        """Why the store cannot be used now, as a sentence; None if it answers."""
+        from pyarrow.fs import FileType
+
+        try:
+            with self._answering():
+                system, root = self._opened_by(QUICK)
+                if system.get_file_info(root).type == FileType.NotFound:
+                    self._require_root(system)
+        except (StoreDown, UsageError) as error:
+            return str(error)
+        return None
+
     def put(self, source: Path, entry: TableEntry) -> None:
         """Copy a file of the disk here, unless it is here.
 
         Raises:
-            StoreDown: the store does not answer.
+            LakeUnreachable: the store does not answer.
         """
         name = object_name(entry.file, entry.sha256)
         if self._size(name) != source.stat().st_size:
@@ -112,7 +137,7 @@ class Place:
 
         Raises:
             IntegrityError: there is no such object, or it has another content.
-            StoreDown: the store does not answer.
+            LakeUnreachable: the store does not answer.
         """
         name = object_name(entry.file, entry.sha256)
         with replacing(target) as temporary:
@@ -128,19 +153,19 @@ class Place:
         """Delete the object of a file; one that is gone is deleted.
 
         Raises:
-            StoreDown: the store does not answer.
+            LakeUnreachable: the store does not answer.
         """
         with self._answering():
             try:
                 self._system.delete_file(self._path(object_name(file, sha256)))
             except FileNotFoundError:
-                self._require_root()
+                self._require_root(self._system)
 
     def objects(self) -> dict[str, StoredObject]:
         """Name -> object, of everything below the prefix.
 
         Raises:
-            StoreDown: the store does not answer.
+            LakeUnreachable: the store does not answer.
         """
         from pyarrow.fs import FileSelector, FileType
 
@@ -154,14 +179,14 @@ class Place:
                 found[name] = StoredObject(name, info.size, info.mtime)
         if not found:
             with self._answering():
-                self._require_root()
+                self._require_root(self._system)
         return found
 
     def lacks(self, entries: Collection[TableEntry]) -> list[TableEntry]:
         """The files among these that have no object here.
 
         Raises:
-            StoreDown: the store does not answer.
+            LakeUnreachable: the store does not answer.
         """
         if not entries:
             return []
@@ -172,7 +197,7 @@ class Place:
         path = self._path(name)
         with self._answering():
             if self._is_folder:
-                self._require_root()
+                self._require_root(self._system)
                 with replacing(Path(path)) as temporary:
                     shutil.copyfile(source, temporary)
                 return
@@ -185,14 +210,14 @@ class Place:
             try:
                 opened = self._system.open_input_stream(self._path(name))
             except FileNotFoundError:
-                self._require_root()
+                self._require_root(self._system)
                 raise IntegrityError(
                     f"{self.uri}/{name} is gone. Restore it from a backup of the store.",
                 ) from None
             with opened as read, target.open("wb") as written:
                 shutil.copyfileobj(read, written, CHUNK)
 
-    def _require_root(self) -> None:
+    def _require_root(self, system: "FileSystem") -> None:
         """Without its bucket, or with a share that is not mounted, every object seems gone.
 
         Raises:
@@ -202,7 +227,7 @@ class Place:
 
         root = self._root if self._is_folder else self._root.partition("/")[0]
         try:
-            found = self._system.get_file_info(root)
+            found = system.get_file_info(root)
         except OSError as error:
             if DENIED.search(str(error)):  # a login for this prefix only
                 return
@@ -234,10 +259,13 @@ class Place:
 
     @cached_property
     def _opened(self) -> "tuple[FileSystem, str]":
+        return self._opened_by(PATIENT)
+
+    def _opened_by(self, patience: Patience) -> "tuple[FileSystem, str]":
         """The client of the store, and the prefix as it names it."""
         with self._answering():
             try:
-                return _open(self.uri)
+                return _open(self.uri, patience)
             except ValueError as error:  # Arrow's ArrowInvalid is one
                 raise UsageError(
                     f"The lake at {self.uri} cannot be opened ({_short(error)}). Correct its URI.",
@@ -254,11 +282,10 @@ class Place:
         except (OSError, pa.ArrowException) as error:
             if getattr(error, "errno", None) is not None and not self._is_folder:
                 raise  # this disk: the clients of stores give no number
-            raise StoreDown(
+            raise LakeUnreachable(
                 f"The lake at {self.uri} does not answer as expected ({_short(error)}). What is"
                 " published stays as it is. Check its address, its bucket and the login, or run"
-                " this again when it answers.",
-                code="LAKE_UNREACHABLE",
+                " this again when it answers."
             ) from None
 
 
@@ -287,7 +314,7 @@ class LakeFile:
 
         Raises:
             IntegrityError: the place has no such file, or another.
-            StoreDown: the place does not answer.
+            LakeUnreachable: the place does not answer.
         """
         if self.place is not None and not self.local.exists():
             self.place.fetch(self.entry, self.local)
@@ -328,7 +355,7 @@ def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:REASON]
 
 
-def _open(uri: str) -> "tuple[FileSystem, str]":
+def _open(uri: str, patience: Patience) -> "tuple[FileSystem, str]":
     from pyarrow.fs import FileSystem, LocalFileSystem
 
     parts = urlsplit(uri)
@@ -337,16 +364,16 @@ def _open(uri: str) -> "tuple[FileSystem, str]":
     if parts.scheme == "file":
         return LocalFileSystem(), path
     if parts.scheme == "s3":
-        return _s3(parts.netloc, options), parts.netloc + path
+        return _s3(parts.netloc, options, patience), parts.netloc + path
     if parts.scheme == "gs":
-        options = {"retry_limit_seconds": str(GCS_SECONDS)} | options
+        options = {"retry_limit_seconds": str(patience.answer)} | options
     # Arrow knows which part is the bucket, and wants every other character encoded.
     encoded = parts._replace(path=quote(path), query=urlencode(options))
     system, root = FileSystem.from_uri(encoded.geturl())
     return system, root
 
 
-def _s3(bucket: str, given: Mapping[str, str]) -> "FileSystem":
+def _s3(bucket: str, given: Mapping[str, str], patience: Patience) -> "FileSystem":
     """The client of a bucket, by what its URI gives and by the environment."""
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
 
@@ -363,9 +390,9 @@ def _s3(bucket: str, given: Mapping[str, str]) -> "FileSystem":
     if "region" not in options and "endpoint_override" not in options:
         options["region"] = resolve_s3_region(bucket)
     return S3FileSystem(
-        connect_timeout=CONNECT_SECONDS,
-        request_timeout=REQUEST_SECONDS,
-        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+        connect_timeout=patience.connection,
+        request_timeout=patience.answer,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=patience.attempts),
         # A file below 5 MB is one request, and nothing stays behind if it is cut off.
         allow_delayed_open=True,
         **options,

@@ -35,6 +35,7 @@ from churn_platform.defs.resources import HomeResource
 from churn_platform.loop.next_step import Step
 from churn_platform_tests.api_client import with_contract
 from churn_platform_tests.gym import record_act
+from churn_platform_tests.object_stores import home_at
 from churn_platform_tests.small_business import (
     DECLARED,
     FEBRUARY,
@@ -411,6 +412,30 @@ def test_a_month_waits_for_a_database_of_feast_that_is_away_without_using_up_an_
     assert said.endswith("try again. The monthly of 2024-01-31 waits for it.")
     monkeypatch.delenv(setting)
     assert requested(tick(drop_sensor, empty_home)).run_key.endswith(":1")
+
+
+def test_a_month_waits_for_a_lake_that_is_away_without_using_up_an_attempt_and_people_are_told(
+    tmp_path, tick, monkeypatch
+):
+    share = tmp_path / "share"
+    home = home_at(tmp_path / "home", f"file://{share}")
+    deliver(home, JANUARY)
+    with receiving() as receiver:
+        monkeypatch.setenv("CHURN_ALERT_URLS", receiver.url)
+        tick(alert_sensor, home)
+        share.rename(tmp_path / "not mounted")
+        for _ in range(2):
+            said = skipped(tick(drop_sensor, home))
+            assert str(share) in said
+            assert said.endswith("The monthly of 2024-01-31 waits for it.")
+        (tmp_path / "not mounted").rename(share)
+        assert requested(tick(drop_sensor, home)).run_key.endswith(":1")
+        tick(alert_sensor, home)
+    told = [title for title in receiver.titles if "store of the lake" in title]
+    assert told == [
+        "gym: the object store of the lake is down",
+        "gym: the object store of the lake runs again",
+    ]
 
 
 # A failed read is not "nothing new"

@@ -11,6 +11,7 @@ from churn_platform.base.settings import prepare_environment
 from churn_platform.definitions import defs
 from churn_platform.defs.resources import IN_PROCESS
 from churn_platform.defs.runner import StepFailed, _failure, run_due, score_newest
+from churn_platform_tests.object_stores import home_at
 from churn_platform_tests.small_business import (
     FEBRUARY,
     JANUARY,
@@ -43,6 +44,22 @@ def broken(tmp_path):
     (folder / "leavers.csv").write_text("member,has_left\nm00000,perhaps\n")
     deliver(home, FEBRUARY)
     return home
+
+
+def test_a_run_without_the_store_of_its_lake_ends_with_its_code_and_the_next_one_goes_on(tmp_path):
+    share = tmp_path / "share"
+    home = home_at(tmp_path / "home", f"file://{share}")
+    deliver(home, JANUARY)
+    share.rename(tmp_path / "not mounted")
+    with pytest.raises(StepFailed) as caught:
+        run(home)
+    assert caught.value.code == "LAKE_UNREACHABLE"
+    assert "\n" not in str(caught.value)
+    assert home.lake.months() == []
+    (tmp_path / "not mounted").rename(share)
+    home = open_home(home.folder)
+    assert home.ingestion.publish(JANUARY).kind == "first"
+    assert home.lake.place.lacks(list(home.lake.entries(JANUARY).values())) == []
 
 
 def test_nothing_due_is_no_run(january_copy):

@@ -47,6 +47,7 @@ def place(request, tmp_path):
 @pytest.mark.parametrize("table", NAMES)
 def test_what_was_put_is_listed_fetched_and_deleted_under_any_name(place, source, tmp_path, table):
     entry = entry_of(source, table)
+    assert place.away() is None
     assert place.objects() == {}
     assert place.lacks([entry]) == [entry]
     place.put(source, entry)
@@ -55,6 +56,7 @@ def test_what_was_put_is_listed_fetched_and_deleted_under_any_name(place, source
     assert stored.size == 100_000
     assert abs(dt.datetime.now(dt.UTC) - stored.written) < dt.timedelta(hours=1)
     assert place.lacks([entry]) == []
+    assert place.away() is None
     place.fetch(entry, tmp_path / "new folder" / "copy")
     assert (tmp_path / "new folder" / "copy").read_bytes() == source.read_bytes()
     place.delete(entry.file, entry.sha256)
@@ -147,6 +149,7 @@ def asked(place, source, tmp_path):
 
 def all_down(place, source, tmp_path):
     """What a place says to every question, each of which it refuses."""
+    assert "does not answer" in place.away()
     said = []
     for question in asked(place, source, tmp_path).values():
         with pytest.raises(StoreDown) as caught:
@@ -176,7 +179,7 @@ def test_a_wrong_login_is_refused_and_not_quoted(s3_uri, source, tmp_path, monke
 
 
 def test_nobody_at_the_address_is_down(s3_uri, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(place_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(place_module, "PATIENT", place_module.QUICK)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     all_down(Place(s3_uri), source, tmp_path)
 
