@@ -1,5 +1,6 @@
 """The commands history, verify and reproduce."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,8 +98,6 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Verify the ledger, MLflow, the releases and the server; exit 1 on a fault."""
-    import re
-
     from churn_platform.audit.verifying import LEAST_DIGITS
 
     if anchor is not None and not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},64}}", anchor):
@@ -220,11 +219,16 @@ def _reasons(receipt: Mapping[str, Any]) -> list[str]:
     return [receipt["reason"]]
 
 
+def _shortened(end: str | None) -> str:
+    """A digest by its first digits; anything else as it is."""
+    if end is None:
+        return "-"
+    return end[:DIGITS] if re.fullmatch("[0-9a-f]{64}", end) else end
+
+
 def _moved(receipt: Mapping[str, Any]) -> str:
     """Before and after, shortened; of a decision its outcome."""
-    before, after = (
-        "-" if end is None else end[:DIGITS] for end in (receipt["before"], receipt["after"])
-    )
+    before, after = (_shortened(receipt[end]) for end in ("before", "after"))
     if before == after:
         return ""
     if receipt["act"] == "decision":

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from churn_platform.base.errors import ContractError
+from churn_platform.base.errors import ContractError, StoreDown
 from churn_platform.base.stored import Stored
 from churn_platform.contract.changes import ContractChange
 from churn_platform.lake.contract_history import ContractHistory
@@ -81,6 +81,8 @@ def refused_changes(history: ContractHistory) -> list[ContractChange]:
         history.check()
     except ContractError as error:  # of a home whose contract is not recorded yet
         return [ContractChange("tables", "columns were added", str(error))]
+    except StoreDown:  # the run looks again, and waits for the place of the lake
+        return []
     return []
 
 

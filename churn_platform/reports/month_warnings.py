@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 
+from churn_platform.base.errors import StoreDown
 from churn_platform.contract.model import Contract
 from churn_platform.ingestion.comparing import comparison_warnings
 from churn_platform.ingestion.month_warnings import (
@@ -73,10 +74,7 @@ class MonthWarnings:
     def record(self, as_of: dt.date) -> list[MonthWarning]:
         """Write a receipt if the month's warnings have changed; alerts follow from it."""
         found = self.of(as_of)
-        month = as_of.isoformat()
-        newest_first = reversed(self.ledger.receipts())
-        own = (one for one in newest_first if one.act in RAISED and one.subject == month)
-        if sorted(found) == sorted(recorded(next(own, None))):
+        if sorted(found) == sorted(self._recorded(as_of)):
             return found
         sentences = " ".join(warning.sentence for warning in found)
         act = WarningsRaised if found else WarningsCleared
@@ -93,7 +91,18 @@ class MonthWarnings:
     def _of_label_count(self, as_of: dt.date) -> list[MonthWarning]:
         if not self.lake.has_labels(as_of):
             return []
-        return of_label_count(label_count(self.lake, as_of), self.contract.policy.ingestion)
+        try:
+            count = label_count(self.lake, as_of)
+        except StoreDown:  # the place of the lake: what was found when the month was read stands
+            return [one for one in self._recorded(as_of) if one.code == "LABELS_PARTIAL"]
+        return of_label_count(count, self.contract.policy.ingestion)
+
+    def _recorded(self, as_of: dt.date) -> list[MonthWarning]:
+        """The warnings of a month as the ledger last recorded them."""
+        month = as_of.isoformat()
+        newest_first = reversed(self.ledger.receipts())
+        own = (one for one in newest_first if one.act in RAISED and one.subject == month)
+        return recorded(next(own, None))
 
     def _of_estimate(self, as_of: dt.date) -> list[MonthWarning]:
         """Until the labels are there: then the realised figure counts."""

@@ -140,3 +140,19 @@ def test_the_command_shows_moves_and_clears(home, place):
         app, ["lake", "--clear", "--move", "home", "--home", str(home.folder)]
     )
     assert both.exception.code == "OPTIONS_CONFLICT"
+
+
+def test_status_and_the_list_answer_while_the_place_is_away(home, place):
+    def answers(opened):
+        warnings = opened.month_warnings.of_months(opened.lake.months())
+        return warnings, opened.status.now().as_json()
+
+    before = answers(again(home))
+    home.lake_move.move(place)
+    again(home).lake_move.clear()
+    shutil.move(place.removeprefix("file://"), home.folder.parent / "unmounted")
+    with pytest.raises(StoreDown):
+        again(home).lake.tables(home.lake.months()[-1])
+    warnings, state = answers(again(home))
+    assert warnings == before[0]
+    assert state.keys() == before[1].keys()
