@@ -40,7 +40,7 @@ def compared(what: str, recorded: str, found: str) -> Compared:
 
 
 def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
-    """A contract with recipe, holdout and slices as a version was made with.
+    """A contract with recipe, holdout, sample and slices as a version was made with.
 
     Raises:
         ContractError: it lacks columns of those slices or costs.
@@ -52,6 +52,7 @@ def contract_as_then(contract: Contract, made_from: MadeFrom) -> Contract:
         "seed": recipe["seed"],
         "salt": made_from.holdout.salt,
         "holdout_fraction": made_from.holdout.fraction,
+        "max_rows": made_from.max_rows,
     }
     policy = fields["policy"] | {"training": training}
     try:
@@ -95,19 +96,20 @@ def check_recipe(contract: Contract, made_from: MadeFrom) -> None:
 
 
 def changed_policy(contract: Contract, made_from: MadeFrom) -> list[str]:
-    """What of the recipe and the holdout is different in today's policy; the version is made
-    again by its own.
+    """What of the recipe, the holdout and the sample is different in today's policy; the version
+    is made again by its own.
     """
     training = contract.policy.training
     holdout = HoldoutSplit(salt=training.salt, fraction=training.holdout_fraction)
     asked = asked_for(contract).as_json()
-    now = _training_part(asked, holdout, contract.slices)
-    then = _training_part(made_from.search or made_from.recipe, made_from.holdout, made_from.slices)
+    now = _training_part(asked, holdout, training.max_rows, contract.slices)
+    recipe = made_from.search or made_from.recipe
+    then = _training_part(recipe, made_from.holdout, made_from.max_rows, made_from.slices)
     return [change.sentence() for change in changes(then, now)]
 
 
 def _training_part(
-    recipe: Mapping[str, Any], holdout: HoldoutSplit, slices: Iterable[str]
+    recipe: Mapping[str, Any], holdout: HoldoutSplit, max_rows: int | None, slices: Iterable[str]
 ) -> Mapping[str, JsonValue]:
     fields = ("algorithm", "estimator", "parameters", "candidates", "fits")
     return {
@@ -116,6 +118,7 @@ def _training_part(
             "seed": recipe["seed"],
             "salt": holdout.salt,
             "holdout_fraction": holdout.fraction,
+            "max_rows": max_rows,
         },
         "costs": recipe["costs"],
         "slices": [*slices],

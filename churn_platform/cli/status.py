@@ -385,6 +385,8 @@ def show_decision(console: "Console", d: Mapping[str, Any]) -> None:
         console.print(value_sentence(d["contact_value"]), soft_wrap=True)
     if d.get("chosen_from"):
         console.print(choice_table(d["chosen_from"]))
+    if d.get("sample"):
+        console.print(sample_sentence(d["sample"]), soft_wrap=True)
     if d.get("shadow"):
         console.print(d["shadow"], soft_wrap=True, markup=False)
 
@@ -399,6 +401,13 @@ def choice_table(choice: Mapping[str, Any]) -> "Table":
     for row in found.table():
         made.add_row(*row)
     return made
+
+
+def sample_sentence(sample: Mapping[str, Any]) -> str:
+    """How many of the rows a decision rests on."""
+    from churn_platform.features.customer_sample import CustomerSample
+
+    return CustomerSample.model_validate(sample).sentence
 
 
 def value_sentence(value: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from churn_platform.contacts.correction import Correction, correct
 from churn_platform.contacts.log import ContactLog
 from churn_platform.contacts.plans import ContactPlans
-from churn_platform.evaluation.statistics import FloatArray
+from churn_platform.evaluation.statistics import BoolArray, FloatArray
 from churn_platform.evaluation.weights import effective_count
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import Records
@@ -54,6 +54,13 @@ class MonthLabels:
         if self.correction is None:
             return MonthLabels(churned)
         return MonthLabels(churned, self.correction.of(places))
+
+    def only(self, chosen: BoolArray) -> "MonthLabels":
+        """The labels of the customers that are marked, shape (rows,)."""
+        churned = self.churned[chosen]
+        if self.correction is None:
+            return MonthLabels(churned)
+        return MonthLabels(churned, self.correction.of(np.flatnonzero(chosen)))
 
     @property
     def kept(self) -> pd.Series:

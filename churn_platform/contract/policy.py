@@ -114,6 +114,12 @@ class TrainingPolicy(ContractPart):
     """Largest number of fits of an estimator that `candidates` use together: 5 to measure a
     recipe or a tuned variant of it, 6 for the model. Example: `60`
     """
+    max_rows: int | None = Field(default=None, ge=1000, json_schema_extra=ADDED)
+    """Largest number of training rows, and of holdout rows. Above it, a stable sample of
+    customers is drawn by a hash of their keys. Without a value all rows are used.
+
+    Example: `2000000`
+    """
 
     @model_validator(mode="after")
     def _candidates_compete(self) -> Self:

@@ -222,8 +222,10 @@ def _metadata(dataset: TrainingDataset) -> dict[str, object]:
         churners = int(part[LABEL].sum())
         months = ", ".join(sorted(part[AS_OF].unique()))
         rows.append((name, f"{len(part):,}", f"{churners:,}", months))
+    sampled = {} if dataset.sample is None else {"sample": dataset.sample.sentence}
     return {
         "rows": markdown_table(["", "rows:", "churners:", "months"], rows),
+        **sampled,
         "dagster/row_count": len(dataset.frame),
         "churn rate": float(train[LABEL].astype(float).mean()),
         "months one cadence earlier (forward value)": (

@@ -12,6 +12,7 @@ from churn_platform.defs.resources import (
     markdown_table,
     month_of,
 )
+from churn_platform.features.customer_sample import CustomerSample
 from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.loop.training import TrainedCandidate
 from churn_platform.promotion.contact_value import ContactValue
@@ -72,10 +73,15 @@ def _candidate_metadata(trained: TrainedCandidate, run_id: str) -> dict[str, obj
         "threshold": card.threshold,
         **figures,
         **_choice_metadata(card.chosen_from),
+        **_sample_metadata(card.sample),
         "plots": dg.MetadataValue.md(plots),
         "MLflow run": run_id,
         "digest": trained.candidate.digest,
     }
+
+
+def _sample_metadata(sample: CustomerSample | None) -> dict[str, object]:
+    return {} if sample is None else {"sample": sample.sentence}
 
 
 def _choice_metadata(choice: ChosenFrom | None) -> dict[str, object]:
@@ -254,6 +260,7 @@ def _metadata(decision: Decision) -> dict[str, object]:
             [(one.code, one.title, MARKS[one.outcome], one.detail) for one in decision.findings],
         ),
         **_value_metadata(decision.contact_value),
+        **_sample_metadata(decision.sample),
         "attempt on this holdout": decision.attempt,
         "policy": decision.policy_hash[:12],
     }

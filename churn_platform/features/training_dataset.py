@@ -11,6 +11,7 @@ import pandas as pd
 from churn_platform.base.digests import frame_digest, key_hashes
 from churn_platform.base.errors import IntegrityError
 from churn_platform.contract.model import Contract
+from churn_platform.features.customer_sample import CustomerSample
 from churn_platform.lake.tables import canonical_dtypes
 from churn_platform.lake.window import Window
 
@@ -72,6 +73,8 @@ class TrainingDataset:
     window: Window
     digest: str
     origin: Origin | None = None
+    sample: CustomerSample | None = None
+    """None if every labelled customer is in it."""
 
     def training_rows(self) -> pd.DataFrame:
         """The rows a candidate is fitted on: none whose label a contact may have changed."""
@@ -97,11 +100,27 @@ class TrainingDataset:
         frame = self.frame
         chosen = frame[AS_OF].isin([m.isoformat() for m in months]) & (frame[HOLDOUT] == holdout)
         if WEIGHT in frame:
-            chosen &= frame[WEIGHT] > 0
-            # In the holdout they are named as a doubt: without them production's own list would
-            # be missing.
-            chosen &= ~frame[OUTSIDE] | holdout
+            weights = frame[WEIGHT].to_numpy(dtype=float)
+            outside = frame[OUTSIDE].to_numpy(dtype=bool)
+            chosen &= label_counts(weights, outside, holdout=holdout)
         return chosen
+
+    def labelled(self, months: tuple[dt.date, ...]) -> int:
+        """How many customers of these months have a label, whether they were sampled or not."""
+        named = [month.isoformat() for month in months]
+        if self.sample is not None:
+            return sum(self.sample.labelled[month] for month in named)
+        return int(self.frame[AS_OF].isin(named).sum())
+
+
+def label_counts(weights: Floats, outside: Mask, *, holdout: bool) -> Mask:
+    """Which labels (rows,) train, or are the holdout, by what contacts did to them."""
+    counts: Mask = weights > 0
+    if not holdout:
+        # In the holdout they are named as a doubt: without them production's own list would be
+        # missing.
+        counts &= ~outside
+    return counts
 
 
 def row_weights(rows: pd.DataFrame) -> Floats | None:

@@ -12,6 +12,8 @@ from churn_platform.base.digests import frame_digest
 from churn_platform.base.errors import IntegrityError
 from churn_platform.contacts.labels import CorrectedLabels, MonthLabels
 from churn_platform.contract.model import Contract
+from churn_platform.features.customer_draw import draw
+from churn_platform.features.customer_sample import CustomerSample
 from churn_platform.features.labels import judge_labels
 from churn_platform.features.training_dataset import (
     AS_OF,
@@ -47,6 +49,7 @@ class DatasetRecord(BaseModel):
         tables: `<table> <as_of>` -> digest of what was read.
         labels: The plausibility of the newest labels.
         failed_checks: Failed checks of the dataset, each with a sentence.
+        sample: The sample of customers that it contains; None if it contains all.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -60,6 +63,7 @@ class DatasetRecord(BaseModel):
     tables: dict[str, str] = {}
     labels: dict[str, JsonValue] = {}
     failed_checks: dict[str, str] = {}
+    sample: CustomerSample | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class TrainingDatasets:
                     "window": window,
                     "tables": dict(dataset.origin.tables) if dataset.origin else {},
                     "labels": self._label_plausibility(months, as_of, window),
+                    **({} if dataset.sample is None else {"sample": dataset.sample}),
                 }
             ),
             dataset.frame,
@@ -123,7 +128,11 @@ class TrainingDatasets:
                 f"The training dataset of {as_of} is not what was published: materialize it again."
             )
         return TrainingDataset(
-            frame, record.window, record.digest, Origin(record.known_at, record.tables)
+            frame,
+            record.window,
+            record.digest,
+            Origin(record.known_at, record.tables),
+            record.sample,
         )
 
     def record(self, as_of: dt.date) -> DatasetRecord | None:
@@ -200,16 +209,23 @@ def join(
 ) -> TrainingDataset:
     """The dataset of a window as known at an instant, whatever was corrected since.
 
+    Features are joined for the sampled customers only, if the policy limits the rows.
+
     Raises:
         IntegrityError: the labels of a month are gone, or the join cannot be trusted.
     """
     lake = labels.lake
     view = lake.view(known_at, as_at_scoring=True)
+    drawn = draw(
+        lake.contract.policy.training, window, lambda month: _labels(labels, month, known_at)
+    )
     spine = pd.concat(
-        [_spine(labels, month, known_at, view) for month in window.months], ignore_index=True
+        [_spine(lake, month, drawn.labels_of(month), view) for month in window.months],
+        ignore_index=True,
     )
     dataset = assemble(lake.contract, spine, store.historical(view, spine), window)
-    return replace(dataset, origin=Origin(known_at.isoformat(), view_digests(view, window.months)))
+    origin = Origin(known_at.isoformat(), view_digests(view, window.months))
+    return replace(dataset, origin=origin, sample=drawn.sample)
 
 
 def typed(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
@@ -222,14 +238,10 @@ def typed(contract: Contract, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _spine(
-    labels: CorrectedLabels, month: dt.date, known_at: dt.datetime, view: View
-) -> pd.DataFrame:
+def _spine(lake: Lake, month: dt.date, found: MonthLabels, view: View) -> pd.DataFrame:
     """The labelled entities of a month with the weights of their labels and their carried
     columns, all as known then.
     """
-    lake = labels.lake
-    found = _labels(labels, month, known_at)
     spine = found.churned.rename(LABEL).reset_index().assign(as_of=month.isoformat())
     if found.correction is not None:
         spine[WEIGHT] = found.correction.weights

@@ -166,8 +166,11 @@ class Months:
         return [month for month in known if month <= as_of]
 
     def inputs(self, as_of: dt.date) -> str:
-        """Digest of every snapshot that the month's records are made from."""
-        return inputs_digest({month: self.lake.digest(month) for month in self.input_months(as_of)})
+        """Digest of every snapshot that the month's records are made from, and of the limit that
+        its sample of customers is drawn by.
+        """
+        snapshots = {month: self.lake.digest(month) for month in self.input_months(as_of)}
+        return inputs_digest(snapshots, self.contract.policy.training.max_rows)
 
     def input_months(self, as_of: dt.date) -> list[dt.date]:
         """The published months that the month's records are made from."""
@@ -189,6 +192,14 @@ class Months:
         }
 
 
-def inputs_digest(snapshots: Mapping[dt.date, str]) -> str:
-    """Digest of the snapshots that records are made from: month -> digest of its snapshot."""
-    return digest_of({month.isoformat(): digest for month, digest in snapshots.items()})
+def inputs_digest(snapshots: Mapping[dt.date, str], max_rows: int | None) -> str:
+    """Digest of what records are made from.
+
+    Args:
+        snapshots: month -> digest of its snapshot.
+        max_rows: the limit of the training rows; None without one.
+    """
+    made_from: dict[str, object] = {month.isoformat(): one for month, one in snapshots.items()}
+    if max_rows is not None:
+        made_from["max_rows"] = max_rows
+    return digest_of(made_from)

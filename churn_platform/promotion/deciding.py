@@ -106,6 +106,7 @@ class DecisionMaker:
             budget=self._budget(dataset, as_of),
             shadow=shadow_sentence(self.records, version),
             chosen_from=candidate.card.chosen_from,
+            sample=dataset.sample,
         )
         if not self._is_made(decision):
             self.records.add_decision(decision.model_dump(mode="json"))
@@ -127,8 +128,7 @@ class DecisionMaker:
             own = (rows[AS_OF] == month.isoformat()).to_numpy()
             tables = self.datasets.lake.tables(month)
             value[own] = saved_values(self.contract, tables, keys[own])
-        months = [month.isoformat() for month in dataset.window.holdout]
-        customers = int(dataset.frame[AS_OF].isin(months).sum()) / len(months)
+        customers = dataset.labelled(dataset.window.holdout) / len(dataset.window.holdout)
         newest = Campaigns(self.datasets.labels, self.records).newest(as_of)
         return BudgetTerms(
             contacts=contacts_of(policy, round(customers)),

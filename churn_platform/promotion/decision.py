@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from churn_platform.base.digests import digest_of
 from churn_platform.drift.result import DriftFigures
+from churn_platform.features.customer_sample import CustomerSample
 from churn_platform.features.labels import turned_over
 from churn_platform.ledger.receipts import model_named, named
 from churn_platform.promotion.contact_value import BudgetTerms, ContactValue, contact_value
@@ -68,6 +69,8 @@ class Decision(BaseModel):
     """What the candidate showed as a shadow; recorded if it was one."""
     chosen_from: ChosenFrom | None = Field(default=None, exclude_if=_is_none)
     """The recipes that competed for the candidate; recorded if there were several."""
+    sample: CustomerSample | None = Field(default=None, exclude_if=_is_none)
+    """The sample of customers that it rests on; recorded if the policy limits the rows."""
 
     @property
     def digest(self) -> str:
@@ -176,13 +179,14 @@ def decide(
     budget: BudgetTerms | None = None,
     shadow: str | None = None,
     chosen_from: ChosenFrom | None = None,
+    sample: CustomerSample | None = None,
 ) -> Decision:
     """The complete decision.
 
     Scores that are not probabilities fail closed, with no figure at all. With `budget` the
     decision also holds what the versions' contacts would be worth, with `shadow` what the
-    candidate showed as a shadow, with `chosen_from` which recipes competed for it; no criterion
-    reads them.
+    candidate showed as a shadow, with `chosen_from` which recipes competed for it, with `sample`
+    how many of the rows it rests on; no criterion reads them.
     """
     valued = None
     unsound = evidence.unsound_scores()
@@ -219,6 +223,7 @@ def decide(
         contact_value=valued,
         shadow=shadow,
         chosen_from=chosen_from,
+        sample=sample,
     )
 
 

@@ -120,8 +120,9 @@ def seen_by_production(
     version = f"Version {production.version} was imported"
     if known and not trained_on(dataset.frame[key], entities).any():
         return None, (
-            f"{version} with a list of {len(entities):,} customers, and none of them is in these"
-            " months: the keys may be written in another way."
+            f"{version} with a list of {len(entities):,} customers, and none of them is in"
+            f" {'these' if dataset.sample is None else 'the sample of these'} months: the keys may"
+            " be written in another way."
         )
     if known:
         return trained_on(rows[key], entities), (

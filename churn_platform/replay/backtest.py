@@ -219,6 +219,7 @@ class BacktestSteps:
                 "holdout": holdout,
                 "contract": contract.model_hash,
             },
+            sample=dataset.sample,
         )
         asked = not decision.doubted or bool(not_comparable)
         if decision.decision == "pending" and asked:

@@ -4,7 +4,7 @@ which they came. `Memory` makes what several policies of a backtest share only o
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import pandas as pd
@@ -14,6 +14,7 @@ from churn_platform.contacts.labels import MonthLabels
 from churn_platform.contract.model import Contract
 from churn_platform.contract.views import for_version, learned_features, of_version
 from churn_platform.evaluation.statistics import BoolArray, FloatArray
+from churn_platform.features.customer_draw import draw
 from churn_platform.features.training_dataset import (
     AS_OF,
     LABEL,
@@ -173,12 +174,14 @@ class PastMonths:
         if window is None:
             return None
         labels = self._matured_labels(contract, cutoff)
-        spines = [self._spine(contract, month, labels[month]) for month in window.months]
+        drawn = draw(contract.policy.training, window, labels.__getitem__)
+        spines = [self._spine(contract, month, drawn.labels_of(month)) for month in window.months]
         spine = pd.concat(spines, ignore_index=True)
         key = [contract.entity.column, AS_OF]
         weighed = [name for name in (WEIGHT, OUTSIDE) if name in spine]
         asked = [*key, *contract.carried, LABEL, *weighed]
-        return assemble(contract, spine[asked], spine[[*key, *contract.features]], window)
+        dataset = assemble(contract, spine[asked], spine[[*key, *contract.features]], window)
+        return replace(dataset, sample=drawn.sample)
 
     def of_candidate(
         self, contract: Contract, cutoff: dt.date, dataset: TrainingDataset

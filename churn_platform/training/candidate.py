@@ -158,6 +158,7 @@ def fit_candidate(
     metrics = holdout_metrics(contract, dataset, model)
     training = contract.policy.training
     origin = dataset.origin
+    sample = dataset.sample
     of_own = {} if recipe.estimator is None else {"reasons_by": model.reasons_by}
     card = ModelCard(
         digest=candidate_digest(dataset, asked, code_digest, made_of),
@@ -185,9 +186,11 @@ def fit_candidate(
             tables={} if origin is None else dict(origin.tables),
             fitted_with={**(made_with or {}), **made_of, **recipe.made_of()},
             **({"search": asked.as_json()} if isinstance(asked, Search) else {}),
+            **({} if sample is None else {"max_rows": sample.max_rows}),
         ),
         **of_own,
         **({} if chosen_from is None else {"chosen_from": chosen_from}),
+        **({} if sample is None else {"sample": sample}),
     )
     return Candidate(model, card, entity_hashes(rows[key]))
 

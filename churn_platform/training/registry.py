@@ -137,6 +137,9 @@ class ModelRegistry:
             client.log_param(run_id, name, getattr(candidate.card, name))
         for name, value in parameters.items():
             client.log_param(run_id, f"estimator.{name}", value)
+        if candidate.card.sample is not None:
+            client.log_param(run_id, "max_rows", candidate.card.sample.max_rows)
+            client.log_param(run_id, "sample", candidate.card.sample.sentence)
         if candidate.card.chosen_from is not None:
             _log_choice(client, run_id, candidate.card.chosen_from)
         with tempfile.TemporaryDirectory() as folder, quiet():

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from churn_platform.base.digests import digest_of
 from churn_platform.base.stored import Stored
+from churn_platform.features.customer_sample import CustomerSample
 from churn_platform.ledger.receipts import NonEmpty, Sha256, UtcTime
 
 MODEL_FILE = "model.skops"
@@ -79,6 +80,7 @@ class MadeFrom(Stored):
         tables: Table and month -> digest of its content.
         fitted_with: The code, the libraries and the machine that fitted.
         search: The candidates that competed and their budget; None for a single recipe.
+        max_rows: The limit that its sample of customers was drawn by; None without a limit.
     """
 
     recipe: dict[str, Any]
@@ -89,6 +91,7 @@ class MadeFrom(Stored):
     tables: dict[str, str]
     fitted_with: dict[str, Any] = Field(alias="with")
     search: dict[str, Any] | None = None
+    max_rows: int | None = None
 
 
 CHOICE_HEADS = ("recipe", "fitted by", "parameters", "log loss", "AUC", "fits", "why")
@@ -230,6 +233,7 @@ class ModelCard(Stored):
         contract: What it reads and predicts, as `Contract.written` of `of_version`; None for a
             version of an earlier platform.
         chosen_from: The recipes that competed for it; None for a single recipe.
+        sample: The sample of customers that it was trained and measured on; None if it was all.
     """
 
     digest: str
@@ -248,6 +252,7 @@ class ModelCard(Stored):
     made_from: MadeFrom | None = None
     contract: dict[str, JsonValue] | None = None
     chosen_from: ChosenFrom | None = None
+    sample: CustomerSample | None = None
     reasons_by: str | None = None
     imported: Imported | None = None
 

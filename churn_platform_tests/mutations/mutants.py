@@ -42,6 +42,7 @@ CLAIMED = (
     "reports/test_monthly_questions.py::test_a_number_is_claimed_only_where_the_interval_leaves_out_0",
 )
 CANDIDATE, DATASET = ("training/test_candidate.py",), ("features/test_training_dataset.py",)
+DRAW = ("features/test_customer_draw.py",)
 
 REPORT_MAIL = ("reports/test_report_mail.py",)
 REPORT_ERASURE = ("maintenance/test_erasure_of_reports.py",)
@@ -159,6 +160,22 @@ MUTANTS = (
            "in_holdout(frame[contract.entity.column], policy.salt + str(window.training[-1]),", DATASET),
     Mutant("the salt forgotten", "features/training_dataset.py",
            "hashes = key_hashes(entities, salt)", "hashes = key_hashes(entities)", DATASET),
+    # the sample
+    Mutant("rows are drawn, not customers", "features/customer_draw.py",
+           "policy.salt + SECOND_SALT)", "policy.salt + SECOND_SALT + str(len(keys)))",
+           only(DRAW, "test_all_months_of_a_customer_come_or_go_together")),
+    Mutant("the holdout is drawn by the training months", "features/customer_draw.py",
+           "        if month in self.window.holdout:\n", "        if month in self.window.training:\n",
+           only(DRAW, "test_the_holdout_is_drawn_by_its_own_months_alone")),
+    Mutant("a customer too many is drawn", "features/customer_draw.py",
+           "hashes < self._hashes.max()", "hashes <= self._hashes.max()",
+           only(DRAW, "test_the_churn_rate_of_the_sample_is_that_of_all_within_chance")),
+    Mutant("the limit forgets the forward rows", "features/customer_draw.py",
+           " & self.forward.below_limit(hashes)", "",
+           only(DRAW, "test_no_part_has_more_rows_than_the_limit_and_one_more_customer_would_be_too_many")),
+    Mutant("weights of other customers", "contacts/labels.py",
+           "self.correction.of(np.flatnonzero(chosen))", "self.correction.of(np.arange(chosen.sum()))",
+           only(DRAW, "test_weights_stay_with_their_customers_and_rows_that_do_not_count_are_not_counted")),
     # scores
     Mutant("NaN passes as a probability", "promotion/evidence.py",
            "(~((scores >= 0) & (scores <= 1))).sum()", "((scores < 0) | (scores > 1)).sum()",
@@ -358,9 +375,9 @@ MUTANTS = (
     Mutant("the churn rate of the month counts all alike", "drift/measure.py",
            "_ChurnRate.of(current.labels, current.label_weights)", "_ChurnRate.of(current.labels, None)", READERS),
     Mutant("assigned customers train", "features/training_dataset.py",
-           "            chosen &= frame[WEIGHT] > 0\n", "", READERS),
+           "counts: Mask = weights > 0", "counts: Mask = weights >= 0", READERS),
     Mutant("customers contacted outside a plan train", "features/training_dataset.py",
-           "            chosen &= ~frame[OUTSIDE] | holdout\n", "", READERS),
+           "        counts &= ~outside\n", "        pass\n", READERS),
     Mutant("the backtest forgets the weights", "replay/backtest.py",
            "            found.labelled.weights,\n", "            None,\n", READERS),
     Mutant("the past forgets the weights", "replay/history.py",

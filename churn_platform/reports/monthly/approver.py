@@ -79,6 +79,8 @@ def _decided(facts: MonthFacts) -> Iterator[Sentence]:
         yield said("Nothing was decided yet.", facts.sources)
     for made in facts.decisions[:MOST_DECISIONS]:
         yield _decision(made)
+        if made.decision.sample is not None:
+            yield quoted(made.decision.sample.sentence, made.sources)
     more = len(facts.decisions) - MOST_DECISIONS
     if more > 0:
         noun = "decision" if more == 1 else "decisions"
