@@ -95,6 +95,9 @@ if TYPE_CHECKING:
 class Services(Home):
     """The stores and services of one home. Building it reads nothing and writes nothing."""
 
+    lake_copies: Path | None = None
+    """Where files of a lake that has a place are fetched to; None for the home."""
+
     @property
     def contract_path(self) -> Path:
         """The contract in use: `CHURN_CONTRACT`, else the home's, else the one of the package."""
@@ -113,9 +116,10 @@ class Services(Home):
     @cached_property
     def lake(self) -> Lake:
         """Published snapshots."""
+        folder = self.folder / "lake"
         uri = self.lake_uri
-        place = Place(uri) if uri else None
-        return Lake(self.folder / "lake", self.version_contracts.reading, place)
+        place = Place(uri, folder, self.lake_copies) if uri else None
+        return Lake(folder, self.version_contracts.reading, place)
 
     @cached_property
     def ingestion(self) -> Ingestion:

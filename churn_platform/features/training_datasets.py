@@ -26,7 +26,7 @@ from churn_platform.features.training_dataset import (
     assemble,
 )
 from churn_platform.lake.lake import Lake, View, view_digests
-from churn_platform.lake.place import LakeFile
+from churn_platform.lake.lake_file import LakeFile
 from churn_platform.lake.records import Records
 from churn_platform.lake.tables import canonical_dtypes
 from churn_platform.lake.window import Months, Window

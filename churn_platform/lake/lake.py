@@ -35,8 +35,9 @@ from churn_platform.lake.deliveries import (
     quarantines_of,
     write_quarantines,
 )
+from churn_platform.lake.lake_file import LakeFile
 from churn_platform.lake.month_comparison import MonthComparison
-from churn_platform.lake.place import LakeFile, Place
+from churn_platform.lake.place import Place
 from churn_platform.lake.tables import with_missing
 from churn_platform.lake.window import Classes
 
@@ -73,7 +74,10 @@ class Lake:
 
     def file(self, entry: TableEntry) -> LakeFile:
         """The file of a table."""
-        return LakeFile(entry, self.folder / entry.file, self.place)
+        local = self.folder / entry.file
+        if self.place is not None:
+            local = self.place.copy_of(local, entry)
+        return LakeFile(entry, local, self.place)
 
     def path(self, entry: TableEntry) -> Path:
         """The file of a table on this disk; see `LakeFile.path`."""

@@ -4,7 +4,9 @@ An object is named by its content and never changes, so a write that is repeated
 nothing. What it means is in the manifests, which stay in the home.
 """
 
+import json
 import re
+import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,36 +17,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from churn_platform.base.errors import IntegrityError, LakeUnreachable, StoreDown, UsageError
-from churn_platform.base.files import replacing, sha256_file
+from churn_platform.base.files import read_json, replacing, sha256_file, write_json
 from churn_platform.base.settings import environment_of
 from churn_platform.lake.deliveries import TableEntry
+from churn_platform.lake.place_uri import EXAMPLE, why_not_a_place
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from pyarrow.fs import FileSystem
 
-EXAMPLE = "s3://bucket/prefix"
-OF_AZURE = frozenset({"enable_tls", "credential_kind", "tenant_id", "client_id"})
-OPTIONS: Mapping[str, frozenset[str]] = {
-    "s3": frozenset({"endpoint_override", "region", "scheme"}),
-    "gs": frozenset({"endpoint_override", "scheme", "project_id", "retry_limit_seconds"}),
-    "abfs": OF_AZURE,
-    "abfss": OF_AZURE,
-    "file": frozenset(),
-}
-"""Scheme -> what the query of its URI may name. None of it is a secret."""
-HOSTS: Mapping[str, str] = {
-    "s3": r"[\w.-]+",
-    "gs": r"(anonymous@)?[\w.-]+",
-    "abfs": r"([\w$-]+@)?[\w.-]+(:\d+)?",
-    "abfss": r"([\w$-]+@)?[\w.-]+(:\d+)?",
-    "file": "",
-}
-"""Scheme -> what stands between `//` and the path: no login fits."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Other S3 clients read their server from these variables; Arrow does not."""
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+HOMES = ".homes"
+"""Below the prefix: a note of each home that puts files there. No table has such a name."""
+USER_FILE = "place_user.json"
+"""In the folder of the lake: the name by which the home is noted at its place."""
 CHUNK = 16 * 2**20
 """Bytes of one request when a file is read."""
 DENIED = re.compile("ACCESS_DENIED|PERMISSION_DENIED|403")
@@ -80,9 +69,17 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Place:
-    """A prefix on object storage, or a folder, as a URI. Building it connects to nothing."""
+    """A prefix on object storage, or a folder, as a URI. Building it connects to nothing.
+
+    Attributes:
+        uri: the URI.
+        lake: the folder of the lake that keeps its files here; None to leave no note of it.
+        copies: where files are fetched to; None for the folder of the lake.
+    """
 
     uri: str
+    lake: Path | None = None
+    copies: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the form.
@@ -128,9 +125,59 @@ class Place:
         Raises:
             LakeUnreachable: the store does not answer.
         """
-        name = object_name(entry.file, entry.sha256)
+        self.put_file(source, entry.file, entry.sha256)
+
+    def put_file(self, source: Path, file: str, sha256: str) -> None:
+        """Copy a file of the disk here under the name of a file of the lake, unless it is here.
+
+        Raises:
+            LakeUnreachable: the store does not answer.
+        """
+        name = object_name(file, sha256)
         if self._size(name) != source.stat().st_size:
+            self.join()
             self._upload(source, name)
+
+    def join(self) -> None:
+        """Note that the home keeps files here, so no other home deletes them.
+
+        Raises:
+            LakeUnreachable: the store does not answer.
+        """
+        if self.lake is not None and self._size(self._note) is None:
+            self._upload(self.lake / USER_FILE, self._note)
+
+    def leave(self) -> None:
+        """Delete the note of the home.
+
+        Raises:
+            LakeUnreachable: the store does not answer.
+        """
+        if self.lake is not None:
+            self.delete_object(self._note)
+
+    def other_homes(self) -> dict[str, str]:
+        """The notes of other homes that keep files here: URI of the note -> folder of the home.
+
+        Raises:
+            LakeUnreachable: the store does not answer.
+        """
+        notes = {name for name in self._listed(HOMES) if name.endswith(".json")}
+        if self.lake is not None and (self.lake / USER_FILE).exists():
+            notes.discard(self._note)
+        return {f"{self.uri}/{name}": self._folder_in(name) for name in sorted(notes)}
+
+    def check_writable(self) -> None:
+        """Write an object and delete it, for a home.
+
+        Raises:
+            LakeUnreachable: the store does not answer, or does not allow it.
+        """
+        if self.lake is None:
+            return
+        probe = f"{self._note}.probe"
+        self._upload(self.lake / USER_FILE, probe)
+        self.delete_object(probe)
 
     def fetch(self, entry: TableEntry, target: Path) -> None:
         """Copy the object of a file to the disk, atomically.
@@ -155,21 +202,40 @@ class Place:
         Raises:
             LakeUnreachable: the store does not answer.
         """
-        with self._answering():
-            try:
-                self._system.delete_file(self._path(object_name(file, sha256)))
-            except FileNotFoundError:
-                self._require_root(self._system)
+        self.delete_object(object_name(file, sha256))
 
-    def objects(self) -> dict[str, StoredObject]:
-        """Name -> object, of everything below the prefix.
+    def delete_object(self, name: str) -> None:
+        """Delete an object by its name; one that is gone is deleted.
 
         Raises:
             LakeUnreachable: the store does not answer.
         """
+        with self._answering():
+            try:
+                self._system.delete_file(self._path(name))
+            except FileNotFoundError:
+                self._require_root(self._system)
+
+    def copy_of(self, local: Path, entry: TableEntry) -> Path:
+        """Where the file is on this disk: `local` in the lake's folder, or a copy elsewhere."""
+        if self.copies is None or local.exists():
+            return local
+        return self.copies / object_name(entry.file, entry.sha256)
+
+    def objects(self) -> dict[str, StoredObject]:
+        """Name -> object, of everything below the prefix but the notes of homes.
+
+        Raises:
+            LakeUnreachable: the store does not answer.
+        """
+        listed = self._listed()
+        return {name: one for name, one in listed.items() if not name.startswith(f"{HOMES}/")}
+
+    def _listed(self, below: str = "") -> dict[str, StoredObject]:
         from pyarrow.fs import FileSelector, FileType
 
-        selector = FileSelector(self._root, recursive=True, allow_not_found=True)
+        folder = self._path(below) if below else self._root
+        selector = FileSelector(folder, recursive=True, allow_not_found=True)
         with self._answering():
             listed = self._system.get_file_info(selector)
         found = {}
@@ -192,6 +258,24 @@ class Place:
             return []
         held = self.objects()
         return [one for one in entries if object_name(one.file, one.sha256) not in held]
+
+    def _folder_in(self, note: str) -> str:
+        """The folder of the home that left a note."""
+        with self._answering(), self._system.open_input_stream(self._path(note)) as stream:
+            content = stream.read()
+        try:
+            return str(json.loads(content)["home"])
+        except (ValueError, LookupError, TypeError):
+            return "an unknown folder"
+
+    @cached_property
+    def _note(self) -> str:
+        """The object that notes the home. A home that is restored elsewhere gets another name."""
+        assert self.lake is not None  # noqa: S101 - only a home has a note
+        file = self.lake / USER_FILE
+        if not file.exists():
+            write_json(file, {"name": secrets.token_hex(8), "home": str(self.lake.parent)})
+        return f"{HOMES}/{read_json(file)['name']}.json"
 
     def _upload(self, source: Path, name: str) -> None:
         path = self._path(name)
@@ -287,62 +371,6 @@ class Place:
                 " published stays as it is. Check its address, its bucket and the login, or run"
                 " this again when it answers."
             ) from None
-
-
-@dataclass(frozen=True)
-class LakeFile:
-    """One file of a lake.
-
-    Attributes:
-        entry: What its manifest says of it.
-        local: Where it is on this disk, if it is here.
-        place: Where it is besides; None if only here.
-    """
-
-    entry: TableEntry
-    local: Path
-    place: Place | None
-
-    @property
-    def path(self) -> Path:
-        """The file on this disk, fetched if it is only at the place."""
-        self.fetch()
-        return self.local
-
-    def fetch(self) -> None:
-        """Copy the file to this disk unless it is here.
-
-        Raises:
-            IntegrityError: the place has no such file, or another.
-            LakeUnreachable: the place does not answer.
-        """
-        if self.place is not None and not self.local.exists():
-            self.place.fetch(self.entry, self.local)
-
-
-def why_not_a_place(uri: str) -> str | None:
-    """What is wrong with the URI of a lake, None if nothing is.
-
-    The answer quotes no part of the URI.
-    """
-    try:
-        parts = urlsplit(uri)
-        given = set(parse_qs(parts.query, keep_blank_values=True))
-    except ValueError:
-        return "it is not a URI"
-    if parts.scheme not in OPTIONS or not uri.isprintable():
-        return f"it must begin with one of {', '.join(f'{one}://' for one in OPTIONS)}"
-    if not re.fullmatch(HOSTS[parts.scheme], parts.netloc):
-        return "between // and the path is something else than a bucket, or a login"
-    if not given <= OPTIONS[parts.scheme] or parts.fragment:
-        allowed = ", ".join(sorted(OPTIONS[parts.scheme])) or "nothing"
-        return f"after the path may stand {allowed}"
-    path = unquote(parts.path).rstrip("/")
-    if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
-        return "it needs a path, whose parts are neither empty nor dots"
-    if "@" in path:  # a secret key may contain slashes
-        return "there is a @ in its path, as after a login"
-    return None
 
 
 def object_name(file: str, sha256: str) -> str:

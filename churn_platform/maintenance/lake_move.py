@@ -2,15 +2,18 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from churn_platform.base.errors import IntegrityError
+from churn_platform.base.errors import IntegrityError, StoreDown
 from churn_platform.base.files import sha256_file
 from churn_platform.base.home import Home
 from churn_platform.base.text import counted
 from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.lake import Lake
-from churn_platform.lake.place import LakeFile, Place, object_name
+from churn_platform.lake.lake_file import LakeFile
+from churn_platform.lake.place import Place, object_name
+from churn_platform.lake.place_files import published_files
 from churn_platform.ledger.acts import LakeMoved
 from churn_platform.ledger.store import LedgerStore
 
@@ -74,7 +77,8 @@ class LakeMove:
             StoreDown: a place does not answer; the lake stays where it was.
             HomeBusy: a run holds the home.
         """
-        place = None if target == OWN_FOLDER else Place(target.rstrip("/"))
+        folder = self.home.folder / "lake"
+        place = None if target == OWN_FOLDER else Place(target.rstrip("/"), folder)
         with self.home.exclusive("`churn lake --move`"):
             self.finish()
             lake = self.lake()
@@ -83,12 +87,16 @@ class LakeMove:
                 return self.summary()
             if place is not None:
                 place.prepare()
+                place.join()
             for file in list(named_files(lake)):
                 _check(file)
                 if place is not None:
                     place.put(file.path, file.entry)
             self.home.name_lake("" if place is None else place.uri, secrets.token_hex(8), before)
             self.finish()
+            if lake.place is not None:
+                with suppress(StoreDown):  # the move is complete; a person can delete the note
+                    lake.place.leave()
         moved = Lake(lake.folder, lake.contract, place)
         return LakeMove(self.home, lambda: moved, self.ledger).summary()
 
@@ -138,13 +146,7 @@ class LakeMove:
 
 def named_files(lake: Lake) -> Iterator[LakeFile]:
     """Every file that a manifest names, once."""
-    seen = set[str]()
-    for month in lake.months():
-        for delivery in lake.deliveries(month):
-            for entry in delivery.tables.values():
-                if entry.file not in seen:
-                    seen.add(entry.file)
-                    yield lake.file(entry)
+    return (one.file for one in published_files(lake))
 
 
 def _check(file: LakeFile) -> None:

@@ -13,7 +13,8 @@ from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.files import sha256_file
 from churn_platform.lake import place as place_module
 from churn_platform.lake.deliveries import TableEntry
-from churn_platform.lake.place import HOSTS, OPTIONS, Place, object_name, why_not_a_place
+from churn_platform.lake.place import Place, object_name
+from churn_platform.lake.place_uri import HOSTS, OPTIONS, why_not_a_place
 from churn_platform_tests.small_business import open_home
 
 NAMES = ["visits", "my visits", "besøg", "50%", "a+b", "%20", "a=b&c", "x#y?z"]
