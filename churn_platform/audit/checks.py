@@ -1,4 +1,4 @@
-"""The checks of a home's files: decision records, releases, MLflow's files, records, the lake.
+"""The checks of a home's files: decision records, releases, MLflow's files, records.
 
 Reports, the prediction log and Dagster's history are not checked: nothing rests on them. A
 digest that an older receipt names may have been superseded: the erasure of a customer rewrites
@@ -12,21 +12,17 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from churn_platform.base.digests import digest_of
-from churn_platform.base.errors import ChurnError, IntegrityError, StoreDown
+from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.files import as_json, read_json, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.base.text import counted
 from churn_platform.experiments.assignment import CANARY, canary_keys
-from churn_platform.lake.arrow_tables import STAMPS, table_digest
-from churn_platform.lake.deliveries import TableEntry
-from churn_platform.lake.lake import Lake
 from churn_platform.lake.records import KINDS, OF_EVERY_MONTH, Records
 from churn_platform.ledger import receipts as ledger
 from churn_platform.ledger.erasures import current
-from churn_platform.ledger.receipts import DELIVERED, Anchor, Break, Receipt, version_of
+from churn_platform.ledger.receipts import Anchor, Break, Receipt, version_of
 from churn_platform.ledger.state import ProductionState
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.scoring.scoring import ScoresRecord
@@ -334,107 +330,3 @@ def _list_faults(csv: Path, recorded: str) -> Iterator[str]:
         yield f"{csv} is gone"
     elif csv.read_bytes() != pd.read_parquet(rows).to_csv(index=False).encode():
         yield f"{csv} has other rows than {rows.name}"
-
-
-def check_lake(lake: Lake, folder: Path, receipts: Sequence[Receipt]) -> Iterator[CheckResult]:
-    """Every manifest against the receipts of its drops, every file against its manifest; `folder`
-    is the home.
-    """
-    of_month: dict[str, list[Receipt]] = {}
-    for receipt in receipts:
-        if receipt.act in (*DELIVERED, "drop repeated"):
-            of_month.setdefault(receipt.subject, []).append(receipt)
-    months = {month.isoformat() for month in lake.months()}
-    faults = [
-        f"the manifest of {month} is gone from the lake; receipt {own[-1].sequence} published it"
-        for month, own in of_month.items()
-        if month not in months
-    ]
-    files = 0
-    for month in sorted(months):
-        as_of = dt.date.fromisoformat(month)
-        own = of_month.get(month, [])
-        try:
-            faults += _manifest_faults(lake, as_of, own, receipts)
-            for delivery in lake.deliveries(as_of):
-                for table, entry in delivery.tables.items():
-                    files += 1 + bool(entry.quarantine and entry.quarantine.file)
-                    faults += file_faults(lake, folder, as_of, table, entry)
-        except (IntegrityError, KeyError, TypeError) as error:  # a name was changed
-            path = lake.folder / "snapshots" / f"{month}.json"
-            faults.append(
-                f"{path} cannot be read as it was written ({error!r}): restore it from a backup"
-            )
-    yield from (broken("lake", fault) for fault in faults)
-    if not faults:
-        yield holds(
-            "lake",
-            f"{len(months)} months, {files} files match their manifests and receipts",
-            files,
-        )
-
-
-def _manifest_faults(
-    lake: Lake, as_of: dt.date, own: list[Receipt], receipts: Sequence[Receipt]
-) -> Iterator[str]:
-    path = lake.folder / "snapshots" / f"{as_of}.json"
-    published = {
-        (
-            current(receipts, r.evidence["snapshot"], r.sequence),
-            current(receipts, r.evidence["delivery"], r.sequence),
-        ): r
-        for r in own
-        if r.act in DELIVERED
-    }
-    deliveries = [delivery.record_digest for delivery in lake.deliveries(as_of)]
-    standing = list(zip(lake.snapshots(as_of), deliveries, strict=True))
-    for number, pair in enumerate(standing, start=1):
-        if pair not in published:
-            yield (
-                f"{path}: no receipt published delivery {number} as it is: it was changed, or a"
-                " run was cut off before its receipt (`churn run` writes it)"
-            )
-    for pair, receipt in published.items():
-        if pair not in standing:
-            yield (
-                f"{path}: what receipt {receipt.sequence} published is not in it: it was changed"
-                " or removed"
-            )
-    order = [standing.index(pair) for pair in published if pair in standing]
-    if order != sorted(order):
-        yield f"{path}: its deliveries are in another order than their receipts"
-    if lake.fingerprint(as_of) not in {
-        current(receipts, r.evidence.get("fingerprint"), r.sequence) for r in own
-    }:
-        yield (
-            f"{path}: no receipt names a drop of its fingerprint: a changed drop may have been"
-            " ignored"
-        )
-
-
-def file_faults(
-    lake: Lake, folder: Path, as_of: dt.date, table: str, entry: TableEntry
-) -> Iterator[str]:
-    """What is wrong with a table's file, and with the rows that were quarantined from it."""
-    path = lake.folder / entry.file
-    if not path.exists():
-        yield f"{path} is gone: {table} of {as_of}"
-    elif (found := sha256_file(path)) != entry.sha256:
-        yield (
-            f"{path} is not what was published: sha256 {found[:12]}, recorded {entry.sha256[:12]}"
-        )
-    elif (content := _content(path)) != entry.digest:
-        yield f"{path}: its content has the digest {content[:12]}, recorded {entry.digest[:12]}"
-    aside = entry.quarantine
-    if aside is not None and aside.file:
-        rows = folder / aside.file
-        if not rows.exists():
-            yield f"{rows} is gone: the quarantined rows of {table} of {as_of}"
-        elif digest_of(rows.read_text(encoding="utf-8")) != aside.digest:
-            yield f"{rows} is not what was quarantined"
-
-
-def _content(path: Path) -> str:
-    return table_digest(
-        pq.ParquetFile(path).read().drop_columns(list(STAMPS)).replace_schema_metadata(None)
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from churn_platform.audit.checks import file_faults
+from churn_platform.audit.lake_checks import file_faults
 from churn_platform.audit.reproduction import (
     Compared,
     changed_code,
@@ -18,7 +18,7 @@ from churn_platform.audit.reproduction import (
     compared,
     contract_as_then,
 )
-from churn_platform.base.errors import ContractError, DataError
+from churn_platform.base.errors import ContractError, DataError, IntegrityError
 from churn_platform.base.provenance import code_digest, made_with
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import counted
@@ -29,6 +29,7 @@ from churn_platform.features.feature_store import FeatureStore
 from churn_platform.features.training_datasets import join
 from churn_platform.lake.contract_history import recorded_contract
 from churn_platform.lake.lake import Lake, view_digests
+from churn_platform.lake.lake_file import LakeFile
 from churn_platform.lake.past import PastLake, manifests_of
 from churn_platform.lake.records import Records
 from churn_platform.lake.window import Window
@@ -209,9 +210,16 @@ class Reproduction:
         for table, files in view.items():
             for month in window.months:
                 if month in files:
-                    entry = files[month].entry
-                    changed += file_faults(lake, self.folder, month, table, entry)
+                    changed += _file_faults(files[month], self.folder, month, table)
         return changed
+
+
+def _file_faults(file: LakeFile, folder: Path, as_of: dt.date, table: str) -> list[str]:
+    try:
+        file.fetch()
+    except IntegrityError as error:
+        return [str(error)]
+    return list(file_faults(file, folder, as_of, table))
 
 
 def _why_never(version: int, card: ModelCard) -> str:

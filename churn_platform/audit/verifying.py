@@ -15,7 +15,6 @@ from churn_platform.audit.checks import (
     answering,
     broken,
     check_decisions,
-    check_lake,
     check_records,
     check_registry,
     check_releases,
@@ -32,6 +31,7 @@ from churn_platform.audit.experiments import (
     check_experiments,
     check_shadow_log,
 )
+from churn_platform.audit.lake_checks import LAKE, check_lake, check_place
 from churn_platform.base.errors import ChurnError, StoreDown
 from churn_platform.base.home import Home
 from churn_platform.base.library_errors import sentence_of
@@ -145,7 +145,7 @@ class Verification:
                 "contract": lambda: check_contracts(
                     self.contracts, self.registry, self.releases, chain.receipts
                 ),
-                "lake": lambda: check_lake(self.lake, self.home.folder, chain.receipts),
+                LAKE: lambda: check_lake(self.lake, self.home.folder, chain.receipts),
                 EVENT_TABLES: lambda: check_event_tables(self.lake, chain.receipts),
                 "records": lambda: check_records(self.records, self.home.reports, chain.receipts),
             }
@@ -153,6 +153,7 @@ class Verification:
             checks |= {
                 "decisions": lambda: _if_valid(chain, "decisions", decisions),
                 "releases": lambda: _if_valid(chain, "releases", releases),
+                LAKE: lambda: check_place(self.lake),
             }
         checks[CONTACT_PLANS] = contact_plans
         checks[EXPERIMENTS] = experiments

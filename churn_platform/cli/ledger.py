@@ -98,14 +98,20 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Verify the ledger, MLflow, the releases and the server; exit 1 on a fault."""
+    import tempfile
+    from pathlib import Path
+
     from churn_platform.audit.verifying import LEAST_DIGITS
 
     if anchor is not None and not re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},64}}", anchor):
         raise UsageError(
             f"--anchor needs at least the first {LEAST_DIGITS} digits of a receipt's digest."
         )
-    verification = open_home(home).verification
-    found = verification.summary(verification.verify(anchor, deep=deep)).as_json()
+    opened = open_home(home)
+    with tempfile.TemporaryDirectory() as folder:  # what is read leaves no copy in the home
+        opened.lake_copies = Path(folder)
+        verification = opened.verification
+        found = verification.summary(verification.verify(anchor, deep=deep)).as_json()
     if as_json:
         print_json(found)
     else:

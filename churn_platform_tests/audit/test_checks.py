@@ -6,7 +6,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from churn_platform.audit.checks import STAMPS, check_lake
+from churn_platform.audit.lake_checks import STAMPS, check_lake
 from churn_platform.base.files import sha256_file
 from churn_platform.ingestion.drop import open_drop
 from churn_platform.lake.arrow_tables import table_digest

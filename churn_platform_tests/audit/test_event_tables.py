@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from churn_platform.audit.checks import STAMPS, check_lake
 from churn_platform.audit.event_tables import check_event_tables
+from churn_platform.audit.lake_checks import STAMPS, check_lake
 from churn_platform.base.files import sha256_file
 from churn_platform.events.derived_changes import made_from_logs
 from churn_platform.lake.arrow_tables import table_digest

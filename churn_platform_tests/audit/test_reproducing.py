@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_platform.audit import reproducing
-from churn_platform.audit.checks import STAMPS
+from churn_platform.audit.lake_checks import STAMPS
 from churn_platform.base import provenance
 from churn_platform.base.errors import DataError, IntegrityError, UsageError
 from churn_platform.base.files import sha256_file

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from churn_platform.audit.checks import check_lake
 from churn_platform.audit.event_tables import check_event_tables
+from churn_platform.audit.lake_checks import check_lake
 from churn_platform_tests.logged_business import (
     MONTHS,
     NOW,
