@@ -202,6 +202,11 @@ ERROR_CODES = {
         "`CHURN_LAKE` does not name the place of this home's lake.",
         "Set or unset it. `churn lake --move` moves a lake.",
     ),
+    "LAKE_SHARED": ErrorCode(
+        "Another home keeps files at the place of this home's lake, so none may be deleted.",
+        "Give one of the two another place: `churn lake --move`. If that home no longer exists,"
+        " delete its note, which the message names.",
+    ),
     "LAKE_UNREACHABLE": ErrorCode(
         "The object store of the lake does not answer, or refuses this login.",
         "Check its address, its bucket and the login in the environment. `churn doctor` tries it.",

@@ -31,6 +31,7 @@ from churn_platform.contacts.labels import CorrectedLabels
 from churn_platform.contract.model import Contract
 from churn_platform.features.feast_repository import APPLIED, COPIED
 from churn_platform.features.online.upkeep import columns_of, overwriting
+from churn_platform.lake.place import Place
 from churn_platform.lake.records import Records
 from churn_platform.ledger.acts import CustomerForgotten
 from churn_platform.ledger.erasures import names, salted, told
@@ -39,9 +40,9 @@ from churn_platform.maintenance.erasure_plan import (
     ErasurePlan,
     FileChange,
     StagedFiles,
-    check_writable,
-    dagster_databases,
 )
+from churn_platform.maintenance.place_upkeep import prepare_erasure, put_changed
+from churn_platform.maintenance.write_access import check_writable, dagster_databases
 from churn_platform.promotion.promotions import signed
 from churn_platform.reports.monthly.making import MonthlyReports
 from churn_platform.training.candidate import ENTITIES
@@ -101,6 +102,8 @@ class Erasure:
             UsageError: the customer is unknown, the key cannot be one, the ledger cannot record
                 `by` or `reason`, or a folder cannot be written; nothing was erased.
             IntegrityError: a file of the lake or the ledger was changed; nothing was erased.
+            StoreDown: the place of the lake does not answer; nothing was erased, or the next
+                command completes it.
             HomeBusy: a run holds the home.
         """
         key = self._key(user)
@@ -128,6 +131,14 @@ class Erasure:
 
     def plan(self, key: str | int, by: str, reason: str) -> ErasurePlan:
         """Prepare all new files; after this, nothing may prevent the erasure."""
+        lake = self.labels.lake
+        place = lake.place
+        unnamed: list[str] = []
+        for path in sorted(lake.folder.rglob(".*.tmp")):  # of a killed process, not searched
+            if path.is_file():
+                path.unlink()
+        if place is not None:
+            unnamed = prepare_erasure(lake, place, self.ledger.receipts())
         staged = StagedFiles(
             self.home,
             self.contract,
@@ -155,6 +166,9 @@ class Erasure:
             versions=versions,
             unknown=unknown,
             unread=staged.unread,
+            place="" if place is None else place.uri,
+            objects={} if place is None else staged.lake_files,
+            unnamed=[name for name in unnamed if name not in staged.new_objects],
         )
         check_writable(self.home, self.ledger.file, staged.files)
         anchor = self.ledger.anchor()
@@ -171,7 +185,16 @@ class Erasure:
 
     def carry_out(self, plan: ErasurePlan) -> Erased:
         """Carry out a plan; finished parts are skipped."""
+        place = Place(plan.place, self.labels.lake.folder) if plan.place else None
+        if place is not None:  # before a manifest names them
+            new = self.folder / FILES / "lake"
+            put_changed(place, plan.objects, (new, self.labels.lake.folder))
         changed = [name for name, change in plan.files.items() if not self._replace(name, change)]
+        if place is not None:
+            for file, change in plan.objects.items():
+                place.delete(file, change.before)
+            for name in plan.unnamed:
+                place.delete_object(name)
         self.delete_online_rows(plan.key)
         for database in dagster_databases(self.home):
             _erase_from_history(database, plan.key)

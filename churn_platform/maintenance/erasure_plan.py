@@ -3,9 +3,7 @@
 import datetime as dt
 import json
 import os
-import stat
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from churn_platform.base.digests import digest_of, frame_digest, readable
-from churn_platform.base.errors import IntegrityError, UsageError
+from churn_platform.base.errors import IntegrityError
 from churn_platform.base.files import fsync_file, read_json, sha256_file
 from churn_platform.base.home import Home
 from churn_platform.contacts.labels import CorrectedLabels
@@ -32,6 +30,7 @@ from churn_platform.ingestion.drop import open_drop
 from churn_platform.ingestion.worked_list import EXCEL
 from churn_platform.lake.arrow_tables import STAMPS, table_digest
 from churn_platform.lake.lake import Lake
+from churn_platform.lake.place import object_name
 from churn_platform.lake.records import DIGESTS, Records
 from churn_platform.lake.window import inputs_digest
 from churn_platform.ledger.erasures import contacts_left, following, remapped, untold
@@ -76,56 +75,12 @@ class ErasurePlan(BaseModel):
     versions: list[int]
     unknown: list[int]
     unread: list[str]
-
-
-def dagster_databases(home: Home) -> list[Path]:
-    """Dagster's databases; they show top rows and examples of faults with each run."""
-    return sorted((home.folder / "dagster").rglob("*.db"))
-
-
-def check_writable(home: Home, ledger_file: Path, files: Iterable[str]) -> None:
-    """Check before anything changes that every file and store can be written.
-
-    Args:
-        home: the home.
-        ledger_file: the file of the ledger.
-        files: paths in the home of the files to replace.
-
-    Raises:
-        UsageError: a folder or a store cannot be written.
-    """
-    targets = [(home.folder / name).resolve() for name in files]
-    online = home.folder / "feast" / "online_store.db"
-    stores = [store for store in (ledger_file, online, *dagster_databases(home)) if store.exists()]
-    for folder in sorted({home.folder, *(path.parent for path in (*targets, *stores))}):
-        _require(folder, may=_access(folder, os.W_OK | os.X_OK))
-    for store in stores:
-        _require(store, may=_access(store, os.W_OK))
-    for target in targets:
-        _require(target, may=not _kept_by_others(target))
-
-
-def _access(path: Path, mode: int) -> bool:
-    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _kept_by_others(file: Path) -> bool:
-    """Whether a sticky folder lets only other users replace the file."""
-    folder = file.parent.stat()
-    owners = (0, folder.st_uid, file.stat().st_uid)
-    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in owners
-
-
-def _require(path: Path, *, may: bool) -> None:
-    if may:
-        return
-    found = path.stat()
-    raise UsageError(
-        f"{path} cannot be changed by user {os.geteuid()} (its owner is {found.st_uid}, its"
-        f" mode {stat.filemode(found.st_mode)}). No data was deleted. Give write access, or run"
-        " this as the owner.",
-        code="FILE_DENIED",
-    )
+    place: str = ""
+    """The URI of the lake's place; empty where its files are only in the home."""
+    objects: dict[str, FileChange] = {}
+    """File of the lake -> its change, where the lake has a place."""
+    unnamed: list[str] = []
+    """Objects at the place that no manifest names; they are deleted."""
 
 
 class StagedFiles:
@@ -155,6 +110,8 @@ class StagedFiles:
         """Top folder -> rows deleted."""
         self.unread: list[str] = []
         """Files of rows that cannot be read, so the customer may be in them."""
+        self.lake_files: dict[str, FileChange] = {}
+        """File that a manifest names -> its change."""
 
     def prepare(self, value: str | int) -> None:
         """Write every file that changes when the customer with this key is erased.
@@ -198,6 +155,11 @@ class StagedFiles:
         if relative.as_posix() in self.files:
             return self.folder / relative
         return None
+
+    @property
+    def new_objects(self) -> set[str]:
+        """The names of the new files at the place of the lake."""
+        return {object_name(file, change.after) for file, change in self.lake_files.items()}
 
     def _tables(self, key: Key) -> None:
         """Every CSV and Parquet file of the home with a row of the customer."""
@@ -301,6 +263,8 @@ class StagedFiles:
             if entry["digest"] not in self.digests:
                 _check_unchanged(path, entry["digest"], _lake_digest(path))
                 self._follow(entry["digest"], _lake_digest(after))
+            relative = path.relative_to(self.home.folder).as_posix()
+            self.lake_files[entry["file"]] = self.files[relative]
             entry["rows"] = pq.read_metadata(after).num_rows
             if table == self.contract.label_table:
                 column = self.contract.label.at(as_of).column
