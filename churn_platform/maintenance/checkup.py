@@ -21,6 +21,7 @@ from churn_platform.contract.model import Contract
 from churn_platform.events.derived_tables import DerivedTables
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.lake import Lake
+from churn_platform.lake.place_files import PlaceListing, missing_files
 from churn_platform.ledger.store import LedgerStore
 from churn_platform.maintenance import erasure
 from churn_platform.scoring.contact_planning import ContactPlanning
@@ -67,6 +68,7 @@ class Checkup:
             "contract": self._contract,
             "drops": self._drops,
             "lake": self._lake,
+            "lake place": self._lake_place,
             "forgetting": self._erasure,
             "ledger": self._ledger,
             "contact plans": self._contact_plans,
@@ -154,13 +156,7 @@ class Checkup:
     def _lake(self) -> Iterator[Check]:
         lake = self.lake()
         months = lake.months()
-        lost = [
-            f"{month} {table}"
-            for month in months
-            for delivery in lake.deliveries(month)
-            for table, entry in delivery.tables.items()
-            if not (lake.folder / entry.file).exists()
-        ]
+        lost = [f"{one.as_of} {one.table}" for one in missing_files(lake)]
         if lost:
             yield _check(
                 "lake",
@@ -171,6 +167,32 @@ class Checkup:
         else:
             yield _check("lake", "ok", f"{len(months)} months", "")
             yield from self._event_tables(lake)
+
+    def _lake_place(self) -> Iterator[Check]:
+        if not self.home.lake_uri:  # needs no contract
+            return
+        lake = self.lake()
+        place = lake.place
+        if place is None:
+            return
+        listing = PlaceListing.of(lake, place)
+        here = [one for one in listing.files if one.file.local.exists()]
+        files = counted(len(listing.files), "file")
+        said = f"{place.uri}: {files}, {len(here)} of them on this disk, too"
+        yield _check("lake place", "ok", said, "")
+        if others := place.other_homes():
+            folders = ", ".join(others.values())
+            found = f"{folders} keeps files there, too: neither home can forget a customer"
+            remedy = "`churn lake --move`, or delete the note of a home that is gone: "
+            yield _check("lake place", "warn", found, remedy + ", ".join(others))
+        if unnamed := listing.unnamed:
+            size = sum(one.size for one in unnamed) / 1e6
+            found = f"{counted(len(unnamed), 'object')} that no manifest names ({size:,.1f} MB)"
+            remedy = "`churn doctor --fix` deletes those older than a day"
+            yield _check("lake place", "warn", found, remedy)
+        if lacking := [one for one in here if not listing.is_complete(one)]:
+            found = f"{counted(len(lacking), 'file')} only on this disk: {lacking[0].object_name}"
+            yield _check("lake place", "error", found, "run `churn doctor --fix`")
 
     def _event_tables(self, lake: Lake) -> Iterator[Check]:
         if not lake.contract.logs:

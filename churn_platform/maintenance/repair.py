@@ -25,6 +25,7 @@ from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.ingestion.delivered_file import suffix_of
 from churn_platform.ingestion.drop import INCOMING
 from churn_platform.lake.lake import Lake
+from churn_platform.lake.place_files import missing_files
 from churn_platform.lake.records import KINDS, Records
 from churn_platform.ledger.acts import Recovered
 from churn_platform.ledger.erasures import current
@@ -33,6 +34,7 @@ from churn_platform.ledger.version_acts import ReleasePublished, done_of
 from churn_platform.maintenance.erasure import Erasure
 from churn_platform.maintenance.lake_move import LakeMove
 from churn_platform.maintenance.mlflow_move import MlflowMove
+from churn_platform.maintenance.place_upkeep import repaired
 from churn_platform.promotion.promotions import Promotions, lost_version
 from churn_platform.promotion.publishing import ReleasePublisher
 from churn_platform.reports.monthly.making import KIND as REPORT
@@ -101,7 +103,7 @@ class Repairs:
             ("contact plan", self._contact_plans),
             ("record", self._derived_records),
             ("monthly report", self._monthly_reports),
-            ("lake", self._missing_files),
+            ("lake", self._lake_files),
         )
         with self.home.exclusive("`churn doctor --fix`"):
             if broken := self.ledger.verify():
@@ -429,14 +431,17 @@ class Repairs:
             self._record(month.isoformat(), says, record=REPORT)
             yield Repair("monthly report", done=True, says=says)
 
-    def _missing_files(self) -> Iterator[Repair]:
+    def _lake_files(self) -> Iterator[Repair]:
         lake = self.lake()
-        for month in lake.months():
-            for delivery in lake.deliveries(month):
-                for table, entry in delivery.tables.items():
-                    if not (lake.folder / entry.file).exists():
-                        says = f"{entry.file} ({table} of {month}) is missing. {RESTORE}"
-                        yield Repair("lake", done=False, says=says)
+        if lake.place is not None:
+            now = dt.datetime.now(dt.UTC)
+            for one in repaired(lake, lake.place, self.ledger.receipts(), now):
+                if one.done:
+                    self._record("lake", one.says)
+                yield Repair("lake", done=one.done, says=one.says)
+        for lost in missing_files(lake):
+            file = f"{lost.file.entry.file} ({lost.table} of {lost.as_of})"
+            yield Repair("lake", done=False, says=f"{file} is missing. {RESTORE}")
 
     def _record(self, subject: str, reason: str, **evidence: Any) -> None:  # noqa: ANN401 - the act checks it
         self.ledger.append(Recovered(subject=subject, reason=reason[:2000], **evidence))
