@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from churn_platform.base.text import counted
 from churn_platform.cli.base import (
     HomeOption,
     JsonOption,
@@ -30,6 +31,7 @@ def backup(
 ) -> None:
     """Write the complete home to one file, with a digest of every file."""
     from churn_platform.cli.progress import BytesProgress
+    from churn_platform.lake.place_files import published_files
     from churn_platform.maintenance.backup import contents
 
     opened = open_home(home)
@@ -38,8 +40,11 @@ def backup(
     total = sum(path.stat().st_size for path in contents(opened.folder).values())
     with BytesProgress(f"Backing up {opened.folder}", total, quiet=as_json) as told:
         made = opened.backup.write(file, told)
+    place = opened.lake_uri
+    away = sum(not one.file.local.exists() for one in published_files(opened.lake)) if place else 0
     if as_json:
-        print_json({"file": str(file), **_figures(made)})
+        at_place = {"lake": place, "only_at_lake": away} if place else {}
+        print_json({"file": str(file), **_figures(made), **at_place})
         return
     size = made.size / 1e6
     packed = file.expanduser().stat().st_size / 1e6
@@ -50,6 +55,11 @@ def backup(
     )
     if outside := _contract_outside(opened):
         typer.echo(f"The contract in use is outside the home and not in the backup: {outside}")
+    if place:
+        typer.echo(
+            f"{counted(away, 'file')} of the lake are only at {place} and not in the backup. The"
+            " backup needs that place: protect it with the tools of its store."
+        )
     typer.echo(f"Restore it: churn restore {file} --home NEW")
 
 
@@ -70,14 +80,21 @@ def restore(
         total = said.size
     with BytesProgress(f"Restoring {new.folder}", total, quiet=as_json) as told:
         made = new.backup.restore(file, told)
+    place = new.lake_uri
     if as_json:
-        print_json({"home": str(new.folder), **_figures(made)})
+        at_place = {"lake": place} if place else {}
+        print_json({"home": str(new.folder), **_figures(made), **at_place})
         return
     typer.echo(
         f"{new.folder} is the home of {made.made_at[:19]} again: {len(made.files):,} files, the"
         f" ledger's {made.receipts:,} receipts and every release as recorded;"
         f" {time.monotonic() - begun:.1f} s."
     )
+    if place:
+        typer.echo(
+            f"Its lake is at {place}. If the first home still exists, give one of the two a place"
+            " of its own: churn lake --move PLACE"
+        )
     typer.echo("Next: `churn status`, `churn run`.")
 
 
@@ -120,8 +137,9 @@ def forget(
 
     opened = open_home(home)
     found = opened.erasure.erase(user, by, reason)
+    place = opened.lake_uri
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | ({"lake": place} if place else {}))
         return
     where = ", ".join(f"{place} {count:,}" for place, count in found.rows.items())
     typer.echo(f"Erased ({found.subject} in the ledger). Rows deleted: {where or 'none'}.")
@@ -137,6 +155,12 @@ def forget(
         if listed:
             typer.echo(f"{what}: {', '.join(listed)}.")
     typer.echo("Earlier backups still contain the customer. So does the source of the drops.")
+    if place:
+        typer.echo(
+            f"The objects with the customer are deleted at {place}. A bucket with versioning or"
+            " replication keeps old versions until its own rules delete them. Earlier backups name"
+            " the deleted objects: make a new backup now."
+        )
 
 
 def fixed(home: "Services", *, quiet: bool) -> list[dict[str, object]]:

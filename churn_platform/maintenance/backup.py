@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from churn_platform.base.errors import IntegrityError, UsageError
 from churn_platform.base.files import fsync_file, fsync_folder, sha256_file
-from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT, Home
+from churn_platform.base.home import FOLDERS, HOLDER, LAYOUT, LAYOUT_WITH_PLACE, Home
 from churn_platform.experiments.registered import Experiments
+from churn_platform.lake.place import USER_FILE
 from churn_platform.ledger.acts import HomeRestored
 from churn_platform.ledger.receipts import Sha256, first_fault
 from churn_platform.ledger.store import LedgerStore
@@ -27,6 +28,7 @@ from churn_platform.training.mlflow_server import relocate
 from churn_platform.training.releases import Releases
 
 FORMAT = 1
+LAYOUTS = (LAYOUT, LAYOUT_WITH_PLACE)
 MANIFEST = "manifest.json"
 INSIDE = "home/"
 PACKED = frozenset({".parquet", ".png", ".gz", ".zip"})
@@ -138,7 +140,8 @@ class Backup:
         no home without them. Shadows go on; a canary ends, because its servers are elsewhere.
 
         Raises:
-            UsageError: there is a home already, no such backup, or no room.
+            UsageError: there is a home already, no such backup, no room, or `CHURN_LAKE`
+                names another place than the home has.
             IntegrityError: the backup or the home in it is damaged.
         """
         place = free_place(self.home.folder)
@@ -157,6 +160,8 @@ class Backup:
                     on_file(name, entry.size)
             unpacked = self.elsewhere(staging)
             unpacked.verify(manifest)
+            if unpacked.home.lake_uri:  # there it is another home than the first
+                (staging / "lake" / USER_FILE).unlink(missing_ok=True)
             relocate(staging / "mlflow.db", place / "artifacts")
             unpacked.ledger.append(
                 HomeRestored(
@@ -211,7 +216,7 @@ class Backup:
                 on_file(name, files[name].size)
             manifest = Archive(
                 format=FORMAT,
-                layout=LAYOUT,
+                layout=LAYOUT_WITH_PLACE if self.home.lake_uri else LAYOUT,
                 home=str(self.home.folder),
                 made_at=self.home.now().isoformat(),
                 receipts=0 if head is None else head.sequence,
@@ -390,10 +395,11 @@ def _read_manifest(archive: zipfile.ZipFile, file: Path) -> Archive:
             f"{file} is not a backup of a home: its {MANIFEST} has {first_fault(error)}.",
             code="BACKUP_DAMAGED",
         ) from None
-    if (manifest.format, manifest.layout) != (FORMAT, LAYOUT):
+    if manifest.format != FORMAT or manifest.layout not in LAYOUTS:
         raise IntegrityError(
             f"{file} has format {manifest.format} and layout {manifest.layout}. This version knows"
-            f" format {FORMAT} and layout {LAYOUT}. Restore it with the version that made it.",
+            f" format {FORMAT} and layouts {LAYOUT} and {LAYOUT_WITH_PLACE}. Restore it with the"
+            " version that made it.",
             code="BACKUP_DAMAGED",
         )
     if outside := [name for name in manifest.files if not _inside(name)]:

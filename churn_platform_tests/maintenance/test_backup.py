@@ -12,9 +12,11 @@ import zipfile
 
 import filelock
 import pytest
+from typer.testing import CliRunner
 
 from churn_platform.base.errors import HomeBusy, IntegrityError, UsageError
 from churn_platform.base.files import sha256_file
+from churn_platform.cli.app import app
 from churn_platform.maintenance.backup import (
     INSIDE,
     MANIFEST,
@@ -24,6 +26,7 @@ from churn_platform.maintenance.backup import (
     copy_checked,
     opened,
 )
+from churn_platform_tests.placed_homes import cleared, copies, placed
 from churn_platform_tests.small_business import (
     FEBRUARY,
     candidate,
@@ -32,6 +35,7 @@ from churn_platform_tests.small_business import (
     monthly,
     open_home,
 )
+from churn_platform_tests.system.trusted_home import verification
 
 MODEL = "releases/1/model.skops"
 
@@ -193,7 +197,7 @@ def added(name, *, listed):
 
 
 def later(manifest, members):
-    manifest["layout"] = 2
+    manifest["layout"] = 3
 
 
 OUTSIDE = ["../outside", "/etc/outside", "a/../../outside", "..", ".", "", "a//b", "./a", "a\0b"]
@@ -204,7 +208,7 @@ OUTSIDE = ["../outside", "/etc/outside", "a/../../outside", "..", ".", "", "a//b
     [
         *((added(name, listed=True), "outside the home|does not contain what") for name in OUTSIDE),
         (added("releases/9/model.skops", listed=False), "releases/9/model"),
-        (later, "layout 2"),
+        (later, "layout 3"),
     ],
 )
 def test_an_archive_of_other_files_or_another_layout_is_refused(archive, change, fact):
@@ -319,3 +323,30 @@ def test_a_restore_that_is_killed_leaves_no_home_and_the_next_one_clears_up(arch
     open_home(tmp_path / "home").backup.restore(archive)
     assert names(tmp_path) == ["a.zip", "home"]
     assert json.loads((tmp_path / "home" / "home.json").read_text()) == {"layout": 1}
+
+
+def test_a_home_with_a_place_is_restored_to_it_and_is_another_user_of_it(january, tmp_path):
+    home = cleared(placed(january, tmp_path / "placed", tmp_path / "place"))
+    made = home.backup.write(tmp_path / "placed.zip")
+    assert made.layout == 2
+    assert not any(name.endswith("delivery-0001.parquet") for name in made.files)
+    new = open_home(tmp_path / "new")
+    new.backup.restore(tmp_path / "placed.zip")
+    new = open_home(new.folder)
+    assert new.lake_uri == home.lake_uri
+    assert verification(new, deep=True)["breaks"] == []
+    assert new.lake.place.other_homes() != {}  # the first one
+    new.lake.place.join()
+    assert list(home.lake.place.other_homes().values()) == [str(new.folder)]
+
+
+def test_a_backup_of_a_home_with_a_place_tells_what_it_needs(january, tmp_path):
+    home = placed(january, tmp_path / "placed", tmp_path / "place")
+    copies(home)[0].unlink()
+    archive = tmp_path / "placed.zip"
+    run = CliRunner().invoke(app, ["backup", str(archive), "--home", str(home.folder), "--json"])
+    told = json.loads(run.stdout)
+    assert (told["lake"], told["only_at_lake"]) == (home.lake_uri, 1)
+    new = str(tmp_path / "new")
+    run = CliRunner().invoke(app, ["restore", str(archive), "--home", new, "--json"])
+    assert json.loads(run.stdout)["lake"] == home.lake_uri
