@@ -61,9 +61,7 @@ def decision(
 def show_status(console: "Console", found: Mapping[str, Any]) -> None:
     """Print the state of a home on one screen."""
     console.print(f"[bold]{found['contract']}[/] in {found['home']}")
-    console.print(f"Months      {_span(found['months'])}")
-    for log in found.get("events", ()):
-        console.print(f"Events      {log['sentence']}", soft_wrap=True, markup=False)
+    show_lake(console, found)
     show_contract(console, found["contract_changes"])
     show_production(console, found)
     show_experiments(console, found)
@@ -103,6 +101,15 @@ def show_status(console: "Console", found: Mapping[str, Any]) -> None:
         )
     else:
         console.print(found["reason"])
+
+
+def show_lake(console: "Console", found: Mapping[str, Any]) -> None:
+    """Print where the lake is if not in the home, its months, and what its logs hold."""
+    if place := found.get("lake"):
+        console.print(f"Lake        {place}", soft_wrap=True, markup=False)
+    console.print(f"Months      {_span(found['months'])}")
+    for log in found.get("events", ()):
+        console.print(f"Events      {log['sentence']}", soft_wrap=True, markup=False)
 
 
 def show_production(console: "Console", found: Mapping[str, Any]) -> None:

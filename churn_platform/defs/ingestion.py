@@ -75,6 +75,7 @@ def _metadata(home: Services, publication: Publication) -> dict[str, object]:
         for one in deliveries
     ]
     compared = home.lake.compared(publication.as_of)
+    place = home.lake_uri
     change = "" if compared is None else compared.change_sentence
     return {
         "delivery": publication.kind,
@@ -86,6 +87,7 @@ def _metadata(home: Services, publication: Publication) -> dict[str, object]:
         "deliveries": markdown_table(["delivery", "arrived", "kind", "tables"], delivered),
         "dagster/row_count": max(publication.rows.values(), default=0),
         "digest": publication.digest,
+        **({"lake": place} if place else {}),
     }
 
 

@@ -2,7 +2,11 @@
 
 import html
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +244,16 @@ class OpenedHome:
 
         home = Services(self._settings)
         home.drop_digests.saves = False
+        if home.lake_uri:
+            home.lake_copies = self._fetched
         return home
+
+    @cached_property
+    def _fetched(self) -> Path:
+        """Copies of files that are only at the place of the lake; they go with this object."""
+        folder = Path(tempfile.mkdtemp(prefix="churn-lake-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def __repr__(self) -> str:
         return f"<home {str(self._settings.home)!r}>"

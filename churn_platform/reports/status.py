@@ -161,6 +161,7 @@ class Status:
         return HomeStatus(
             home=str(self.home.folder),
             contract=self.contract.name,
+            lake=self.home.lake_uri or None,
             contract_changes=contract_status(self.contract_history, self.ledger),
             months=[month.isoformat() for month in progress.published],
             production=self.production(),

@@ -103,6 +103,8 @@ class HomeStatus(Stored):
 
     home: str
     contract: str
+    lake: str | None = Field(None, exclude_if=lambda value: value is None)
+    """The URI where the lake keeps its files; absent where they are only in the home."""
     contract_changes: ContractStatus
     months: list[str]
     production: ProductionStatus | None

@@ -1,6 +1,7 @@
 """The Python API: what it returns is what the home recorded, and what is not there is one sentence."""
 
 import datetime as dt
+import gc
 import hashlib
 import json
 
@@ -12,6 +13,7 @@ import churn_platform as churn
 from churn_platform.features.training_dataset import row_weights
 from churn_platform.ledger.version_acts import VersionBlocked
 from churn_platform_tests.notebooks.asking import ask_everything
+from churn_platform_tests.placed_homes import cleared, placed
 from churn_platform_tests.small_business import FEBRUARY, JANUARY, MARCH
 
 
@@ -273,3 +275,20 @@ def test_a_damaged_home_is_shown_with_its_sentence(february_copy):
     assert "version 2, trained on 2024-02-29" in home._repr_html_()
     (february_copy.folder / "releases" / "production").write_text("{}")
     assert "version 2" not in home._repr_html_()
+
+
+def test_files_that_are_only_at_the_place_are_read_without_a_write_into_the_home(
+    february, tmp_path
+):
+    home = cleared(placed(february, tmp_path / "home", tmp_path / "place"))
+    before = sorted(home.folder.rglob("*"))
+    api = opened(home)
+    assert api.snapshot("members", JANUARY).equals(opened(february).snapshot("members", JANUARY))
+    assert api.features().equals(opened(february).features())
+    assert api.status()["lake"] == home.lake_uri
+    assert sorted(home.folder.rglob("*")) == before
+    fetched = api._fetched
+    assert len(list(fetched.rglob("*.parquet"))) >= 3
+    del api
+    gc.collect()
+    assert not fetched.exists()
