@@ -48,7 +48,7 @@ class ObjectServer:
         (self.folder / "data").mkdir(exist_ok=True)
         command = [
             str(Path(sysconfig.get_path("scripts")) / "weed"), "-v=0", "server", f"-dir={self.folder / 'data'}",
-            "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=64",
+            "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.electionTimeout=1s", "-master.resumeState=false", "-master.volumeSizeLimitMB=64",
             "-volume.max=20", "-volume.minFreeSpace=1MiB", f"-master.port={self.master}", f"-volume.port={self.volume}",
             "-filer", f"-filer.port={self.filer}", "-s3", f"-s3.port={self.port}", "-s3.port.iceberg=0",
             "-s3.port.lance=0", "-s3.autoCreateBucket=false", f"-s3.localSocket={self.folder / 's3.sock'}",

@@ -142,3 +142,24 @@ def test_a_month_whose_files_cannot_be_stored_is_not_published_and_the_next_try_
     place = Place(s3_uri)
     assert place.lacks(list(home.lake.entries(JANUARY).values())) == []
     assert len(place.objects()) == len(home.lake.entries(JANUARY))
+
+
+@pytest.mark.parametrize(
+    ("size", "written", "read"), [(100_000, ["PUT"], 1), (17_000_000, ["POST", "PUT", "POST"], 2)]
+)
+def test_the_number_of_requests_is_that_of_the_documentation(
+    proxy, s3_uri, tmp_path, size, written, read
+):
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(size))
+    entry = entry_of(source)
+    Place(s3_uri).put(source, entry)
+    assert proxy.asked[:2] == ["HEAD", "GET"]
+    parts = max(1, -(-size // 10_485_760))
+    assert sorted(proxy.asked[2:]) == sorted([*written, *["PUT"] * (parts - 1)])
+    proxy.asked.clear()
+    Place(s3_uri).put(source, entry)
+    assert proxy.asked == ["HEAD"]
+    proxy.asked.clear()
+    Place(s3_uri).fetch(entry, tmp_path / "copy")
+    assert proxy.asked == ["HEAD", *["GET"] * read]

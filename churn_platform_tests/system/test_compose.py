@@ -190,7 +190,7 @@ def test_only_the_proxy_can_be_reached_and_only_from_this_machine_unless_said_ot
     outside = {
         name for name, service in composed.services.items() if "outside" in service.said["networks"]
     }
-    assert outside == {"proxy", "dagster-code", "exporter", "grafana"}
+    assert outside == {"proxy", "dagster-code", "exporter", "grafana", "maintenance"}
 
 
 @pytest.mark.parametrize("name", services("others"))
