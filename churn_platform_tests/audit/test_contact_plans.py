@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from openpyxl import load_workbook
 
+from churn_platform.audit.contact_plans import PlanChecks
 from churn_platform.base.files import sha256_file
 from churn_platform.contacts.plan import ARM, CONTACT, PROBABILITY, UNTOUCHED, plan_digest
 from churn_platform.contacts.plans import KIND
@@ -31,9 +32,19 @@ def home(contacted_copy):
 
 
 def found(home, *states, deep=False):
-    """The results of the check of the plans with one of these states."""
+    """The results of the check of the plans, without the other checks, with one of these states."""
+    opened = open_home(home.folder)
+    checks = PlanChecks(opened.contact_planning, opened.ledger.receipts(), lambda: True)
+    results = [*checks.registered()]
+    if deep:
+        results += checks.drawn_again()
+    return [one for one in results if one.state in states]
+
+
+def verified(home, *, deep=False):
+    """What a complete verification finds in the plans: state and count of each result."""
     results = verification(home, deep=deep)["findings"]
-    return [one for one in results if one["check"] == CHECK and one["state"] in states]
+    return [(one["state"], one["count"]) for one in results if one["check"] == CHECK]
 
 
 def csv(home, as_of=MARCH):
@@ -78,14 +89,12 @@ def without_row(excel):
 
 
 def test_plans_hold_and_are_drawn_again_from_the_same_inputs(contacted):
-    assert found(contacted, "broken", "unseen", "said", deep=True) == []
-    counts = [one["count"] for one in found(contacted, "holds", deep=True)]
-    assert counts == [2, 2]
-    assert [one["count"] for one in found(contacted, "holds")] == [2]
+    assert verified(contacted, deep=True) == [("holds", 2), ("holds", 2)]
+    assert verified(contacted) == [("holds", 2)]
 
 
 def test_a_home_without_plans_has_no_finding_of_them(january):
-    assert found(january, "holds", "said", "broken", deep=True) == []
+    assert verified(january, deep=True) == []
 
 
 FORGERIES = {
@@ -114,7 +123,7 @@ def test_whatever_is_changed_is_found_without_a_deep_look(home, what):
     FORGERIES[what](home)
     faults = found(home, "broken")
     assert len(faults) >= 1
-    assert all("2024-03-31" in one["detail"] for one in faults)
+    assert all("2024-03-31" in one.detail for one in faults)
 
 
 def test_the_team_may_sort_the_list_and_fill_it_in(home):
@@ -148,6 +157,11 @@ def cut_off(home):
     csv(home).with_suffix(".parquet").unlink()
 
 
+def test_a_complete_verification_names_a_changed_plan(home):
+    rewrite(home, swap_arms)
+    assert "broken" in [state for state, _ in verified(home)]
+
+
 def test_a_receipt_without_a_plan_is_normal_until_a_later_run(home):
     cut_off(home)
     assert found(home, "broken") == []
@@ -171,7 +185,7 @@ def test_a_deep_look_finds_what_the_registered_digest_does_not_cover(home, colum
 def test_values_that_keep_the_order_are_compared_with_the_inputs(home):
     rewrite(home, lambda rows: rows.__setitem__("value", rows["value"] * 2))
     [fault] = found(home, "broken", deep=True)
-    assert "inputs" in fault["detail"]
+    assert "inputs" in fault.detail
 
 
 def test_a_plan_of_another_policy_is_drawn_again_by_the_policy_as_registered(home):
@@ -189,12 +203,12 @@ def test_a_plan_whose_scores_were_made_again_is_said_not_broken(home):
     home.records.write("scores", MARCH, home.records.read("scores", MARCH), scores)
     assert found(home, "broken", deep=True) == []
     [result] = found(home, "said", deep=True)
-    assert "2024-03-31" in result["detail"]
+    assert "2024-03-31" in result.detail
 
 
 def test_a_broken_chain_is_named_and_the_plans_are_not_compared(home):
     flip(home.ledger.file, 0.3)
-    assert [one["state"] for one in found(home, "broken", "said", "holds", deep=True)] == ["said"]
+    assert [state for state, _ in verified(home, deep=True)] == ["said"]
 
 
 def test_a_forged_record_is_found_by_the_receipt_although_its_own_digests_fit(home):

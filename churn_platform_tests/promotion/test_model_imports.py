@@ -218,11 +218,12 @@ def test_months_from_the_date_of_the_contract_on_are_unseen(
 CUTS = {
     "register": lambda home: cut_at(home.registry, "register"),
     "receipt": lambda home: cut_at_receipt(home, "model imported"),
-    **STEPS,
+    # The first, a middle and the last step: test_promotions.py tries all.
+    **{name: cut for name, cut in STEPS.items() if name in ("intent", "pointer", "done")},
 }
 
 
-@pytest.mark.parametrize("cut", [name for name in CUTS if name != "anchor"])
+@pytest.mark.parametrize("cut", CUTS)
 def test_an_import_that_was_cut_off_is_completed_by_the_next_run(
     models, tmp_path, monkeypatch, cut, taken_over
 ):
