@@ -137,6 +137,16 @@ def test_a_version_without_a_limit_is_made_again_under_one(january_copy):
     assert found.reproduced, found.sentence
 
 
+def test_a_forgotten_customer_leaves_the_sample_and_nothing_is_due(sampled_copy):
+    before = sampled_copy.training_datasets.load(JANUARY)
+    key = before.training_rows()["member"].iloc[0]
+    sampled_copy.erasure.erase(key, "ann", "asked by letter")
+    home = open_home(sampled_copy.folder)
+    frame = home.training_datasets.load(JANUARY).frame
+    assert frame["member"].tolist() == [one for one in before.frame["member"] if one != key]
+    assert home.progress().next_step() is None
+
+
 def test_a_backtest_draws_the_customers_that_the_home_drew(sampled):
     dataset = sampled.training_datasets.load(JANUARY)
     history = history_of(sampled.labels, sampled.now())
