@@ -121,7 +121,7 @@ def _sql(
     joins = ""
     for number, spec in enumerate(question.contract.feature_views.values()):
         view = f"v{number}"
-        files = [str(path) for path in question.view[spec.table].values()]
+        files = [str(file.path) for file in question.view[spec.table].values()]
         columns += [f"{view}.{feature}" for feature in spec.features]
         condition = f"{view}.{key} = asked.{key} AND {within.format(view=view)}"
         if not windowed:
