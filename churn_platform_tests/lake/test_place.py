@@ -309,3 +309,22 @@ def test_a_new_home_of_a_wrong_place_is_not_begun(tmp_path):
     with pytest.raises(UsageError):
         open_home(tmp_path / "home", lake="s3://bucket").create()
     assert not (tmp_path / "home").exists()
+
+
+def test_homes_at_one_place_see_the_notes_of_the_others_and_no_file(place, source, tmp_path):
+    entry = entry_of(source, "visits")
+    first = Place(place.uri, tmp_path / "first" / "lake")
+    second = Place(place.uri, tmp_path / "second" / "lake")
+    assert first.other_homes() == {}
+    assert not first.lake.exists()  # who only asks leaves nothing, neither here nor there
+    first.put(source, entry)
+    first.join()
+    assert list(second.other_homes().values()) == [str(tmp_path / "first")]
+    assert first.other_homes() == {}
+    second.check_writable()
+    second.join()
+    assert list(first.other_homes().values()) == [str(tmp_path / "second")]
+    assert list(place.objects()) == [object_name(entry.file, entry.sha256)]
+    first.leave()
+    first.leave()
+    assert second.other_homes() == {}
