@@ -1,5 +1,6 @@
 """The documents are true: commands, settings, assets and criteria that exist are named, and what is named exists."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PAGES = [
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
+@functools.cache
 def commands() -> dict[str, set[str]]:
     """Every command with its options; a command of a group by both words."""
     found = {}

@@ -39,6 +39,7 @@ def environ(monkeypatch):
 FIELDS = {
     "home": ("/srv/churn", Path("/srv/churn")),
     "contract": ("/srv/contract.yaml", Path("/srv/contract.yaml")),
+    "lake": ("s3://bucket/prefix", "s3://bucket/prefix"),
     "dagster_postgres": (
         "postgresql+psycopg2://churn:pw@db:5432/dagster",
         SecretStr("postgresql+psycopg2://churn:pw@db:5432/dagster"),
