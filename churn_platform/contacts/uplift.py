@@ -5,10 +5,10 @@ earlier months has beaten that rule on a later one.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -32,6 +32,17 @@ LEAST_OVERLAP = 0.02
 FEWEST = 2  # a variance needs two customers
 FOLDS = 5
 LEAST_WEIGHT_OF_LEAF = 20.0
+# Few leaves: at 5,000 rows the effect is a small part of the noise. One thread, as in
+# training/estimator.py.
+TREES: Final[Mapping[str, Any]] = {
+    "n_estimators": 60,
+    "num_leaves": 4,
+    "learning_rate": 0.1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "n_jobs": 1,
+    "verbose": -1,
+}
 
 
 class WhyNot(StrEnum):
@@ -192,27 +203,13 @@ def _folds(customers: IntArray, seed: int) -> IntArray:
     return folds
 
 
-def _trees(seed: int) -> dict[str, Any]:
-    # Few leaves: at 5,000 rows the effect is a small part of the noise. One thread, as in
-    # training/estimator.py.
-    return {
-        "n_estimators": 60,
-        "num_leaves": 4,
-        "learning_rate": 0.1,
-        "random_state": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "n_jobs": 1,
-        "verbose": -1,
-    }
-
-
 def _fit_churn(
     features: FloatArray, churned: BoolArray, seed: int
 ) -> Callable[[FloatArray], FloatArray]:
     from lightgbm import LGBMClassifier
 
-    model = LGBMClassifier(min_child_samples=40, **_trees(seed)).fit(features, churned.astype(int))
+    model = LGBMClassifier(min_child_samples=40, random_state=seed, **TREES)
+    model.fit(features, churned.astype(int))
     return lambda columns: np.asarray(model.predict_proba(columns)[:, 1])
 
 
@@ -222,7 +219,9 @@ def _fit_effect(
     from lightgbm import LGBMRegressor
 
     # A leaf's weight is about rows x e (1 - e): at e = 0.9 it holds at least 220 rows.
-    model = LGBMRegressor(min_child_weight=LEAST_WEIGHT_OF_LEAF, reg_lambda=10.0, **_trees(seed))
+    model = LGBMRegressor(
+        min_child_weight=LEAST_WEIGHT_OF_LEAF, reg_lambda=10.0, random_state=seed, **TREES
+    )
     model.fit(features, target, sample_weight=weights)
     return lambda columns: np.asarray(model.predict(columns))
 

@@ -58,9 +58,9 @@ def experiments(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mat
     return dg.MaterializeResult(metadata=metadata)
 
 
-def model_test_metadata(test: Mapping[str, Any]) -> dict[str, Any]:
+def model_test_metadata(test: Mapping[str, Any]) -> "dict[str, dg.RawMetadataValue]":
     """A test of two versions: how far it is, its looks, and what a person can do."""
-    metadata: dict[str, Any] = {"test": test["sentence"]}
+    metadata: dict[str, dg.RawMetadataValue] = {"test": test["sentence"]}
     looks = [
         (look["months"][-1], f"{look['look']}", f"{look['information']:.0%}", _difference(look),
          f"{look['boundary']:.2f}")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import Field
+
 from churn_platform.base.errors import UsageError
 from churn_platform.base.stored import Stored
 from churn_platform.base.text import counted, percent
@@ -164,25 +166,17 @@ class EndedCanary(Stored):
         )
 
 
-@dataclass(frozen=True)
-class CanaryReport:
+class CanaryReport(Stored):
     """The canary that runs, and the one that ended last."""
 
-    running: CanaryStatus | None
+    running: CanaryStatus | None = Field(serialization_alias="canary")
     ended: EndedCanary | None
 
     @classmethod
     def of(cls, state: ExperimentState, running: CanaryStatus | None) -> "CanaryReport":
         """The report of a home."""
         ended = EndedCanary.of(state.ended_canaries[-1]) if state.ended_canaries else None
-        return cls(running, ended)
-
-    def as_json(self) -> dict[str, Any]:
-        """As `churn canary --json` prints it."""
-        return {
-            "canary": None if self.running is None else self.running.as_json(),
-            "ended": None if self.ended is None else self.ended.as_json(),
-        }
+        return cls(running=running, ended=ended)
 
 
 def parse_steps(text: str) -> tuple[float, ...]:

@@ -3,10 +3,10 @@
 import contextlib
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from churn_platform.base.errors import HomeBusy
 from churn_platform.base.home import Home
+from churn_platform.base.stored import Stored
 from churn_platform.contract.expressions import RuleInvalid
 from churn_platform.contract.model import Contract
 from churn_platform.experiments.month import (
@@ -26,16 +26,11 @@ START_REASON = "To compare it with production."
 END_REASON = "It is no longer needed."
 
 
-@dataclass(frozen=True)
-class ShadowReport:
+class ShadowReport(Stored):
     """The shadows that run, each with its newest figures; `as_of` is the month of the lists."""
 
     as_of: str | None
     shadows: tuple[ShadowFigures, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """As `churn shadow --json` prints it."""
-        return {"as_of": self.as_of, "shadows": [one.as_json() for one in self.shadows]}
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ class ShadowActs:
                 )
             shadows.append(found)
         as_of = months[-1].isoformat() if months else None
-        return ShadowReport(as_of, tuple(shadows))
+        return ShadowReport(as_of=as_of, shadows=tuple(shadows))
 
     def _name(self, subject: str) -> str:
         """The name of a shadow as people name it; what is no rule of today as it is."""

@@ -18,7 +18,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -283,17 +283,15 @@ class CanaryGuard:
             self._unwritten = self._unwritten[:0]
         total = sum(sum(counts.values()) for counts in self._counts.values())
         if total != self._counted:
-            write_json(self._folder / f"{self._process}{COUNTS}", self._as_json())
+            counted: dict[str, object] = {
+                "experiment": self._canary.experiment,
+                "version": self._canary.version,
+                "time": self._now().isoformat(),
+                "slow_limit": self._slow_limit,
+                **{arm: dict(counts) for arm, counts in self._counts.items()},
+            }
+            write_json(self._folder / f"{self._process}{COUNTS}", counted)
             self._counted = total
-
-    def _as_json(self) -> dict[str, Any]:
-        return {
-            "experiment": self._canary.experiment,
-            "version": self._canary.version,
-            "time": self._now().isoformat(),
-            "slow_limit": self._slow_limit,
-            **{arm: dict(counts) for arm, counts in self._counts.items()},
-        }
 
     def _others(self) -> Iterator[Sightings]:
         """What the other processes have written since the last time."""

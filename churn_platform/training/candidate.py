@@ -207,7 +207,7 @@ def _recipe_and_choice(
     return choose_recipe(asked, TrainingRows(rows, rows[LABEL], entities, row_weights(rows)))
 
 
-def made_of_then(asked: Recipe | Search, made_from: MadeFrom | None) -> dict[str, Any]:
+def made_of_then(asked: Recipe | Search, made_from: MadeFrom | None) -> Mapping[str, object]:
     """`made_of` of what was asked for, of a search as a version recorded it: Optuna need not be
     installed to make the version again.
     """

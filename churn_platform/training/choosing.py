@@ -16,7 +16,7 @@ from churn_platform.base.digests import canonical_json
 from churn_platform.base.errors import DataError
 from churn_platform.base.text import counted, ended
 from churn_platform.contract.model import Contract
-from churn_platform.contract.recipes import CROSS_VALIDATION, MODEL, CandidateRecipe
+from churn_platform.contract.recipes import CROSS_VALIDATION, MODEL, CandidateRecipe, Parameter
 from churn_platform.evaluation.choice import Loss, choose, errors_for, log_losses
 from churn_platform.evaluation.statistics import FloatArray, KeyArray, auc
 from churn_platform.evaluation.weights import weighted_mean
@@ -64,7 +64,7 @@ class Search:
                 first = {name: tuned.tried[0] for name, tuned in candidate.tune.items()}
                 recipe.tuned(first).build()
 
-    def made_of(self) -> dict[str, Any]:
+    def made_of(self) -> Mapping[str, object]:
         """What decides the choice besides the list and the platform's code: estimators of the
         business, and Optuna where it is used.
 
@@ -72,7 +72,7 @@ class Search:
             EstimatorError: an estimator cannot be built.
             UsageError: Optuna is needed and is not installed.
         """
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         for candidate, recipe in zip(self.candidates, self.recipes, strict=True):
             if own := recipe.made_of():
                 found[candidate.name] = own
@@ -198,7 +198,9 @@ class _Competitor:
         errors = errors_for(self.trials)
         return pair[choose(losses, training.keys, training.weights, errors).chosen]
 
-    def _variant(self, values: Mapping[str, Any], training: TrainingRows) -> MeasuredRecipe | None:
+    def _variant(
+        self, values: Mapping[str, Parameter], training: TrainingRows
+    ) -> MeasuredRecipe | None:
         """A variant, measured once; None if it cannot be fitted."""
         name = canonical_json(values)
         if name not in self._known:

@@ -316,9 +316,9 @@ def _encoders(part: Any, depth: int = 0) -> Iterator[Any]:  # noqa: ANN401
 
 def _typical(
     rows: pd.DataFrame, columns: pd.DataFrame, categories: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, str | float]:
     """Each feature's typical value: the median, or the most frequent value of a category."""
-    found: dict[str, Any] = {}
+    found: dict[str, str | float] = {}
     for name in columns:
         if name in categories:
             counts = rows[name].value_counts()

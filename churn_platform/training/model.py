@@ -109,7 +109,7 @@ class Recipe:
                 del values[name]
         return values
 
-    def made_of(self) -> dict[str, Any]:
+    def made_of(self) -> Mapping[str, object]:
         """What decides the fit besides the recipe and the platform's code: the sources and the
         libraries of an estimator of the business; empty without one.
 

@@ -5,7 +5,7 @@ from importlib import metadata, util
 from typing import Any
 
 from churn_platform.base.errors import UsageError
-from churn_platform.contract.recipes import Tuned
+from churn_platform.contract.recipes import Parameters, Tuned
 
 
 class Tuning:
@@ -24,7 +24,7 @@ class Tuning:
         self._values = {name: _distribution(tuned) for name, tuned in tune.items()}
         self._trial: Any = None
 
-    def ask(self) -> dict[str, Any]:
+    def ask(self) -> Parameters:
         """The values to try next."""
         self._trial = self._study.ask(self._values)
         return dict(self._trial.params)
