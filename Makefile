@@ -25,7 +25,7 @@ demo:  ## the whole loop on a simulated business
 	uv run churn demo
 
 bench:  ## every figure of docs/benchmarks.md; more than an hour
-	set -e; for question in ingest events point_in_time materialization history drift scoring recipes training_sample false_alarms challengers contacts estimate guardrails model_test serving experiments ledger replay python_api real_months; do uv run python -m benchmarks.$$question; done
+	set -e; for question in ingest events point_in_time materialization history drift scoring recipes training_sample false_alarms challengers contacts estimate guardrails model_test serving experiments ledger replay python_api object_storage real_months; do uv run python -m benchmarks.$$question; done
 
 screenshots:  ## take the README's pictures from ./churn_home (needs chromium)
 	uv run python docs/screenshots.py
