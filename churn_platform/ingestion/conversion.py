@@ -42,6 +42,7 @@ LARGEST = 2**63 - 1
 ISO_DATE = r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[T ].*)?"
 OFFSET = r"([T ][0-9]{2}:[0-9]{2}.*?) ?(?:Z|[+-][0-9]{2}:?(?:[0-9]{2})?)$"
 INFINITE = r"(?i)[+-]?(?:inf|infinity|[0-9.]+e\+?[0-9]{3,})"
+NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 HEXADECIMAL = r"0[xX][0-9a-fA-F]{1,15}"
 """Read because pyarrow reads it: a value must not depend on whether its file could be read
 typed.
@@ -273,7 +274,11 @@ def _read_booleans(text: pd.Series) -> pd.Series:
 
 
 def _read_numbers(text: pd.Series) -> pd.Series:
-    numbers = _floats(pd.to_numeric(text, errors="coerce"))
+    """As pyarrow reads them in a column without a fault: `to_numeric` has another last
+    digit in a third of all numbers of 17 digits.
+    """
+    plain = text.str.fullmatch(NUMBER).fillna(value=False).astype(bool)
+    numbers = _floats(text.where(plain, None))
     return pd.Series(np.where(np.isinf(numbers), np.nan, numbers), index=text.index)
 
 

@@ -117,6 +117,14 @@ def test_no_whole_number_ever_becomes_its_neighbour(numbers, held):
     assert read(values, "integer") == (numbers if held else [*numbers, None], "Int64", {})
 
 
+@given(number=st.floats(allow_nan=False, allow_infinity=False))
+@example(number=0.1234567890123456)
+@example(number=3e72)
+@settings(deadline=None, max_examples=100)
+def test_a_number_is_read_to_its_last_digit(number):
+    assert read([repr(number), "x"], "float") == ([number, None], "float64", {"not_a_number": [2]})
+
+
 @pytest.mark.parametrize("dtype", NUMBERS)
 def test_a_decimal_comma_is_named_and_read_where_the_contract_says_so(dtype):
     assert read(["1", "2,0", "-3,0", ",5"], dtype)[2] == {"decimal_comma": [2, 3, 4]}
