@@ -23,7 +23,7 @@ from churn_platform.ingestion.drop import Drop
 from churn_platform.ingestion.event_counts import Keys, contact_count, log_count
 from churn_platform.ingestion.faults import EXAMPLE_LENGTH, Fault, fault
 from churn_platform.ingestion.month_warnings import MonthWarning, of_comparison
-from churn_platform.ingestion.renames import READABLE, likely_renames, likely_spelling
+from churn_platform.ingestion.renames import READABLE, SAMPLE, likely_renames, likely_spelling
 from churn_platform.ingestion.validation import ValidatedDrop
 from churn_platform.lake.arrow_tables import table_digest, to_arrow
 from churn_platform.lake.deliveries import TableEntry
@@ -229,11 +229,12 @@ def _other_spelling(lake: Lake, found: ValidatedDrop, comparison: MonthCompariso
     delivered = _of_features(lake.contract, _delivered_keys(found))
     if change is None or not delivered or 2 * change.new <= change.customers:
         return []
-    keys = everyone(delivered).astype(str)
-    before = everyone(lake.keys(change.before, lake.contract.feature_tables)).astype(str)
-    spelling = likely_spelling(keys, before)
+    keys = everyone(delivered)
+    before = everyone(lake.keys(change.before, lake.contract.feature_tables))
+    spelling = likely_spelling(keys.head(SAMPLE), before)
     if spelling is None:
         return []
+    keys = keys.astype(str)
     read = keys.map(spelling.read)
     shown = zip(keys.head(EXAMPLES), read.head(EXAMPLES), strict=True)
     return [
@@ -241,7 +242,7 @@ def _other_spelling(lake: Lake, found: ValidatedDrop, comparison: MonthCompariso
             "keys_nearly_match",
             "",
             examples=[f"{own} for {other}" for own, other in shown],
-            near=f"{int(read.isin(before).sum()):,}",
+            near=f"{int(read.isin(before.astype(str)).sum()):,}",
             all=f"{len(keys):,}",
             before=change.before,
             how="their prefix or zeros are changed",

@@ -30,7 +30,7 @@ from churn_platform.ingestion.delivered_file import (
     reason_of,
     suffix_of,
 )
-from churn_platform.ingestion.faults import Fault, fault
+from churn_platform.ingestion.faults import Fault, Mask, fault
 from churn_platform.ingestion.rules import header_faults
 from churn_platform.lake.arrow_tables import arrow_type
 
@@ -50,7 +50,7 @@ HTML = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<head")
 
 
 def read_table(
-    path: Path, contract: Contract, name: str, *, as_text: bool = False
+    path: Path, contract: Contract, name: str, *, as_text: Mask | None = None
 ) -> tuple[pd.DataFrame, list[Fault]]:
     """The rows in `path` in the file's order, and the faults that keep them from being read.
 
@@ -58,8 +58,8 @@ def read_table(
         path: a CSV or Parquet file.
         contract: the contract.
         name: the table.
-        as_text: every column of a CSV as it is; else the contract's columns, typed where every
-            value fits.
+        as_text: which rows (rows,) of a CSV to return, with every column as it is; None for all
+            rows with the contract's columns, typed where every value fits.
 
     Returns:
         The rows under the file's own headers, empty when there is a fault.
@@ -112,17 +112,21 @@ def _frame(table: "pa.Table") -> pd.DataFrame:
 
 
 def _parsed(
-    text: Text, path: Path, contract: Contract, name: str, *, as_text: bool
+    text: Text, path: Path, contract: Contract, name: str, *, as_text: Mask | None
 ) -> tuple["pa.Table", list[Fault]]:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     header = text.header
-    if as_text:
+    if as_text is not None:
         strings = arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
         )
-        return _rows(text.parse(strings), path, name)
+        lines = text.of_rows(as_text)
+        if lines is not None:
+            return _rows(lines.parse(strings), path, name)
+        table, faults = _rows(text.parse(strings), path, name)
+        return table.filter(pa.array(as_text)), faults
     types = _types(contract, name, header)
     bad = 0
     while True:

@@ -233,12 +233,12 @@ def _of_the_as_of(
 def _validated(
     contract: Contract, name: str, path: Path, as_of: dt.date, *, quarantines: bool
 ) -> ValidatedTable:
-    raw, valid, faults = _conformed(contract, name, path, as_of)
+    rows, valid, faulty, faults = _conformed(contract, name, path, as_of)
     allowed = contract.policy.ingestion.quarantine_share if quarantines else 0.0
-    report = TableReport(name, path.name, len(raw), 0, tuple(faults), allowed)
+    report = TableReport(name, path.name, rows, 0, tuple(faults), allowed)
     if not all(found.of_cells for found in faults):
         return ValidatedTable(report, valid, None, pd.Series(dtype=object))
-    report = replace(report, duplicates=len(raw) - len(valid) - len(report.faulty))
+    report = replace(report, duplicates=rows - len(valid) - len(report.faulty))
     log = contract.logs.get(name)
     if log is not None and log.delivery == "replace":
         later = days(valid[log.time], log.time_zone) > pd.Timestamp(as_of)
@@ -249,32 +249,37 @@ def _validated(
         keys = keys.drop_duplicates(ignore_index=True)
     quarantined = None
     if len(report.faulty):
-        lost = raw[contract.key.source or contract.entity.column].iloc[report.faulty]
+        lost = faulty[contract.key.source or contract.entity.column]
         delivered = read_keys(contract, name, lost.reset_index(drop=True))
         readable = convert(
             delivered, contract.entity.dtype, Writing.of(contract.files, contract.key)
         )[0].dropna()
-        keys = pd.concat([keys, readable], ignore_index=True).drop_duplicates(ignore_index=True)
-        quarantined = None if report.refusals else quarantined_rows(report, raw)
+        keys = pd.Series(pd.concat([keys, readable]).unique(), name=keys.name)
+        quarantined = None if report.refusals else quarantined_rows(report, faulty)
     return ValidatedTable(report, valid, quarantined, keys)
 
 
 def _conformed(
     contract: Contract, name: str, path: Path, as_of: dt.date
-) -> tuple[pd.DataFrame, pd.DataFrame, list[Fault]]:
-    """The rows as delivered, the valid ones, and the faults, those of a CSV in the words of the
-    file.
+) -> tuple[int, pd.DataFrame, pd.DataFrame, list[Fault]]:
+    """How many rows there are, the valid ones, the faulty ones as delivered by position, and
+    the faults, those of a CSV in the words of the file.
     """
     raw, faults = read_table(path, contract, name)
     if faults:
-        return raw, raw, faults
+        return 0, raw, raw, faults
     valid, faults = conform(contract, name, raw, as_of=as_of, file=path.name)
-    if any(found.of_cells for found in faults) and is_text(path):
-        text, unreadable = read_table(path, contract, name, as_text=True)
-        if unreadable:
-            return text, text, unreadable
-        return text, valid, [in_words_of(text, found) for found in faults]
-    return raw, valid, faults
+    faulty = np.zeros(len(raw), dtype=bool)
+    for found in faults:
+        if found.of_cells:
+            faulty[found.positions] = True
+    if not faulty.any() or not is_text(path):
+        return len(raw), valid, raw[faulty], faults
+    text, unreadable = read_table(path, contract, name, as_text=faulty)
+    if unreadable:
+        return 0, text, text, unreadable
+    text.index = pd.Index(np.flatnonzero(faulty))
+    return len(raw), valid, text, [in_words_of(text, found) for found in faults]
 
 
 def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFrame:
@@ -282,9 +287,9 @@ def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFra
 
     Args:
         report: the table's report.
-        delivered: (rows, columns) the complete file in its own order.
+        delivered: (rows, columns) the faulty rows by position in the file.
     """
-    quarantined = delivered.iloc[report.faulty].reset_index(drop=True)
+    quarantined = delivered.loc[report.faulty].reset_index(drop=True)
     reasons = [
         pd.Series(f"{found.column}: {found.says}", index=found.positions)
         for found in report.faults
@@ -297,12 +302,16 @@ def quarantined_rows(report: TableReport, delivered: pd.DataFrame) -> pd.DataFra
 
 
 def in_words_of(delivered: pd.DataFrame, found: Fault) -> Fault:
-    """The fault with its examples as they stand in the file (rows, columns), not as they were
-    read: -1.50, not -1.5.
+    """The fault with its examples as they stand in the file, not as they were read: -1.50, not
+    -1.5.
+
+    Args:
+        delivered: (rows, columns) the faulty rows by position in the file.
+        found: the fault.
     """
     if not found.examples:
         return found
-    shown = delivered[found.column].iloc[found.positions[:EXAMPLES]]
+    shown = delivered[found.column].loc[found.positions[:EXAMPLES]]
     return replace(found, examples=tuple(str(value)[:EXAMPLE_LENGTH] for value in shown))
 
 

@@ -3,6 +3,7 @@
 import gzip
 import os
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
@@ -148,6 +149,42 @@ def test_every_properly_quoted_text_is_read_back(cells):
     body = "".join(f'{n},"{cell.replace(chr(34), chr(34) * 2)}"\n' for n, cell in enumerate(cells))
     found, ragged = rows(opened("id,x\n" + body))
     assert (found, ragged) == ([(str(n), cell) for n, cell in enumerate(cells)], 0)
+
+
+@given(
+    lines=st.lists(st.text(alphabet='ab"\r,', max_size=6), max_size=8),
+    end=st.sampled_from(["\n", "\r\n"]),
+    data=st.data(),
+)
+@example(lines=["1,a", "2,b\r3,c", "", "4,d"], end="\n", data=None)
+@settings(deadline=None, max_examples=200)
+def test_chosen_rows_are_those_of_the_complete_text_or_left_to_it(lines, end, data):
+    text = opened(end.join(["id,x", *lines]))
+    try:
+        every, ragged = rows(text)
+    except (BrokenText, pa.ArrowInvalid):
+        return
+    if ragged:
+        return
+    size = len(every)
+    choice = (
+        data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
+        if data
+        else [n == 2 for n in range(size)]
+    )
+    chosen = text.of_rows(np.array(choice, dtype=bool))
+    if chosen is not None:
+        assert rows(chosen)[0] == [row for row, wanted in zip(every, choice, strict=True) if wanted]
+
+
+def test_chosen_rows_of_a_text_of_several_blocks_are_cut_at_their_lines():
+    row = '%07d,"a ""b"""\r\n'
+    count = 2 * BLOCK // len(row % 0)
+    text = opened("id,x\r\n" + "".join(row % n for n in range(count)))
+    wanted = [0, 1, BLOCK // len(row % 0), count - 1]
+    chosen = text.of_rows(np.isin(np.arange(count), wanted))
+    assert rows(chosen) == ([(f"{n:07d}", 'a "b"') for n in wanted], 0)
+    assert text.of_rows(np.ones(count + 1, dtype=bool)) is None
 
 
 def test_nul_bytes_are_an_error_with_the_line():
