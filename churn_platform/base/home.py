@@ -123,7 +123,7 @@ class Home:
         return any((self.folder / "lake" / "snapshots").glob("*.json"))
 
     def note(self) -> Mapping[str, Any]:
-        """What `home.json` says; that of an early home if there is none."""
+        """The content of `home.json`; that of an early home if there is none."""
         file = self.folder / VERSION_FILE
         found = read_json(file) if file.exists() else {"layout": LAYOUT}
         return found if isinstance(found, dict) else {}

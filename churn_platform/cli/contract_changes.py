@@ -154,7 +154,7 @@ def _show_rest(proposal: "ContractProposal", *, drafts: bool) -> None:
 
 
 def _confirmed(*, as_json: bool) -> bool:
-    """Whether a person at a terminal says yes."""
+    """Whether a person at a terminal agrees."""
     if as_json or not sys.stdin.isatty():
         return False
     return typer.confirm("Write these changes?")

@@ -42,7 +42,7 @@ class CampaignRecord(Stored):
     snapshot: str = ""
     inputs: str = ""
     note: str | None = None
-    """Why nothing can be said yet."""
+    """Why no effect is known yet."""
     look: int = 0
     """How many months have been looked at, one after the other; at most `looks`."""
     looks: int = 0

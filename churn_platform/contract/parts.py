@@ -214,7 +214,7 @@ class Table(ContractPart):
         if len(set(self.files.values())) < len(self.files):
             raise ValueError("files: two names begin in the same month")
         if not is_zone(self.time_zone):
-            raise ValueError(f"time_zone: {self.time_zone!r} is no time zone: try Europe/Vienna")
+            raise ValueError(f"time_zone: {self.time_zone!r} is not a time zone: try Europe/Vienna")
         days = [spelling.since for spelling in self.key_spellings]
         if days != sorted(set(days)):
             raise ValueError("key_spellings must be in order of `since`, each with its own date")

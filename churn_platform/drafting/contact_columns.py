@@ -194,7 +194,7 @@ def _date(guesses: Mapping[str, Guess]) -> str:
 
 
 def _action(categories: Mapping[str, Sequence[str]]) -> str:
-    """The short category that says what was done, by its name or else by its values."""
+    """The short category that names what was done, by its name or else by its values."""
     short = {
         header: values
         for header, values in categories.items()

@@ -1,4 +1,4 @@
-"""What a contract says about contacts, drafted from a table of contacts."""
+"""The part of a contract about contacts, drafted from a table of contacts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -206,7 +206,7 @@ def contact_draft(
         if own_field:
             named[own_field] = name
         else:
-            doubts[name] = "it tells contacts of one day apart"
+            doubts[name] = "it distinguishes contacts on the same day"
     not_reached = not_reached_in(sheet, found.outcome) if found.outcome else ()
     stem = "" if sheet.stem == sheet.name else sheet.stem
     budget, shown = _budget(sheet, found, keys, customers, cadence)

@@ -119,7 +119,7 @@ def may_be_log(sheet: Sheet, as_of: dt.date | None) -> bool:
 
 
 def find_key(sheets: Sequence[Sheet], wanted: str | None, as_of: dt.date | None) -> KeyColumn:
-    """The customer's key: unique in most of the files that are no logs, or, where all are logs,
+    """The customer's key: unique in most of the files that are not logs, or, where all are logs,
     the column of a log that names a customer.
 
     Raises:

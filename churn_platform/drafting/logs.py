@@ -216,7 +216,7 @@ def _days(sheet: Sheet, header: str, frame: pd.DataFrame) -> pd.Series:
 
 
 def _activity(sheet: Sheet, found: LogColumns, names: Mapping[str, str]) -> str:
-    """Refunds are no activity: where the amount may be negative, positive ones are picked."""
+    """Refunds are not activity: where the amount may be negative, positive ones are picked."""
     if not found.amounts or not (sheet.guesses[found.amounts[0]].values < 0).any():
         return ""
     amount = ColumnValue(names[found.amounts[0]], "number")

@@ -344,7 +344,7 @@ class Experiments:
         )
 
     def _followed(self) -> Running | None:
-        """What the file says; None where it cannot be read."""
+        """The content of the file; None where it cannot be read."""
         try:
             return read_running(self.folder)
         except IntegrityError:

@@ -1,4 +1,4 @@
-"""Scores a month with every shadow, so that it can be compared with production's list later."""
+"""Scores a month with every shadow so it can be compared with production's list later."""
 
 import datetime as dt
 from collections.abc import Callable

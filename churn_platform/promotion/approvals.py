@@ -118,7 +118,7 @@ class Approvals:
         return said if shadow is None else f"{said} {shadow}"
 
     def shown_as_shadow(self, version: int) -> str | None:
-        """What a version showed as a shadow; None if it was none."""
+        """What a version showed as a shadow; None if it was not a shadow."""
         return shadow_sentence(self.decisions.records, version)
 
     def why_not_allowed(self, decision: Decision) -> str | None:

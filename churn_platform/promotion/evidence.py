@@ -174,7 +174,7 @@ class Evidence:
 
     @property
     def effective(self) -> str:
-        """What stands before counted entities: "effective " where rows have weights."""
+        """What precedes counted entities: "effective " where rows have weights."""
         return "" if self.weights is None else "effective "
 
     @property

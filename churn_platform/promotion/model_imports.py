@@ -65,7 +65,7 @@ class ImportedVersion:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model and what a person says about it; see `churn import-model --help`."""
+    """A model and what a person states about it; see `churn import-model --help`."""
 
     source: str
     by: str

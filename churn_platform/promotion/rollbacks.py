@@ -140,7 +140,7 @@ def _target(state: ProductionState, left: int, to: int | None) -> int:
     """The version to go to from the one that is left.
 
     Raises:
-        UsageError: there is none, or it never was in production.
+        UsageError: there is none, or it was never in production.
     """
     promoted = state.promotions
     target: int | None

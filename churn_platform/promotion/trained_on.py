@@ -67,7 +67,7 @@ def _keys(path: Path, contract: Contract) -> pd.Series:
     writing = Writing.of(contract.files, contract.key)
     keys, faults = convert(frame[column], contract.entity.dtype, writing)
     if faults or keys.isna().any() or (keys.astype(str).str.strip() == "").any():
-        raise _invalid(path, f"column {column} has cells that are no key")
+        raise _invalid(path, f"column {column} has cells that are not keys")
     if keys.empty:
         raise _invalid(path, "it names no customer; leave --trained-on out if there is no list")
     return keys

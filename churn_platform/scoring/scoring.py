@@ -310,7 +310,7 @@ class ScoredArm:
         return cls(version, contract, rows, customers)
 
     def with_valid_scores(self) -> "ScoredArm":
-        """Without the customers whose score is no probability."""
+        """Without the customers whose score is not a probability."""
         valid = self.customers["probability"].between(0, 1)
         return replace(self, customers=self.customers[valid])
 

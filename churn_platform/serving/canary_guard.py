@@ -272,7 +272,7 @@ class CanaryGuard:
         return int.from_bytes(digest[:8], "little")
 
     def _write(self) -> None:
-        """Write this process's file anew from the last whole record, and its counts."""
+        """Write this process's file anew from the last complete record, and its counts."""
         if len(self._unwritten):
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{self._process}{SIGHTINGS}"

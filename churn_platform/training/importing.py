@@ -29,7 +29,7 @@ from churn_platform.training.release import IMPORTED, FeatureSpec, Imported, Mod
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 MOST_VALUES = 30
-"""Values of a category that the estimate of performance tells apart."""
+"""Values of a category that the estimate of performance distinguishes."""
 LIBRARIES = ("sklearn", "lightgbm", "xgboost", "catboost")
 DEEPEST = 8
 """Levels of estimators in estimators that are searched for encoders."""
@@ -41,7 +41,7 @@ INNER = ("estimator", "estimator_", "best_estimator_", "final_estimator_")
 
 @dataclass(frozen=True)
 class Said:
-    """What a person says about the model.
+    """What a person states about the model.
 
     Attributes:
         features: The features that it reads, in its order; empty if it names them itself.

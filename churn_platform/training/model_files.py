@@ -131,7 +131,7 @@ def _at(path: Path, source: str) -> ModelFile:
 def _in_folder(folder: Path, source: str) -> tuple[Path, Format | None]:
     """The model file of an MLflow model, and its format if the flavour says so."""
     if not (folder / MLMODEL).is_file():
-        raise _unreadable(source, f"the folder has no file {MLMODEL}, so it is no MLflow model")
+        raise _unreadable(source, f"the folder has no file {MLMODEL}, so it is not an MLflow model")
     try:
         flavors = yaml.safe_load((folder / MLMODEL).read_text(encoding="utf-8"))["flavors"]
         known = {name: flavors[name][FLAVORS[name]] for name in FLAVORS if name in flavors}

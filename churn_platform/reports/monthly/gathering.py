@@ -1,4 +1,4 @@
-"""Reads what a monthly report says from the records of a home."""
+"""Reads the content of a monthly report from the records of a home."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -45,7 +45,7 @@ from churn_platform.training.release import manifest_digest
 MOST_MONTHS = 24
 """Months of a trend."""
 MOVED_SHARE = 0.01
-"""Change of a share of the customers that is told."""
+"""Change of a share of the customers that is reported."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Gathering:
         return {**found, **self._source("experiments", as_of)}
 
     def _listed_months(self, *, planned: bool) -> list[dt.date]:
-        """The months with a list, oldest first; a ranked list of the past is none."""
+        """The months with a list, oldest first; a ranked list of the past does not count."""
         if planned:
             return self.labels.plans.months()
         found = []
