@@ -231,7 +231,7 @@ def raw_bytes(path: Path) -> "memoryview[int]":
     # Not mapped: a file that is cut short while it is read would kill the process. NumPy asks for
     # large pages: for a file of 116 MB, half the time of read_bytes().
     with path.open("rb") as stream:
-        return memoryview(np.fromfile(stream, dtype=np.uint8))
+        return np.fromfile(stream, dtype=np.uint8).data
 
 
 def last_bytes(path: Path) -> bytes:

@@ -311,7 +311,7 @@ def in_words_of(delivered: pd.DataFrame, found: Fault) -> Fault:
     """
     if not found.examples:
         return found
-    shown = delivered[found.column].loc[found.positions[:EXAMPLES]]
+    shown = delivered[found.column].loc[found.positions[:EXAMPLES].tolist()]
     return replace(found, examples=tuple(str(value)[:EXAMPLE_LENGTH] for value in shown))
 
 
