@@ -43,6 +43,7 @@ from churn_platform.features.online.upkeep import count_rows, delete_rows
 from churn_platform.features.training_datasets import TrainingDatasets
 from churn_platform.ingestion.contact_recording import ContactRecording
 from churn_platform.ingestion.drop import FileDigests, newest_drop
+from churn_platform.ingestion.drop_source import DropSource
 from churn_platform.ingestion.publish import Ingestion
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.lake import Lake
@@ -120,6 +121,12 @@ class Services(Home):
         uri = self.lake_uri
         place = Place(uri, folder, self.lake_copies) if uri else None
         return Lake(folder, self.version_contracts.reading, place)
+
+    @cached_property
+    def drop_source(self) -> DropSource | None:
+        """Where drops are delivered besides the home; None without `CHURN_DROPS`."""
+        uri = self.settings.drops.rstrip("/")
+        return DropSource(uri, self) if uri else None
 
     @cached_property
     def ingestion(self) -> Ingestion:
@@ -638,6 +645,7 @@ class Services(Home):
             released=lambda version: released(self.releases, version),
             experiments=lambda: self.experiments,
             model_test=lambda: self.model_tests.running(),  # noqa: PLW0108 - built late
+            drop_source=self.drop_source,
         )
 
     @cached_property
@@ -735,6 +743,7 @@ class Services(Home):
             self.ledger,
             self.alerts,
             lambda: self.contact_planning,
+            self.drop_source,
         )
 
     def with_settings(self, **changed: object) -> "Services":

@@ -109,6 +109,10 @@ ERROR_CODES = {
         "Free some space, then run the same command again.",
     ),
     "DRAFT_IMPOSSIBLE": ErrorCode("No contract can be drafted from these files.", READ),
+    "DROPS_UNREACHABLE": ErrorCode(
+        "The place of `CHURN_DROPS` does not answer, or refuses this login.",
+        "Check its address, its bucket and the login in the environment. `churn doctor` tries it.",
+    ),
     "DROP_MISSING": ErrorCode(
         "No files of the contract's tables were found.",
         "Check the path and the names of the files.",

@@ -66,6 +66,12 @@ class LakeUnreachable(StoreDown):
     code = "LAKE_UNREACHABLE"
 
 
+class DropsUnreachable(StoreDown):
+    """The place where drops are delivered does not answer, or refuses this login."""
+
+    code = "DROPS_UNREACHABLE"
+
+
 class StoreEmpty(StoreDown):
     """The online store answers but has lost its rows; the loop fills it again."""
 

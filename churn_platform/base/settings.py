@@ -88,6 +88,13 @@ class Settings(BaseSettings):
             " in the home. `churn lake --move` moves an existing one."
         ),
     )
+    drops: str = Field(
+        default="",
+        description=(
+            "Where drops are delivered besides the home, such as `s3://bucket/drops`; empty: in"
+            " `drops/` of the home."
+        ),
+    )
     profile: Path | None = Field(
         default=None,
         description="A file of NAME=value lines. The environment takes precedence.",

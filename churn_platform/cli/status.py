@@ -107,6 +107,8 @@ def show_lake(console: "Console", found: Mapping[str, Any]) -> None:
     """Print where the lake is if not in the home, its months, and what its logs hold."""
     if place := found.get("lake"):
         console.print(f"Lake        {place}", soft_wrap=True, markup=False)
+    if source := found.get("drop_source"):
+        console.print(f"Drops       {source}", soft_wrap=True, markup=False)
     console.print(f"Months      {_span(found['months'])}")
     for log in found.get("events", ()):
         console.print(f"Events      {log['sentence']}", soft_wrap=True, markup=False)

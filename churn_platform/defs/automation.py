@@ -181,12 +181,14 @@ def monthly_schedule(
         return dg.SkipReason(BUSY)
     if (refused := why_contract_refused(opened)) is not None:
         return dg.SkipReason(refused)
+    problems = [] if opened.drop_source is None else opened.drop_source.copy_due()
     opened.ingestion.recognise_all()
     step = opened.progress().next_step()
     if step is None or step.kind != "monthly":
-        return dg.SkipReason(
-            "No month is due." if step is None else f"First the {step.kind} of {step.as_of} is due."
-        )
+        why = "No month is due."
+        if step is not None:
+            why = f"First the {step.kind} of {step.as_of} is due."
+        return dg.SkipReason(" ".join([*problems, why]))
     context.instance.add_dynamic_partitions("as_of", [step.as_of.isoformat()])
     return dg.RunRequest(
         run_key=f"monthly:{step.as_of}:{step.key}",
@@ -217,11 +219,14 @@ def _answer(
     opened = home.open()
     if (not_now := _why_not_now(opened, context.instance)) is not None:
         return dg.SensorResult(skip_reason=not_now)
+    problems = []
+    if opened.drop_source is not None and "monthly" in kinds:
+        problems = opened.drop_source.copy_due()
     progress = opened.progress()
     progress.record_retraining()
     step = progress.next_step()
     if step is None or step.kind not in kinds:
-        return dg.SensorResult(skip_reason=_why_not(progress, step))
+        return dg.SensorResult(skip_reason=" ".join([*problems, _why_not(progress, step)]))
     runs = context.instance.get_run_records(dg.RunsFilter(tags=_tags(step), statuses=ENDED))
     failed = sum(record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS for record in runs)
     if failed >= opened.contract.policy.retraining.max_attempts:

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ from churn_platform.defs.resources import (
 from churn_platform.features.online.upkeep import notice_lost_rows
 from churn_platform.loop.next_step import Step
 from churn_platform.services import Services
+
+LOGGER = logging.getLogger(__name__)
 
 OURS = {
     name: kind.code
@@ -67,6 +70,9 @@ def run_due(
         StepFailed: a run failed; the runs before it stay.
     """
     with started(home) as instance:
+        if home.drop_source is not None:
+            for problem in home.drop_source.copy_due():
+                LOGGER.warning(problem)
         yield from run_steps(home, instance, on_step, on_asset, through)
 
 

@@ -75,11 +75,15 @@ class Place:
         uri: the URI.
         lake: the folder of the lake that keeps its files here; None to leave no note of it.
         copies: where files are fetched to; None for the folder of the lake.
+        holds: what is here, for messages.
+        unreachable: the error if the store does not answer.
     """
 
     uri: str
     lake: Path | None = None
     copies: Path | None = None
+    holds: str = "lake"
+    unreachable: type[StoreDown] = LakeUnreachable
 
     def __post_init__(self) -> None:
         """Check the form.
@@ -90,9 +94,9 @@ class Place:
         reason = why_not_a_place(self.uri)
         if reason is not None:
             raise UsageError(
-                f"Invalid URI for a lake (not shown, it may contain a login): {reason}. It must"
-                f" be like {EXAMPLE}. A login belongs in the variables that the store's own tools"
-                " read, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+                f"Invalid URI for a {self.holds} (not shown, it may contain a login): {reason}. It"
+                f" must be like {EXAMPLE}. A login belongs in the variables that the store's own"
+                " tools read, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
                 code="SETTING_INVALID",
             )
 
@@ -195,6 +199,16 @@ class Place:
                     f"{self.uri}/{name} is not what was published: sha256 {found[:12]},"
                     f" recorded {entry.sha256[:12]}. Restore it from a backup of the store.",
                 )
+
+    def fetch_object(self, name: str, target: Path) -> None:
+        """Copy an object to the disk by its name, atomically.
+
+        Raises:
+            IntegrityError: there is no such object.
+            StoreDown: the store does not answer; of the class `unreachable`.
+        """
+        with replacing(target) as temporary:
+            self._download(name, temporary)
 
     def delete(self, file: str, sha256: str) -> None:
         """Delete the object of a file; one that is gone is deleted.
@@ -352,7 +366,8 @@ class Place:
                 return _open(self.uri, patience)
             except ValueError as error:  # Arrow's ArrowInvalid is one
                 raise UsageError(
-                    f"The lake at {self.uri} cannot be opened ({_short(error)}). Correct its URI.",
+                    f"The {self.holds} at {self.uri} cannot be opened ({_short(error)})."
+                    " Correct its URI.",
                     code="SETTING_INVALID",
                 ) from None
 
@@ -366,10 +381,10 @@ class Place:
         except (OSError, pa.ArrowException) as error:
             if getattr(error, "errno", None) is not None and not self._is_folder:
                 raise  # this disk: the clients of stores give no number
-            raise LakeUnreachable(
-                f"The lake at {self.uri} does not answer as expected ({_short(error)}). What is"
-                " published stays as it is. Check its address, its bucket and the login, or run"
-                " this again when it answers."
+            raise self.unreachable(
+                f"The {self.holds} at {self.uri} does not answer as expected ({_short(error)})."
+                " What is published stays as it is. Check its address, its bucket and the login, or"
+                " run this again when it answers."
             ) from None
 
 

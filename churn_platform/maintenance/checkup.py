@@ -20,6 +20,7 @@ from churn_platform.contacts.plans import REGISTERED
 from churn_platform.contract.model import Contract
 from churn_platform.events.derived_tables import DerivedTables
 from churn_platform.ingestion.drop import INCOMING
+from churn_platform.ingestion.drop_source import DropSource
 from churn_platform.lake.lake import Lake
 from churn_platform.lake.place_files import PlaceListing, missing_files
 from churn_platform.ledger.store import LedgerStore
@@ -58,6 +59,7 @@ class Checkup:
     ledger: LedgerStore
     alerts: Alerts
     contact_planning: Callable[[], ContactPlanning]
+    drop_source: DropSource | None = None
 
     def run(self) -> list[Check]:
         """Run every check; one that cannot run is an error, and the others still run."""
@@ -67,6 +69,7 @@ class Checkup:
             "write access": self._write_access,
             "contract": self._contract,
             "drops": self._drops,
+            "drop source": self._drop_source,
             "lake": self._lake,
             "lake place": self._lake_place,
             "forgetting": self._erasure,
@@ -152,6 +155,15 @@ class Checkup:
             )
         else:
             yield _check("drops", "ok", f"{len(entries)} in {self.home.drops}", "")
+
+    def _drop_source(self) -> Iterator[Check]:
+        if self.drop_source is None:
+            return
+        away = self.drop_source.away()
+        if away is None:
+            yield _check("drop source", "ok", self.drop_source.uri, "")
+        else:
+            yield _check("drop source", "error", away, "correct CHURN_DROPS, or wait for the store")
 
     def _lake(self) -> Iterator[Check]:
         lake = self.lake()

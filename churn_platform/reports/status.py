@@ -19,6 +19,7 @@ from churn_platform.events.derived_tables import DerivedTables
 from churn_platform.events.held_events import held_events
 from churn_platform.experiments.model_test_status import ModelTestStatus
 from churn_platform.experiments.registered import Experiments
+from churn_platform.ingestion.drop_source import DropSource
 from churn_platform.lake.contract_history import ContractHistory
 from churn_platform.lake.deliveries import quarantined_in
 from churn_platform.lake.lake import Lake
@@ -139,6 +140,7 @@ class Status:
     released: Callable[[int], Candidate]
     experiments: Callable[[], Experiments]
     model_test: Callable[[], ModelTestStatus | None]
+    drop_source: DropSource | None
 
     def now(self) -> HomeStatus:
         """The state of the home."""
@@ -162,6 +164,7 @@ class Status:
             home=str(self.home.folder),
             contract=self.contract.name,
             lake=self.home.lake_uri or None,
+            drop_source=None if self.drop_source is None else self.drop_source.status(),
             contract_changes=contract_status(self.contract_history, self.ledger),
             months=[month.isoformat() for month in progress.published],
             production=self.production(),

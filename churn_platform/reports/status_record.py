@@ -105,6 +105,8 @@ class HomeStatus(Stored):
     contract: str
     lake: str | None = Field(None, exclude_if=lambda value: value is None)
     """The URI where the lake keeps its files; absent where they are only in the home."""
+    drop_source: str | None = Field(None, exclude_if=lambda value: value is None)
+    """What waits at the place of `CHURN_DROPS`, or why it cannot be used; absent without it."""
     contract_changes: ContractStatus
     months: list[str]
     production: ProductionStatus | None
