@@ -474,7 +474,7 @@ def test_the_image_holds_what_the_lock_says_and_the_drivers_of_the_stack():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     [options] = re.findall(r"uv export (.+)$", stages()["locked"], flags=re.MULTILINE)
     assert {"--locked", "--no-dev", "--no-emit-project"} <= set(options.split())
-    assert re.findall(r"--extra (\w+)", options) == ["stack"]
+    assert re.findall(r"--extra (\w+)", options) == ["stack", "xgboost"]
     assert "stack" in project["optional-dependencies"]
     assert "uv pip sync --require-hashes requirements.txt" in stages()["libraries"]
     assert "uv pip install --no-deps ." in stages()["project"]
