@@ -172,7 +172,8 @@ class DropSource:
                 continue
             try:
                 self._place.fetch_object(f"{month}/{one.name}", target)
-            except IntegrityError:  # it is gone
+            except IntegrityError:  # it is gone, so the next listing is another one
+                shutil.rmtree(staging)
                 return
         if drop not in self._listed() or not _has_sizes(staging, drop.files):
             shutil.rmtree(staging)

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 from churn_platform.base.digests import digest_of
 from churn_platform.contract.model import Contract
-from churn_platform.contract.policy import Policy
+from churn_platform.contract.policy import Policy, TrainingPolicy
 
 if TYPE_CHECKING:
     from churn_platform.lake.lake import Lake
+
+
+DRAWS_CUSTOMERS = {"salt", "holdout_fraction", "max_rows"}
+"""Fields of the training policy. A changed one is another dataset of the same snapshots."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +170,11 @@ class Months:
         return [month for month in known if month <= as_of]
 
     def inputs(self, as_of: dt.date) -> str:
-        """Digest of every snapshot that the month's records are made from, and of the limit that
-        its sample of customers is drawn by.
+        """Digest of every snapshot that the month's records are made from, and of what draws the
+        customers of its training dataset.
         """
         snapshots = {month: self.lake.digest(month) for month in self.input_months(as_of)}
-        return inputs_digest(snapshots, self.contract.policy.training.max_rows)
+        return inputs_digest(snapshots, self.contract.policy.training)
 
     def input_months(self, as_of: dt.date) -> list[dt.date]:
         """The published months that the month's records are made from."""
@@ -192,14 +196,13 @@ class Months:
         }
 
 
-def inputs_digest(snapshots: Mapping[dt.date, str], max_rows: int | None) -> str:
+def inputs_digest(snapshots: Mapping[dt.date, str], training: TrainingPolicy) -> str:
     """Digest of what records are made from.
 
     Args:
         snapshots: month -> digest of its snapshot.
-        max_rows: the limit of the training rows; None without one.
+        training: its salt, share of the holdout and limit draw the customers of a dataset; a
+            default is left out, so digests of earlier versions stay.
     """
-    made_from: dict[str, object] = {month.isoformat(): one for month, one in snapshots.items()}
-    if max_rows is not None:
-        made_from["max_rows"] = max_rows
-    return digest_of(made_from)
+    drawn = training.model_dump(include=DRAWS_CUSTOMERS, exclude_defaults=True)
+    return digest_of({month.isoformat(): one for month, one in snapshots.items()} | drawn)

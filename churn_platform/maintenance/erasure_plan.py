@@ -283,11 +283,11 @@ class StagedFiles:
     def _inputs(self) -> None:
         """The digests of what records were made from, for every month and its window."""
         months = self.labels.months()
-        max_rows = self.contract.policy.training.max_rows
+        training = self.contract.policy.training
         for as_of in months.published:
             before = {month: self.lake.digest(month) for month in months.input_months(as_of)}
             after = {month: self.digests.get(digest, digest) for month, digest in before.items()}
-            self._follow(inputs_digest(before, max_rows), inputs_digest(after, max_rows))
+            self._follow(inputs_digest(before, training), inputs_digest(after, training))
 
     def _datasets(self) -> None:
         staged = Records(self.folder)

@@ -123,6 +123,26 @@ def test_a_changed_limit_makes_the_month_due_and_another_version(sampled_copy):
     assert larger.registry.load(2).card.sample.training.rows == 1200
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("policy.training.salt", "another"), ("policy.training.holdout_fraction", 0.35)],
+)
+def test_a_changed_holdout_makes_the_month_due_and_a_version_that_is_made_again(
+    january_copy, field, value
+):
+    assert january_copy.progress().next_step() is None
+    before = january_copy.training_datasets.load(JANUARY)
+    changed = with_changes(january_copy, {field: value})
+    step = changed.progress().next_step()
+    assert (step.kind, step.as_of) == ("monthly", JANUARY)
+    monthly(changed, JANUARY)
+    assert changed.progress().next_step() is None
+    assert changed.training_datasets.load(JANUARY).digest != before.digest
+    version = candidate(changed, JANUARY)
+    found = changed.reproduction.reproduce(version)
+    assert found.reproduced, found.sentence
+
+
 @pytest.mark.parametrize("now", [None, 1200, 50_000])
 def test_a_version_is_made_again_from_its_own_sample_whatever_the_limit_is_now(sampled_copy, now):
     changed = with_changes(sampled_copy, {MAX_ROWS: now})
