@@ -40,6 +40,7 @@ FIELDS = {
     "home": ("/srv/churn", Path("/srv/churn")),
     "contract": ("/srv/contract.yaml", Path("/srv/contract.yaml")),
     "lake": ("s3://bucket/prefix", "s3://bucket/prefix"),
+    "drops": ("s3://bucket/prefix", "s3://bucket/prefix"),
     "dagster_postgres": (
         "postgresql+psycopg2://churn:pw@db:5432/dagster",
         SecretStr("postgresql+psycopg2://churn:pw@db:5432/dagster"),

@@ -188,7 +188,7 @@ def test_a_list_of_strangers_proves_nothing(trained, models, tmp_path):
         (["x1", "x2"], "none of its 2 customers"),
         (["M00001", "m00002"], "upper and lower case"),
         ([], "names no customer"),
-        (["m00001", ""], "no key"),
+        (["m00001", ""], "not keys"),
     ):
         path = listed(pd.Series(keys, dtype=object), tmp_path / "lists")
         with pytest.raises(UsageError, match=fact) as refused:

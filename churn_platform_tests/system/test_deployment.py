@@ -119,15 +119,16 @@ def test_mlflow_takes_what_its_own_pages_send(composed):
     assert allowed.partition("=")[2].split(",") == [f"{host}:value-of-CHURN_PORT", host]
 
 
-def test_who_reads_databases_and_who_tells_people_has_the_variables_of_the_user(composed):
+def test_who_reads_databases_or_the_lake_and_who_tells_people_has_the_variables_of_the_user(
+    composed,
+):
     given = {
         name: service.said["env_file"]
         for name, service in composed.services.items()
         if "env_file" in service.said
     }
-    assert given == {
-        name: [{"path": "./home.env", "required": False}] for name in ("dagster-code", "exporter")
-    }
+    readers = ("dagster-code", "exporter", "home", "maintenance")
+    assert given == {name: [{"path": "./home.env", "required": False}] for name in readers}
 
 
 def test_what_the_proxy_image_keeps_in_its_volumes_belongs_to_its_user(composed):
