@@ -1,19 +1,21 @@
 """Moves the files of a home's lake to another place, and frees the disk of copies."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from churn_platform.base.errors import IntegrityError, StoreDown
-from churn_platform.base.files import sha256_file
 from churn_platform.base.home import Home
 from churn_platform.base.text import counted
-from churn_platform.lake.deliveries import TableEntry
 from churn_platform.lake.lake import Lake
-from churn_platform.lake.lake_file import LakeFile
-from churn_platform.lake.place import Place, object_name
-from churn_platform.lake.place_files import published_files
+from churn_platform.lake.place import Place
+from churn_platform.lake.place_files import (
+    PlaceListing,
+    PublishedFile,
+    missing_files,
+    published_files,
+)
 from churn_platform.ledger.acts import LakeMoved
 from churn_platform.ledger.store import LedgerStore
 
@@ -56,15 +58,14 @@ class LakeMove:
             StoreDown: the place does not answer.
         """
         lake = self.lake()
-        files = list(named_files(lake))
+        files = [one.file for one in published_files(lake)]
         here = [file for file in files if file.local.exists()]
-        elsewhere = [file.entry for file in files if not file.local.exists()]
         return LakeSummary(
             place=_name(lake.place),
             files=len(files),
             here=len(here),
             bytes_here=sum(file.local.stat().st_size for file in here),
-            missing=len(elsewhere if lake.place is None else lake.place.lacks(elsewhere)),
+            missing=len(missing_files(lake)),
         )
 
     def move(self, target: str) -> LakeSummary:
@@ -88,10 +89,10 @@ class LakeMove:
             if place is not None:
                 place.prepare()
                 place.join()
-            for file in list(named_files(lake)):
-                _check(file)
+            for one in published_files(lake):
+                _check(one)
                 if place is not None:
-                    place.put(file.path, file.entry)
+                    place.put(one.file.path, one.file.entry)
             self.home.name_lake("" if place is None else place.uri, secrets.token_hex(8), before)
             self.finish()
             if lake.place is not None:
@@ -109,7 +110,7 @@ class LakeMove:
         recorded = {LakeMoved.of(receipt).move for receipt in self.ledger.receipts("lake moved")}
         if move is None or move in recorded:
             return None
-        files = sum(1 for _ in named_files(self.lake()))
+        files = sum(1 for _ in published_files(self.lake()))
         after = str(note.get("lake", OWN_FOLDER))
         reason = f"{counted(files, 'file')} of the lake are at the new place, compared one by one."
         self.ledger.append(
@@ -134,29 +135,22 @@ class LakeMove:
         with self.home.exclusive("`churn lake --clear`"):
             lake = self.lake()
             if lake.place is not None:
-                held = lake.place.objects()
-                for file in named_files(lake):
-                    found = held.get(object_name(file.entry.file, file.entry.sha256))
-                    if found is None or not file.local.exists():
-                        continue
-                    if found.size == file.local.stat().st_size:
-                        file.local.unlink()
+                listing = PlaceListing.of(lake, lake.place)
+                for one in listing.files:
+                    if listing.is_complete(one):
+                        one.file.local.unlink(missing_ok=True)
             return self.summary()
 
 
-def named_files(lake: Lake) -> Iterator[LakeFile]:
-    """Every file that a manifest names, once."""
-    return (one.file for one in published_files(lake))
-
-
-def _check(file: LakeFile) -> None:
-    """Refuse to move a file that is not what was published."""
-    entry: TableEntry = file.entry
-    if file.place is None and not file.local.exists():
-        raise IntegrityError(f"{file.local} is gone. Nothing was moved. Restore it from a backup.")
-    if sha256_file(file.path) != entry.sha256:
+def _check(one: PublishedFile) -> None:
+    """Have a file on this disk; refuse to move one that is not what was published."""
+    local = one.file.local
+    one.file.fetch()
+    if not local.exists():
+        raise IntegrityError(f"{local} is gone. Nothing was moved. Restore it from a backup.")
+    if not one.is_intact:
         raise IntegrityError(
-            f"{file.local} is not what was published. Nothing was moved. `churn doctor --fix`"
+            f"{local} is not what was published. Nothing was moved. `churn doctor --fix`"
             " fetches it again if it is at the place; else restore it from a backup."
         )
 

@@ -10,8 +10,9 @@ from churn_platform.base.errors import IntegrityError, StoreDown, UsageError
 from churn_platform.base.home import VERSION_FILE
 from churn_platform.cli.app import app
 from churn_platform.lake.place import Place
+from churn_platform.lake.place_files import published_files
 from churn_platform.ledger.acts import LakeMoved
-from churn_platform.maintenance.lake_move import LakeMove, named_files
+from churn_platform.maintenance.lake_move import LakeMove
 from churn_platform.services import Services
 
 
@@ -80,7 +81,7 @@ def test_a_move_that_was_cut_off_after_the_switch_gets_its_receipt_once(home, pl
 
 @pytest.mark.parametrize("broken", ["changed", "gone"])
 def test_a_damaged_file_stops_the_move_and_the_lake_stays(home, place, broken):
-    path = next(named_files(home.lake)).path
+    path = next(published_files(home.lake)).file.path
     if broken == "changed":
         path.write_bytes(path.read_bytes() + b"x")
     else:
@@ -121,7 +122,7 @@ def test_what_is_no_place_is_refused_without_showing_a_secret(home, wrong):
 
 def test_clearing_keeps_what_the_place_does_not_have(home, place):
     home.lake_move.move(place)
-    first = next(named_files(again(home).lake))
+    first = next(published_files(again(home).lake)).file
     again(home).lake.place.delete(first.entry.file, first.entry.sha256)
     cleared = again(home).lake_move.clear()
     assert (cleared.here, first.local.exists()) == (1, True)
