@@ -13,6 +13,7 @@ from churn_platform.defs.resources import (
     month_of,
 )
 from churn_platform.evaluation.leaks import Alone, judge_alone
+from churn_platform.features.customer_sample import CustomerSample
 from churn_platform.features.training_dataset import AS_OF, LABEL, TrainingDataset
 
 
@@ -100,6 +101,11 @@ DATASET_CHECKS = (
         ),
     ),
 )
+
+
+def sample_metadata(sample: CustomerSample | None) -> dict[str, str]:
+    """The sentence of a sample of customers; nothing for all customers."""
+    return {} if sample is None else {"sample": sample.sentence}
 
 
 @dg.multi_asset_check(name="training_dataset_checks", specs=DATASET_CHECKS)
@@ -222,10 +228,9 @@ def _metadata(dataset: TrainingDataset) -> dict[str, object]:
         churners = int(part[LABEL].sum())
         months = ", ".join(sorted(part[AS_OF].unique()))
         rows.append((name, f"{len(part):,}", f"{churners:,}", months))
-    sampled = {} if dataset.sample is None else {"sample": dataset.sample.sentence}
     return {
         "rows": markdown_table(["", "rows:", "churners:", "months"], rows),
-        **sampled,
+        **sample_metadata(dataset.sample),
         "dagster/row_count": len(dataset.frame),
         "churn rate": float(train[LABEL].astype(float).mean()),
         "months one cadence earlier (forward value)": (

@@ -5,14 +5,13 @@ from typing import Any
 
 import dagster as dg
 
-from churn_platform.defs.features import training_dataset
+from churn_platform.defs.features import sample_metadata, training_dataset
 from churn_platform.defs.resources import (
     HomeResource,
     as_of_partitions,
     markdown_table,
     month_of,
 )
-from churn_platform.features.customer_sample import CustomerSample
 from churn_platform.loop.run_month import RefusedTraining
 from churn_platform.loop.training import TrainedCandidate
 from churn_platform.promotion.contact_value import ContactValue
@@ -73,15 +72,11 @@ def _candidate_metadata(trained: TrainedCandidate, run_id: str) -> dict[str, obj
         "threshold": card.threshold,
         **figures,
         **_choice_metadata(card.chosen_from),
-        **_sample_metadata(card.sample),
+        **sample_metadata(card.sample),
         "plots": dg.MetadataValue.md(plots),
         "MLflow run": run_id,
         "digest": trained.candidate.digest,
     }
-
-
-def _sample_metadata(sample: CustomerSample | None) -> dict[str, object]:
-    return {} if sample is None else {"sample": sample.sentence}
 
 
 def _choice_metadata(choice: ChosenFrom | None) -> dict[str, object]:
@@ -260,7 +255,7 @@ def _metadata(decision: Decision) -> dict[str, object]:
             [(one.code, one.title, MARKS[one.outcome], one.detail) for one in decision.findings],
         ),
         **_value_metadata(decision.contact_value),
-        **_sample_metadata(decision.sample),
+        **sample_metadata(decision.sample),
         "attempt on this holdout": decision.attempt,
         "policy": decision.policy_hash[:12],
     }
